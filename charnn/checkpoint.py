@@ -1,0 +1,257 @@
+"""Checkpoints: one `.npz` that `numpy.load(file, allow_pickle=False)` reads.
+
+Members (docs/checkpoint.md describes them for other programs):
+
+    format_version   1
+    checksum         SHA-256 over all other members
+    config           the whole resolved config, JSON text
+    progress         where training stands, JSON text (see `training.Progress`)
+    vocabulary       (K,) code points
+    U0, W0, b0, U1 … V, c       the parameters (see `model.parameter_shapes`)
+    hidden_state     (L, B, H), h at the end of the last step      } not in a best
+    optimizer.NAME   (P,), one for each slot of the optimizer      } checkpoint
+
+Saving is atomic: a temporary file in the same folder, flushed to disk, then renamed over the old
+one. Loading trusts nothing: every header is checked against the file's size before an array is
+read, and every array against the config, the vocabulary and the checksum.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from charnn.config import Config, parse_config_json
+from charnn.corpus import Vocabulary
+from charnn.errors import CheckpointError, ConfigError
+from charnn.model import RNN, parameter_shapes
+from charnn.optimizers import make_optimizer
+
+FORMAT_VERSION = 1
+_MEMBER = re.compile(
+    r"format_version|checksum|config|progress|vocabulary|[UWb][0-9]{1,4}|V|c|hidden_state"
+    r"|optimizer\.[a-z]+"
+)
+
+
+@dataclass
+class Checkpoint:
+    """A model with all that sampling, evaluating and resuming need.
+
+    Attributes:
+        config: the resolved config of the run.
+        vocabulary: K characters.
+        model: the network with its parameters.
+        progress: where training stands, plain JSON values.
+        hidden_state: (L, B, H), or None in a best checkpoint, which cannot be resumed.
+        slots: the optimizer's memory by name, each (P,); empty in a best checkpoint.
+    """
+
+    config: Config
+    vocabulary: Vocabulary
+    model: RNN
+    progress: dict[str, Any] = field(default_factory=dict)
+    hidden_state: NDArray[Any] | None = None
+    slots: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it holds the optimizer's memory and the hidden state."""
+        return self.hidden_state is not None
+
+    def save(self, path: Path) -> None:
+        """Write the file atomically: at any moment `path` is the old file or the new one, whole.
+
+        Raises:
+            CheckpointError: if it cannot be written; an older file is then untouched.
+        """
+        members: dict[str, NDArray[Any]] = {
+            "format_version": np.array(FORMAT_VERSION),
+            "config": np.array(self.config.model_dump_json()),
+            "progress": np.array(json.dumps(self.progress)),
+            "vocabulary": self.vocabulary.code_points,
+            **self.model.parameters,
+        }
+        if self.hidden_state is not None:
+            members["hidden_state"] = self.hidden_state
+            members |= {f"optimizer.{name}": slot for name, slot in self.slots.items()}
+        members["checksum"] = np.array(_checksum(members))
+        try:
+            write_atomically(path, lambda file: np.savez(file, **cast(Any, members)))
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def write_atomically(path: Path, write: Any) -> None:
+    """Call `write` with a temporary file beside `path`, flush it to disk, rename it to `path`."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename survive a power failure, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _checksum(members: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(members):
+        array = members[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+# --- loading -------------------------------------------------------------------------------------
+
+
+def load(path: Path | str) -> Checkpoint:
+    """Read a checkpoint, checking everything.
+
+    Raises:
+        CheckpointError: one line that names the file and what is wrong with it.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return _build(_read_members(file, os.fstat(file.fileno()).st_size))
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, ConfigError, zipfile.BadZipFile, EOFError) as error:
+        raise CheckpointError(f"{path}: not a usable checkpoint: {error}") from None
+
+
+def _read_members(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
+    """Read every array of an npz whose headers agree with the size of the file."""
+    members: dict[str, NDArray[Any]] = {}
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > size:
+            raise ValueError("its members claim more bytes than the file has")
+        for entry in entries:
+            name = entry.filename.removesuffix(".npy")
+            if not _MEMBER.fullmatch(name) or name in members:
+                raise ValueError(f"unexpected member {entry.filename!r:.60}")
+            if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+                raise ValueError(f"member {name} is compressed or encrypted")
+            members[name] = _read_array(name, archive.read(entry))
+    return members
+
+
+def _read_array(name: str, raw: bytes) -> NDArray[Any]:
+    """Read one `.npy` member; the header must account for every byte."""
+    stream = io.BytesIO(raw)
+    try:
+        version = npy.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError("unsupported .npy version")
+        shape, fortran_order, dtype = npy.read_array_header_1_0(stream)
+    except ValueError as error:
+        raise ValueError(f"member {name}: {error}") from None
+    count = 1
+    for length in shape:
+        count *= length
+    body = len(raw) - stream.tell()
+    if dtype.hasobject or fortran_order or min(shape, default=0) < 0:
+        raise ValueError(f"member {name} has a type or layout that is not allowed")
+    if count * dtype.itemsize != body:
+        raise ValueError(f"member {name} does not have the size its header claims")
+    return np.frombuffer(raw, dtype, count, stream.tell()).reshape(shape)
+
+
+def _build(members: dict[str, NDArray[Any]]) -> Checkpoint:
+    version = _take(members, "format_version", "i", ())
+    if int(version) != FORMAT_VERSION:
+        raise ValueError(
+            f"format version {int(version)}; this charnn reads version {FORMAT_VERSION}"
+        )
+    checksum = str(_take(members, "checksum", "U", ()))
+    if checksum != _checksum(members):
+        raise ValueError("the checksum does not match: the file was damaged or changed")
+    config = parse_config_json(str(_take(members, "config", "U", ())))
+    progress = json.loads(str(_take(members, "progress", "U", ())))
+    if not isinstance(progress, dict):
+        raise ValueError("progress is not a JSON object")
+    vocabulary = _vocabulary(members)
+    sizes = len(vocabulary), config.model.hidden_size, config.model.num_layers
+    if len(members) < 2 + 3 * sizes[2]:
+        raise ValueError(f"{len(members)} arrays are too few for {sizes[2]} layers")
+    dtype = np.dtype(config.training.dtype)
+    arrays = {
+        name: _take(members, name, dtype, shape) for name, shape in parameter_shapes(*sizes).items()
+    }
+    model = RNN(*sizes, config.model.activation, dtype)
+    for name, array in arrays.items():
+        model.parameters[name][...] = array
+    checkpoint = Checkpoint(config, vocabulary, model, progress)
+    if "hidden_state" in members:
+        shape = members["hidden_state"].shape
+        expected = (sizes[2], shape[1] if len(shape) == 3 else 1, sizes[1])
+        checkpoint.hidden_state = _take(members, "hidden_state", dtype, expected).copy()
+        checkpoint.slots = {
+            name: _take(members, f"optimizer.{name}", dtype, model.parameters.flat.shape)
+            for name in make_optimizer(config.training, model.parameters.flat[:0]).slots
+        }
+    if members:
+        raise ValueError(f"unexpected member {min(members)!r}")
+    return checkpoint
+
+
+def _vocabulary(members: dict[str, NDArray[Any]]) -> Vocabulary:
+    shape = members["vocabulary"].shape if "vocabulary" in members else ()
+    points = _take(members, "vocabulary", np.dtype(np.uint32), shape)
+    if points.ndim != 1 or not len(points) or int(points.max()) > 0x10FFFF:
+        raise ValueError("the vocabulary is not a list of Unicode code points")
+    if (points[1:] <= points[:-1]).any():
+        raise ValueError("the vocabulary repeats characters or is not sorted")
+    return Vocabulary(points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass"))
+
+
+def _take(
+    members: dict[str, NDArray[Any]],
+    name: str,
+    dtype: np.dtype[Any] | str,
+    shape: tuple[int, ...],
+) -> NDArray[Any]:
+    """Take a member out, if it is there with this dtype (or kind) and shape and is finite."""
+    if name not in members:
+        raise ValueError(f"{name} is missing")
+    array = members.pop(name)
+    right = array.dtype.kind == dtype if isinstance(dtype, str) else array.dtype == dtype
+    if not right or array.shape != shape:
+        raise ValueError(
+            f"{name} is {array.dtype} {array.shape}, expected {np.dtype(dtype).name} {shape}"
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{name} holds values that are not finite")
+    return array

@@ -1,0 +1,369 @@
+"""The vanilla RNN in the textbook's letters: parameters, forward, backward through time.
+
+For a vocabulary of K characters, hidden size H and T characters x(1) … x(T), with x(t), h(t), o(t)
+as columns (Goodfellow, Bengio & Courville, *Deep Learning*, ch. 10):
+
+    a(t) = U x(t) + W h(t-1) + b                            (10.8)
+    h(t) = f(a(t))              f = tanh or relu            (10.9)
+    o(t) = V h(t) + c                                       (10.10)
+    ŷ(t) = softmax(o(t))                                    (10.11)
+    L    = Σ_t −log ŷ(t)[x(t+1)]                            (10.12–10.14), in nats
+
+Further layers read the layer below as their x. Everything here works on B streams at once, and
+numpy keeps rows together, so a batch is stored as rows: h is (T, B, H) and U x reads `x @ U.T`.
+
+Why it is fast. Only W h(t-1) has to wait for the previous character; all the rest is one matrix
+product over all T·B rows. U x for a one-hot x is a column of U, so it is looked up, not
+multiplied. And every buffer is allocated once and overwritten in place: a becomes h, o becomes ŷ
+and then dL/do.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from charnn.draws import Purpose, generator
+
+Array = NDArray[np.floating[Any]]
+CharacterIds = NDArray[np.integer[Any]]
+Activation = Literal["tanh", "relu"]
+
+
+def parameter_shapes(
+    vocab_size: int, hidden_size: int, num_layers: int
+) -> dict[str, tuple[int, ...]]:
+    """Return the name and shape of every parameter, in storage order.
+
+    U0 (H, K), W0 (H, H), b0 (H,) of the first layer, U1 (H, H), W1, b1 … of those above it, and
+    V (K, H), c (K,) of the output.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(num_layers):
+        input_size = vocab_size if layer == 0 else hidden_size
+        shapes[f"U{layer}"] = (hidden_size, input_size)
+        shapes[f"W{layer}"] = (hidden_size, hidden_size)
+        shapes[f"b{layer}"] = (hidden_size,)
+    shapes["V"] = (vocab_size, hidden_size)
+    shapes["c"] = (vocab_size,)
+    return shapes
+
+
+class Parameters(Mapping[str, Array]):
+    """Named arrays that are views into one flat buffer, so that an optimizer updates them as one.
+
+    Attributes:
+        flat: (P,) all parameters, in the order of `parameter_shapes`.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike):
+        sizes = [int(np.prod(shape)) for shape in shapes.values()]
+        self.flat: Array = np.zeros(sum(sizes), dtype)
+        ends = np.cumsum(sizes)
+        self._views = {
+            name: self.flat[end - size : end].reshape(shape)
+            for (name, shape), size, end in zip(shapes.items(), sizes, ends, strict=True)
+        }
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+
+class RNN:
+    """A stack of vanilla recurrent layers and a softmax over K characters.
+
+    Attributes:
+        vocab_size: K.
+        hidden_size: H.
+        num_layers: L.
+        activation: f.
+        parameters: all zero until `initialize` or until they are assigned.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        activation: Activation = "tanh",
+        dtype: DTypeLike = np.float32,
+    ):
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.activation: Activation = activation
+        self.dtype = np.dtype(dtype)
+        self.parameters = Parameters(
+            parameter_shapes(vocab_size, hidden_size, num_layers), self.dtype
+        )
+
+    def initialize(self, init: str, seed: int, std: float | None = None) -> None:
+        """Draw the initial parameters; b and c are zero.
+
+        Args:
+            init: "uniform" on ±1/√n with n the fan-in (the heuristic of Glorot & Bengio 2010,
+                eq. 1); "orthogonal" or "identity" (Le, Jaitly & Hinton 2015) for every W, the
+                rest uniform.
+            seed: names the draws; the same for float32 and float64.
+            std: if given, draw every matrix from normal(0, std) instead.
+        """
+        for stream, (name, parameter) in enumerate(self.parameters.items()):
+            if parameter.ndim == 1:
+                parameter[...] = 0
+                continue
+            draw = generator(seed, Purpose.INIT, stream=stream)
+            if std is not None:
+                parameter[...] = draw.normal(0, std, parameter.shape)
+            elif name.startswith("W") and init == "identity":
+                parameter[...] = np.eye(self.hidden_size)
+            elif name.startswith("W") and init == "orthogonal":
+                Q, R = np.linalg.qr(draw.normal(size=parameter.shape))
+                # With R's diagonal positive, Q is uniform over all orthogonal matrices.
+                parameter[...] = Q * np.sign(np.diag(R))
+            else:
+                bound = 1 / np.sqrt(parameter.shape[1])
+                parameter[...] = draw.uniform(-bound, bound, parameter.shape)
+
+    def zero_state(self, batch_size: int = 1) -> Array:
+        """Return h(0) = 0 of every layer and stream, (L, B, H)."""
+        return np.zeros((self.num_layers, batch_size, self.hidden_size), self.dtype)
+
+    def logits(self, inputs: CharacterIds, state: Array) -> Array:
+        """Read T characters of B streams.
+
+        Args:
+            inputs: (T, B) character ids.
+            state: (L, B, H); overwritten with the state after the last character.
+
+        Returns:
+            o: (T, B, K), where o[t] are the unnormalised log-probabilities of what follows x(t).
+        """
+        T, B = inputs.shape
+        h = np.empty((self.num_layers, T + 1, B, self.hidden_size), self.dtype)
+        h[:, 0] = state
+        self.hidden_states(inputs, h)
+        state[...] = h[:, T]
+        o = np.empty((T * B, self.vocab_size), self.dtype)
+        return self.outputs(h[-1, 1:].reshape(T * B, -1), o).reshape(T, B, -1)
+
+    def hidden_states(
+        self, inputs: CharacterIds, h: Array, masks: Array | None = None, x: Array | None = None
+    ) -> None:
+        """Compute h(1) … h(T) of every layer from h(0), eqs. 10.8 and 10.9.
+
+        Args:
+            inputs: (T, B) character ids.
+            h: (L, T + 1, B, H); h[:, 0] is read, the rest is written.
+            masks: (L, T, B, H) factors on each layer's outputs on their way up, for dropout.
+            x: (L, T, B, H), with `masks` only: written with the masked outputs.
+        """
+        p = self.parameters
+        T, B = inputs.shape
+        Wh = np.empty((B, self.hidden_size), self.dtype)
+        for layer in range(self.num_layers):
+            U, W, b = p[f"U{layer}"], p[f"W{layer}"], p[f"b{layer}"]
+            a = h[layer, 1 : T + 1]  # holds U x + b, then a, then h = f(a)
+            if layer == 0:
+                # Column x(t) of U, plus b. "clip" skips a copy of `out`; ids are in range.
+                np.take(U.T + b, inputs, axis=0, out=a, mode="clip")
+            else:
+                below = h[layer - 1, 1 : T + 1] if x is None else x[layer - 1]
+                np.matmul(below.reshape(T * B, -1), U.T, out=a.reshape(T * B, -1))
+                a += b
+            for t in range(T):
+                np.matmul(h[layer, t], W.T, out=Wh)
+                a[t] += Wh
+                if self.activation == "tanh":
+                    np.tanh(a[t], out=a[t])
+                else:
+                    np.maximum(a[t], 0, out=a[t])
+            if masks is not None and x is not None:
+                np.multiply(a, masks[layer], out=x[layer])
+
+    def outputs(self, h: Array, out: Array) -> Array:
+        """Compute o = V h + c, eq. 10.10, for (N, H) hidden states into `out`, (N, K)."""
+        np.matmul(h, self.parameters["V"].T, out=out)
+        out += self.parameters["c"]
+        return out
+
+    def backward(
+        self,
+        inputs: CharacterIds,
+        do: Array,
+        h: Array,
+        gradients: Parameters,
+        work: Array,
+        masks: Array | None = None,
+        x: Array | None = None,
+    ) -> None:
+        """Back-propagate through time, eqs. 10.18–10.28.
+
+            dh(t) = Vᵀ do(t) + Wᵀ da(t+1)
+            da(t) = dh(t) ⊙ f'(a(t))
+            dV = Σ do(t) h(t)ᵀ      dc = Σ do(t)
+            dW = Σ da(t) h(t-1)ᵀ    dU = Σ da(t) x(t)ᵀ    db = Σ da(t)
+
+        Args:
+            inputs: (T, B) character ids.
+            do: (T·B, K), dL/do(t); overwritten.
+            h: (L, T + 1, B, H) from `hidden_states`.
+            gradients: written.
+            work: (2, T, B, H) scratch.
+            masks: the dropout factors given to `hidden_states`.
+            x: the masked outputs written by `hidden_states`.
+        """
+        p, g = self.parameters, gradients
+        T, B = inputs.shape
+        N, H = T * B, self.hidden_size
+        dh, da = work[0], work[1]
+        rows_dh, rows_da = dh.reshape(N, H), da.reshape(N, H)
+        Wda = np.empty((B, H), self.dtype)
+
+        def output(layer: int) -> Array:
+            """What `layer` passed up: h, or h ⊙ mask, as (T·B, H) rows."""
+            return (h[layer, 1 : T + 1] if x is None else x[layer]).reshape(N, H)
+
+        np.matmul(do.T, output(self.num_layers - 1), out=g["V"])
+        np.sum(do, axis=0, out=g["c"])
+        np.matmul(do, p["V"], out=rows_dh)
+        for layer in reversed(range(self.num_layers)):
+            W = p[f"W{layer}"]
+            if masks is not None:
+                dh *= masks[layer]
+            # f'(a) in terms of h = f(a): 1 - h² for tanh, 1 where h > 0 for relu.
+            if self.activation == "tanh":
+                np.square(h[layer, 1 : T + 1], out=da)
+                np.subtract(1, da, out=da)
+            else:
+                np.greater(h[layer, 1 : T + 1], 0, out=da)
+            for t in reversed(range(T)):
+                if t < T - 1:
+                    np.matmul(da[t + 1], W, out=Wda)
+                    dh[t] += Wda
+                da[t] *= dh[t]
+            np.matmul(rows_da.T, h[layer, :T].reshape(N, H), out=g[f"W{layer}"])
+            np.sum(rows_da, axis=0, out=g[f"b{layer}"])
+            if layer > 0:
+                np.matmul(rows_da.T, output(layer - 1), out=g[f"U{layer}"])
+                np.matmul(rows_da, p[f"U{layer}"], out=rows_dh)
+        # dU of the first layer sums da into the columns of the characters read: a product with
+        # their one-hot vectors, for which the memory of `do` is free by now.
+        one_hot = do
+        one_hot.fill(0)
+        one_hot[np.arange(N), inputs.reshape(N)] = 1
+        np.matmul(rows_da.T, one_hot, out=g["U0"])
+
+
+class BPTT:
+    """Truncated back-propagation through time, with buffers allocated once for T × B characters.
+
+    Attributes:
+        gradients: dL/dθ of the last window, overwritten by the next.
+    """
+
+    def __init__(self, model: RNN, seq_length: int, batch_size: int, *, dropout: bool = False):
+        L, H, dtype = model.num_layers, model.hidden_size, model.dtype
+        T, B = seq_length, batch_size
+        self.model = model
+        self.gradients = Parameters(
+            parameter_shapes(model.vocab_size, H, L), dtype
+        )
+        self._h = np.zeros((L, T + 1, B, H), dtype)
+        self._work = np.empty((2, T, B, H), dtype)
+        self._o = np.empty((T * B, model.vocab_size), dtype)
+        self._x = np.empty((L, T, B, H), dtype) if dropout else None
+
+    def __call__(
+        self,
+        inputs: CharacterIds,
+        targets: CharacterIds,
+        state: Array,
+        *,
+        masks: Array | None = None,
+        reduction: Literal["mean", "sum"] = "mean",
+    ) -> float:
+        """Run one window forward and backward; leave the gradient in `gradients`.
+
+        The gradient stops at the window's first state.
+
+        Args:
+            inputs: (T', B) character ids, T' at most T.
+            targets: (T', B) the character after each input.
+            state: (L, B, H), h before the window; overwritten with h after it.
+            masks: (L, T', B, H) dropout factors; needs `dropout=True` at construction.
+            reduction: whether the gradient is of the mean or the sum over all T'·B characters.
+
+        Returns:
+            The mean loss in nats per character, whatever the reduction.
+        """
+        T, B = inputs.shape
+        model, h = self.model, self._h[:, : T + 1]
+        x = None if masks is None or self._x is None else self._x[:, :T]
+        h[:, 0] = state
+        model.hidden_states(inputs, h, masks, x)
+        state[...] = h[:, T]
+        top = (h[-1, 1:] if x is None else x[-1]).reshape(T * B, -1)
+        o = model.outputs(top, self._o[: T * B])
+        scale = 1 / (T * B) if reduction == "mean" else 1.0
+        loss = softmax_cross_entropy(o, targets.reshape(-1), scale)
+        model.backward(inputs, o, h, self.gradients, self._work[:, :T], masks, x)
+        return loss / (T * B)
+
+
+def log_softmax(o: Array) -> Array:
+    """Turn logits (N, K) into log-probabilities, in place, without overflow; return them."""
+    o -= o.max(axis=1, keepdims=True)
+    o -= np.log(np.exp(o).sum(axis=1, keepdims=True))
+    return o
+
+
+def softmax_cross_entropy(o: Array, targets: CharacterIds, scale: float = 1.0) -> float:
+    """Return L = Σ −log ŷ[target] in nats and overwrite o with its gradient times `scale`.
+
+    ŷ = softmax(o) and dL/do = ŷ − onehot(target), eqs. 10.11 and 10.18.
+
+    Args:
+        o: (N, K) logits, overwritten.
+        targets: (N,) ids of the characters that came.
+        scale: factor on the gradient, not on the loss.
+    """
+    rows = np.arange(len(o))
+    o -= o.max(axis=1, keepdims=True)
+    target_o = o[rows, targets]
+    np.exp(o, out=o)
+    total = o.sum(axis=1, keepdims=True)
+    loss = float(np.sum(np.log(total[:, 0]) - target_o, dtype=np.float64))
+    o *= scale / total
+    o[rows, targets] -= o.dtype.type(scale)
+    return loss
+
+
+def dropout_masks(
+    rate: float, shape: tuple[int, int, int, int], seed: int, step: int, dtype: DTypeLike
+) -> Array:
+    """Draw dropout factors, 0 or 1 / (1 − rate), for the outputs of every layer.
+
+    Applied to what goes up, never to what goes through time (Zaremba, Sutskever & Vinyals 2014).
+
+    Args:
+        rate: share of outputs dropped.
+        shape: (L, T, B, H).
+        seed: of the run.
+        step: of the run; each of the B streams has draws of its own.
+        dtype: of the factors, which are drawn in float32.
+    """
+    L, T, B, H = shape
+    masks = np.empty(shape, dtype)
+    uniform = np.empty((L, T, H), np.float32)
+    for stream in range(B):
+        generator(seed, Purpose.DROPOUT, step, stream).random(out=uniform, dtype=np.float32)
+        np.greater_equal(uniform, np.float32(rate), out=masks[:, :, stream])
+    masks *= np.asarray(1 / (1 - rate), dtype)
+    return masks
