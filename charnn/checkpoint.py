@@ -5,7 +5,7 @@ Members (docs/checkpoint.md describes them for other programs):
     format_version   1
     checksum         SHA-256 over all other members
     config           the whole resolved config, JSON text
-    progress         where training stands, JSON text (see `training.Progress`)
+    progress         where training stands, JSON text (see `Progress`)
     vocabulary       (K,) code points
     U0, W0, b0, U1 … V, c       the parameters (see `model.parameter_shapes`)
     hidden_state     (L, B, H), h at the end of the last step      } not in a best
@@ -19,7 +19,6 @@ read, and every array against the config, the vocabulary and the checksum.
 import contextlib
 import hashlib
 import io
-import json
 import os
 import re
 import tempfile
@@ -32,6 +31,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from charnn.config import Config, parse_config_json
 from charnn.corpus import Vocabulary
@@ -46,6 +46,42 @@ _MEMBER = re.compile(
 )
 
 
+class Progress(BaseModel):
+    """Where training stands: with the arrays, all that the next step depends on.
+
+    Attributes:
+        fingerprint: SHA-256 of the corpus.
+        step: steps done; the place in the corpus follows from it.
+        seconds: spent so far, over all invocations.
+        val_loss: of the last validation, nats per character.
+        best_val_loss: the lowest so far.
+        best_step: when that was.
+        evals_since_best: validations since then.
+        logged_step: step of the last line of the metrics log; the rest counts from there.
+        nats: training loss summed over `characters`.
+        characters: predictions trained on.
+        clipped_steps: steps whose gradient was clipped.
+        train_seconds: spent in steps.
+        grad_norm: of the last step, before clipping.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    fingerprint: str
+    step: int = 0
+    seconds: float = 0.0
+    val_loss: float | None = None
+    best_val_loss: float | None = None
+    best_step: int | None = None
+    evals_since_best: int = 0
+    logged_step: int = 0
+    nats: float = 0.0
+    characters: int = 0
+    clipped_steps: int = 0
+    train_seconds: float = 0.0
+    grad_norm: float = 0.0
+
+
 @dataclass
 class Checkpoint:
     """A model with all that sampling, evaluating and resuming need.
@@ -54,7 +90,7 @@ class Checkpoint:
         config: the resolved config of the run.
         vocabulary: K characters.
         model: the network with its parameters.
-        progress: where training stands, plain JSON values.
+        progress: where training stands.
         hidden_state: (L, B, H), or None in a best checkpoint, which cannot be resumed.
         slots: the optimizer's memory by name, each (P,); empty in a best checkpoint.
     """
@@ -62,7 +98,7 @@ class Checkpoint:
     config: Config
     vocabulary: Vocabulary
     model: RNN
-    progress: dict[str, Any] = field(default_factory=dict)
+    progress: Progress
     hidden_state: NDArray[Any] | None = None
     slots: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
@@ -80,7 +116,7 @@ class Checkpoint:
         members: dict[str, NDArray[Any]] = {
             "format_version": np.array(FORMAT_VERSION),
             "config": np.array(self.config.model_dump_json()),
-            "progress": np.array(json.dumps(self.progress)),
+            "progress": np.array(self.progress.model_dump_json()),
             "vocabulary": self.vocabulary.code_points,
             **self.model.parameters,
         }
@@ -199,9 +235,10 @@ def _build(members: dict[str, NDArray[Any]]) -> Checkpoint:
     if checksum != _checksum(members):
         raise ValueError("the checksum does not match: the file was damaged or changed")
     config = parse_config_json(str(_take(members, "config", "U", ())))
-    progress = json.loads(str(_take(members, "progress", "U", ())))
-    if not isinstance(progress, dict):
-        raise ValueError("progress is not a JSON object")
+    try:
+        progress = Progress.model_validate_json(str(_take(members, "progress", "U", ())))
+    except ValidationError as error:
+        raise ValueError(f"its progress is not valid: {error.errors()[0]['msg']}") from None
     vocabulary = _vocabulary(members)
     sizes = len(vocabulary), config.model.hidden_size, config.model.num_layers
     if len(members) < 2 + 3 * sizes[2]:

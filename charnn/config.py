@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
 import yaml
 from pydantic import (
@@ -261,13 +261,12 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem="aliases are not allowed here", problem_mark=mark)
         self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=mark)
+        aliased = self.check_event(yaml.AliasEvent)
+        if aliased or self.depth > _MAX_DEPTH:
+            problem = "aliases are not allowed here" if aliased else "nested too deeply"
+            mark = cast(Any, self).peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -302,7 +301,9 @@ def parse_override(text: str) -> tuple[str, Override]:
         raise ConfigError(f"--set {text}: {_yaml_problem(error)}") from None
 
 
-def load_config(path: Path | None = None, overrides: Mapping[str, Override] | None = None) -> Config:
+def load_config(
+    path: Path | None = None, overrides: Mapping[str, Override] | None = None
+) -> Config:
     """Read a YAML file (or nothing), lay `overrides` over it by dotted key, and validate.
 
     Raises:
@@ -354,7 +355,7 @@ def _read_yaml(path: Path, places: dict[tuple[str, ...], str]) -> dict[str, Any]
     if len(raw) > _MAX_BYTES:
         raise ConfigError(f"{path}: larger than {_MAX_BYTES:,} bytes; is this a config?")
     try:
-        loader = _Loader(text)
+        loader: Any = _Loader(text)
         node = loader.get_single_node()
         tree = {} if node is None else loader.construct_document(node)
     except (yaml.YAMLError, ValueError) as error:

@@ -1,11 +1,11 @@
 """Text to character ids: reading, the vocabulary, the splits, and the streams a run trains on."""
 
+import glob
 import gzip
 import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -46,9 +46,7 @@ class Vocabulary:
         return len(self.code_points)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and np.array_equal(
-            self.code_points, other.code_points
-        )
+        return isinstance(other, Vocabulary) and np.array_equal(self.code_points, other.code_points)
 
     def __hash__(self) -> int:
         return hash(self.code_points.tobytes())
@@ -156,7 +154,11 @@ def _expand(given: str) -> list[str]:
             raise CorpusError(f"{given}: a folder without *.txt files")
         return files
     if any(mark in given for mark in "*?["):
-        files = sorted(path for path in glob(given, recursive=True) if Path(path).is_file())
+        files = sorted(
+            path
+            for path in glob.glob(given, recursive=True)  # noqa: PTH207
+            if Path(path).is_file()
+        )
         if not files:
             raise CorpusError(f"{given}: no file matches")
         return files

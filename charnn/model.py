@@ -272,9 +272,7 @@ class BPTT:
         L, H, dtype = model.num_layers, model.hidden_size, model.dtype
         T, B = seq_length, batch_size
         self.model = model
-        self.gradients = Parameters(
-            parameter_shapes(model.vocab_size, H, L), dtype
-        )
+        self.gradients = Parameters(parameter_shapes(model.vocab_size, H, L), dtype)
         self._h = np.zeros((L, T + 1, B, H), dtype)
         self._work = np.empty((2, T, B, H), dtype)
         self._o = np.empty((T * B, model.vocab_size), dtype)
@@ -339,7 +337,7 @@ def softmax_cross_entropy(o: Array, targets: CharacterIds, scale: float = 1.0) -
     target_o = o[rows, targets]
     np.exp(o, out=o)
     total = o.sum(axis=1, keepdims=True)
-    loss = float(np.sum(np.log(total[:, 0]) - target_o, dtype=np.float64))
+    loss: float = (np.log(total[:, 0]) - target_o).sum(dtype=np.float64).item()
     o *= scale / total
     o[rows, targets] -= o.dtype.type(scale)
     return loss

@@ -1,0 +1,497 @@
+"""The commands: parse, call, print. Heavy imports wait until a command needs them."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from charnn import __version__
+from charnn.errors import CharnnError, RequestError
+
+if TYPE_CHECKING:
+    from charnn.config import Config
+    from charnn.corpus import Corpus, SplitName
+    from charnn.training import Reason, Trainer
+
+app = typer.Typer(
+    name="charnn",
+    help="Train, sample and evaluate character-level language models, in pure NumPy.",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run a command; every error is one line on stderr and an exit code, never a traceback."""
+    try:
+        code = app(prog_name="charnn", standalone_mode=False)
+        sys.stdout.flush()
+    except CharnnError as error:
+        for line in str(error).splitlines():
+            print(f"charnn: error: {line}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        # Whoever read the output has had enough: not an error. Keep Python from flushing again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        # The parser's own errors (unknown options and the like) know how to describe themselves.
+        describe = getattr(error, "format_message", None)
+        if describe is None:
+            raise
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "charnn"
+        print(f"charnn: error: {describe()} (see {command} --help)", file=sys.stderr)
+        code = 2
+    sys.exit(code or 0)
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        print(f"charnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _charnn(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+# --- train ---------------------------------------------------------------------------------------
+
+_CKPT = typer.Option("--ckpt", help="A checkpoint.", metavar="FILE.npz")
+_JSON = typer.Option("--json", help="Print one JSON object.")
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="YAML config; see `charnn config`.")
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="Text: a file (also .gz), a folder of *.txt, a glob, or - for stdin."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Checkpoint to write.", metavar="FILE.npz")
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Start from this checkpoint's parameters.", metavar="FILE.npz"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the checkpoint.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace checkpoint, best checkpoint and log.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Set any config key, e.g. model.hidden_size=512."),
+    ] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Steps of the whole plan.")] = None,
+    stop_after: Annotated[
+        int | None, typer.Option(min=0, help="End this invocation after N steps, to be resumed.")
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="End this invocation after 90s, 10m or 1h30m.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Names every random draw.")] = None,
+    threads: Annotated[int | None, typer.Option(help="BLAS threads.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the config and its costs; train nothing.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
+) -> None:
+    """Train a model: writes FILE.npz, FILE.best.npz and the metrics log FILE.jsonl.
+
+    Examples:
+
+      charnn train --data mine.txt --out mine.npz
+
+      charnn train --config configs/shakespeare.yaml --time-limit 10m
+
+      charnn train --config configs/shakespeare.yaml --resume
+    """
+    from charnn.config import Override, load_config, parse_override
+
+    if resume and overwrite:
+        raise RequestError("--resume and --overwrite exclude each other")
+    overrides = dict(parse_override(text) for text in set_ or [])
+    options: dict[str, tuple[str, Any]] = {
+        "--data": ("data.path", data or None),
+        "--out": ("output.checkpoint", out),
+        "--max-steps": ("training.max_steps", max_steps),
+        "--time-limit": ("training.time_limit", time_limit),
+        "--seed": ("training.seed", seed),
+        "--threads": ("training.threads", threads),
+    }
+    for option, (key, value) in options.items():
+        if value is not None:
+            overrides[key] = Override(value, option)
+    settings = load_config(config, overrides)
+    _set_blas_threads(settings.training.threads)
+
+    from charnn.console import LiveReporter, PlainReporter, Reporter, headline, say, summary
+    from charnn.training import Ended
+
+    notes = (lambda message: None) if quiet else say
+    trainer = _prepare(settings, init=init, resume=resume, overwrite=overwrite or dry_run)
+    for warning in trainer.warnings:
+        notes(f"warning: {warning}")
+    if dry_run:
+        _print_plan(trainer)
+        return
+    if overwrite:
+        for path in trainer.outputs.existing():
+            path.unlink()
+    notes(headline(trainer))
+    if trainer.finished:
+        notes(f"this run is finished: {summary(trainer)}")
+        return
+    reporter: Reporter
+    if quiet:
+        reporter = Reporter(trainer)
+    elif sys.stderr.isatty():
+        reporter = LiveReporter(trainer, lambda: _preview(trainer))
+    else:
+        reporter = PlainReporter(trainer)
+    ending: Reason = "finished"
+    with _signals() as received, reporter:
+        for event in trainer.run(stop_after=stop_after, interrupted=lambda: bool(received)):
+            reporter.show(event)
+            if isinstance(event, Ended):
+                ending = event.reason
+    over = ending in ("finished", "patience")
+    why = {"patience": "no better validation for a while", "finished": "done"}.get(ending, ending)
+    notes(f"{why}: {summary(trainer)}")
+    if not over:
+        notes(f"go on with: charnn train --resume --out {trainer.outputs.checkpoint}")
+    if ending == "interrupted":
+        raise typer.Exit(128 + received[0])
+
+
+def _set_blas_threads(threads: int | None) -> None:
+    """Tell BLAS, which reads this once, when numpy is first imported."""
+    if threads is not None:
+        for library in ("OPENBLAS", "OMP", "MKL", "BLIS", "VECLIB"):
+            name = "VECLIB_MAXIMUM_THREADS" if library == "VECLIB" else f"{library}_NUM_THREADS"
+            os.environ[name] = str(threads)
+
+
+def _prepare(config: "Config", *, init: Path | None, resume: bool, overwrite: bool) -> "Trainer":
+    """Read what the run starts from and the corpus."""
+    from charnn.checkpoint import load
+    from charnn.console import say
+    from charnn.training import Outputs, Trainer, initial_config, resumed_config
+
+    outputs = Outputs(Path(config.output.checkpoint))
+    existing = outputs.existing()
+    if existing and not (resume or overwrite):
+        raise RequestError(
+            f"{existing[0]} exists; go on with it by --resume, or replace "
+            f"{' and '.join(map(str, existing))} by --overwrite"
+        )
+    folder = outputs.checkpoint.parent
+    if not folder.is_dir():
+        raise RequestError(f"{outputs.checkpoint}: the folder {folder} does not exist")
+    resumed = start = None
+    if resume and outputs.checkpoint.exists():
+        resumed = load(outputs.checkpoint)
+        path = {"output.checkpoint": config.output.checkpoint}
+        config = resumed_config(config, resumed.config).with_values(path)
+    elif resume:
+        say(f"{outputs.checkpoint} does not exist yet: starting anew")
+    if init is not None and resumed is None:
+        start = load(init)
+        config = initial_config(config, start)
+    vocabulary = resumed or start
+    corpus = _read_corpus(config, vocabulary.vocabulary if vocabulary else None)
+    return Trainer(config, corpus, resume=resumed, init=start)
+
+
+def _read_corpus(config: "Config", vocabulary: Any = None) -> "Corpus":
+    from charnn.corpus import Corpus, read_text
+
+    if not config.data.path:
+        raise RequestError("no text given: use --data PATH, or data.path in the config")
+    return Corpus.from_text(
+        read_text(config.data.path, normalize_newlines=config.data.normalize_newlines),
+        vocabulary=vocabulary,
+        val_fraction=config.data.val_fraction,
+        test_fraction=config.data.test_fraction,
+    )
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Note the first Ctrl-C or termination signal; a second one ends at once."""
+    received: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+    before = {number: signal.signal(number, note) for number in numbers if number is not None}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _preview(trainer: "Trainer") -> str:
+    from charnn.sampling import sample as sample_text
+
+    pieces = sample_text(
+        trainer.model,
+        trainer.corpus.vocabulary,
+        160,
+        seed=trainer.config.training.seed or 0,
+        temperature=0.8,
+    )
+    return "".join(pieces)
+
+
+def _print_plan(trainer: "Trainer") -> None:
+    from charnn.config import commented_yaml
+    from charnn.console import duration
+
+    streams, steps = trainer.streams, trainer.total_steps - trainer.progress.step
+    seconds = trainer.seconds_per_step()
+    print(commented_yaml(trainer.config))
+    print(f"# parameters        {trainer.model.parameters.flat.size:,}")
+    print(f"# memory            {trainer.memory(streams) / 1e6:,.0f} MB for buffers and parameters")
+    print(f"# steps             {steps:,} ({streams.steps_per_epoch:,} an epoch)")
+    print(f"# FLOP a step       {trainer.flop_per_step():.3g}")
+    print(f"# time              about {duration(seconds * steps)}, validation left out")
+
+
+# --- sample --------------------------------------------------------------------------------------
+
+
+@app.command()
+def sample(
+    ckpt: Annotated[Path, _CKPT],
+    n: Annotated[int, typer.Option("--n", "-n", min=0, help="Characters to generate.")] = 500,
+    prime: Annotated[str | None, typer.Option(help="Text to begin with; printed first.")] = None,
+    prime_file: Annotated[
+        str | None, typer.Option(help="Read that text from a file, or - for stdin.")
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 plays safe, above 1 takes risks.")
+    ] = 1.0,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Keep the K likeliest.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Keep the smallest set with this probability.")
+    ] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Always take the likeliest.")] = False,
+    stop: Annotated[str, typer.Option(help="End after this text.")] = "",
+    samples: Annotated[int, typer.Option(min=1, help="How many texts.")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="One seed, one text.")] = None,
+) -> None:
+    """Print text drawn from a model, as it is drawn.
+
+    Examples:
+
+      charnn sample --ckpt run1.npz --n 500
+
+      charnn sample --ckpt run1.npz --n 200 --temperature 0.7 --prime "ROMEO:"
+    """
+    if not temperature > 0 or temperature == float("inf"):
+        raise RequestError(
+            f"--temperature must be a number > 0, got {temperature:g} (see --greedy)"
+        )
+    if top_p is not None and not 0 < top_p <= 1:
+        raise RequestError(f"--top-p must be > 0 and at most 1, got {top_p:g}")
+    if prime is not None and prime_file is not None:
+        raise RequestError("--prime and --prime-file exclude each other")
+
+    import time
+
+    from charnn.checkpoint import load
+    from charnn.corpus import read_text
+    from charnn.draws import fresh_seed
+    from charnn.sampling import sample as sample_text
+
+    checkpoint = load(ckpt)
+    if prime_file is not None:
+        prime = read_text([prime_file])
+    if seed is None and not greedy:
+        seed = fresh_seed()
+        print(f"seed {seed}", file=sys.stderr)
+    pieces = sample_text(
+        checkpoint.model,
+        checkpoint.vocabulary,
+        n,
+        prime=prime or "",
+        stop=stop,
+        seed=seed or 0,
+        samples=samples,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        greedy=greedy,
+    )
+    # Flushed twenty times a second: alive on a terminal, cheap in a pipe.
+    flushed = time.monotonic()
+    for piece in pieces:
+        sys.stdout.buffer.write(piece.encode("utf-8", "surrogatepass"))
+        if time.monotonic() - flushed > 0.05:
+            sys.stdout.buffer.flush()
+            flushed = time.monotonic()
+    sys.stdout.buffer.flush()
+
+
+# --- eval ----------------------------------------------------------------------------------------
+
+
+@app.command("eval")
+def eval_(
+    ckpt: Annotated[Path, _CKPT],
+    data: Annotated[
+        list[str] | None, typer.Option(help="Evaluate on this text, whole; - for stdin.")
+    ] = None,
+    split: Annotated[
+        Literal["train", "val", "test", "all"] | None,
+        typer.Option(help="Part of the checkpoint's own corpus; default val."),
+    ] = None,
+    unknown: Annotated[
+        Literal["error", "skip"], typer.Option(help="Characters the model does not know.")
+    ] = "error",
+    json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Print the exact loss of a model over a text, read from the zero state to the end.
+
+    Examples:
+
+      charnn eval --ckpt run1.npz
+
+      charnn eval --ckpt run1.npz --data other.txt --unknown skip --json
+    """
+    if data and split:
+        raise RequestError("--split is for the checkpoint's own corpus; leave it out with --data")
+    from charnn.checkpoint import load
+    from charnn.corpus import read_text
+    from charnn.evaluation import evaluate
+
+    checkpoint = load(ckpt)
+    skipped = 0
+    if data:
+        text = read_text(data, normalize_newlines=checkpoint.config.data.normalize_newlines)
+        ids = checkpoint.vocabulary.encode(text, unknown=unknown)
+        skipped = len(text) - len(ids)
+        name = " ".join(data)
+    else:
+        name = split or "val"
+        corpus = _read_corpus(checkpoint.config, checkpoint.vocabulary)
+        if corpus.fingerprint != checkpoint.progress.fingerprint:
+            raise CharnnError(
+                f"{' '.join(checkpoint.config.data.path)}: not the text this model was trained on; "
+                "evaluate on any text with --data"
+            )
+        ids = corpus.split(name)
+        if not len(ids):
+            raise RequestError(f"this run kept no {name} split; use --split train, or --data")
+    if len(ids) < 2:
+        raise CharnnError(f"{name}: {len(ids)} known characters; predicting takes at least 2")
+    result = evaluate(checkpoint.model, ids)
+    figures = {
+        "text": name,
+        "nats_per_char": result.nats_per_char,
+        "bits_per_char": result.bits_per_char,
+        "perplexity": result.perplexity,
+        "accuracy": result.accuracy,
+        "characters": len(ids),
+        "skipped": skipped,
+    }
+    _print_figures(figures, json)
+
+
+# --- info and config -----------------------------------------------------------------------------
+
+
+@app.command()
+def info(
+    ckpt: Annotated[Path, typer.Argument(help="A checkpoint.", metavar="FILE.npz")],
+    json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Print what a checkpoint holds: model, vocabulary, training so far, and its config.
+
+    Example:
+
+      charnn info run1.npz --json
+    """
+    from charnn.checkpoint import load
+    from charnn.config import commented_yaml
+    from charnn.console import escaped
+
+    checkpoint = load(ckpt)
+    model, progress = checkpoint.model, checkpoint.progress
+    figures = {
+        "hidden_size": model.hidden_size,
+        "num_layers": model.num_layers,
+        "activation": model.activation,
+        "dtype": str(model.dtype),
+        "parameters": model.parameters.flat.size,
+        "vocab_size": model.vocab_size,
+        "vocabulary": checkpoint.vocabulary.characters,
+        "step": progress.step,
+        "seconds": progress.seconds,
+        "val_loss": progress.val_loss,
+        "best_val_loss": progress.best_val_loss,
+        "best_step": progress.best_step,
+        "resumable": checkpoint.resumable,
+        "corpus_sha256": progress.fingerprint,
+    }
+    if json:
+        figures["config"] = checkpoint.config.model_dump()
+        _print_figures(figures, json)
+        return
+    figures["vocabulary"] = escaped(model_characters(checkpoint.vocabulary.characters))
+    _print_figures(figures, json)
+    print()
+    print(commented_yaml(checkpoint.config), end="")
+
+
+def model_characters(characters: str) -> str:
+    """Return a vocabulary for reading, at most 200 characters of it, on one line."""
+    shown = characters[:200].replace("\n", "\\n")
+    return shown + (f" … and {len(characters) - 200} more" if len(characters) > 200 else "")
+
+
+@app.command("config")
+def config_() -> None:
+    """Print a commented config with every default, to redirect into a file.
+
+    Example:
+
+      charnn config > mine.yaml
+    """
+    from charnn.config import commented_yaml
+
+    print(commented_yaml(), end="")
+
+
+def _print_figures(figures: dict[str, Any], as_json: bool) -> None:
+    """Print figures as one JSON object, or as aligned lines."""
+    if as_json:
+        import json
+
+        print(json.dumps(figures, ensure_ascii=False))
+        return
+    for name, value in figures.items():
+        shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
+        shown = f"{value:.4f}" if isinstance(value, float) else shown
+        print(f"{name.replace('_', ' '):<16}{'-' if shown is None else shown}")

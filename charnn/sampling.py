@@ -1,0 +1,192 @@
+"""Drawing text from a model: temperature, top-k, top-p, and streaming generation."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.corpus import Vocabulary
+from charnn.draws import Purpose, generator
+from charnn.model import RNN, Array, log_softmax
+
+_DRAWS = 1024  # uniform numbers drawn at a time for each text
+_GROUP = 64  # texts generated side by side
+
+
+def probabilities(
+    o: Array,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> NDArray[np.float64]:
+    """Turn logits into the probabilities to draw from.
+
+    softmax(o / temperature), then only the `top_k` most probable characters, then only the
+    smallest set of the most probable whose mass reaches `top_p` (Holtzman et al. 2020), what is
+    left scaled to sum to 1. Ties keep the smaller ids.
+
+    Args:
+        o: (M, K) logits.
+        temperature: > 0; below 1 the likely becomes likelier.
+        top_k: how many characters to keep, or None.
+        top_p: probability mass to keep, in (0, 1], or None.
+
+    Returns:
+        (M, K) float64, each row summing to 1.
+    """
+    scaled = o.astype(np.float64)
+    # The maximum is taken off first: dividing by a tiny temperature must not overflow.
+    scaled -= scaled.max(axis=1, keepdims=True)
+    p = np.exp(log_softmax(scaled / temperature))
+    if top_k is None and top_p is None:
+        return p
+    order = np.argsort(-p, axis=1, kind="stable")
+    ranked = np.take_along_axis(p, order, axis=1)
+    if top_k is not None:
+        ranked[:, top_k:] = 0
+        ranked /= ranked.sum(axis=1, keepdims=True)
+    if top_p is not None:
+        # A character stays if those before it have not reached the mass yet.
+        ranked[ranked.cumsum(axis=1) - ranked >= top_p] = 0
+        ranked /= ranked.sum(axis=1, keepdims=True)
+    np.put_along_axis(p, order, ranked, axis=1)
+    return p
+
+
+def generate(
+    model: RNN,
+    prime: NDArray[np.integer[Any]],
+    *,
+    seed: int,
+    samples: int = 1,
+    first: int = 0,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    greedy: bool = False,
+) -> Iterator[NDArray[np.intp]]:
+    """Yield characters without end: at each turn the next id of every text.
+
+    Args:
+        model: the model.
+        prime: (N,) ids read first, from the zero state; N at least 1.
+        seed: with the number of a text, it names that text's draws.
+        samples: M, texts generated side by side.
+        first: the number of the first of them.
+        temperature: see `probabilities`.
+        top_k: see `probabilities`.
+        top_p: see `probabilities`.
+        greedy: take the most probable character instead of drawing.
+
+    Yields:
+        (M,) character ids.
+    """
+    state = model.zero_state()
+    for at in range(0, len(prime), 512):
+        o = model.logits(prime[at : at + 512, None], state)[-1]
+    # Every text begins alike.
+    o, state = np.repeat(o, samples, axis=0), np.repeat(state, samples, axis=1)
+    draws = [generator(seed, Purpose.SAMPLE, stream=first + m) for m in range(samples)]
+    while True:
+        uniform = np.stack([draw.random(_DRAWS) for draw in draws], axis=1)
+        for u in uniform:
+            if greedy:
+                ids = o.argmax(axis=1)
+            else:
+                p = probabilities(o, temperature=temperature, top_k=top_k, top_p=top_p)
+                ids = inverse_transform(p, u)
+            yield ids
+            o = model.logits(ids[None, :], state)[0]
+
+
+def inverse_transform(p: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return, for each row of probabilities (M, K), the id whose interval holds u, (M,) in [0, 1).
+
+    A character of probability 0 is never returned: its interval is empty.
+    """
+    total = p.cumsum(axis=1)
+    # Scaling by the last sum keeps u below it whatever the rounding.
+    return np.count_nonzero(total <= u[:, None] * total[:, -1:], axis=1)
+
+
+def default_prime(vocabulary: Vocabulary) -> str:
+    """Return what a text is read after when nothing is given: the start of a line, or a space."""
+    first = vocabulary.characters[0]
+    return next((mark for mark in "\n " if mark in vocabulary), first)
+
+
+def sample(
+    model: RNN,
+    vocabulary: Vocabulary,
+    n: int,
+    *,
+    prime: str = "",
+    stop: str = "",
+    seed: int,
+    samples: int = 1,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    greedy: bool = False,
+) -> Iterator[str]:
+    """Yield the pieces of `samples` texts: each the prime, then at most n characters.
+
+    Between two texts comes a line of `---`. One text is yielded character by character, in
+    memory that does not grow; several are generated side by side, a group at a time.
+
+    Args:
+        model: the model.
+        vocabulary: its characters.
+        n: characters to generate for each text.
+        prime: what each text begins with; without it the model reads `default_prime`, unprinted.
+        stop: a text ends early once it has generated this.
+        seed: see `generate`.
+        samples: how many texts.
+        temperature: see `probabilities`.
+        top_k: see `probabilities`.
+        top_p: see `probabilities`.
+        greedy: see `generate`.
+
+    Raises:
+        UnknownCharactersError: if the prime or the stop text is not in the vocabulary.
+    """
+    primed = vocabulary.encode(prime or default_prime(vocabulary))
+    stop_ids = vocabulary.encode(stop)
+    for first in range(0, samples, _GROUP):
+        group = min(_GROUP, samples - first)
+        turns = generate(
+            model,
+            primed,
+            seed=seed,
+            samples=group,
+            first=first,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            greedy=greedy,
+        )
+        if samples == 1:
+            yield prime
+            tail = ""
+            for ids in islice(turns, n):
+                character = vocabulary.decode(ids)
+                yield character
+                tail = (tail + character)[-len(stop) :]
+                if stop and tail == stop:
+                    return
+            return
+        texts = np.empty((n, group), np.min_scalar_type(len(vocabulary)))
+        lengths = np.full(group, n)
+        for t, ids in enumerate(islice(turns, n)):
+            texts[t] = ids
+            if len(stop_ids) and t + 1 >= len(stop_ids):
+                ended = (texts[t + 1 - len(stop_ids) : t + 1] == stop_ids[:, None]).all(axis=0)
+                lengths[ended] = np.minimum(lengths[ended], t + 1)
+                if (lengths <= t + 1).all():
+                    break
+        for m in range(group):
+            separator = "\n---\n" if first + m else ""
+            yield separator + prime + vocabulary.decode(texts[: lengths[m], m])

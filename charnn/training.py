@@ -1,0 +1,469 @@
+"""The training loop: truncated BPTT over the streams of a corpus, as a sequence of events.
+
+Nothing here prints. A run is a function of its config, its corpus and the step: whatever a
+checkpoint holds is all that the next step depends on, so that a run stopped anywhere and resumed
+ends with the same bits.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from charnn.checkpoint import Checkpoint, Progress
+from charnn.config import RESUMABLE, Config
+from charnn.corpus import Corpus, Streams, fitting_batch_size
+from charnn.draws import fresh_seed
+from charnn.errors import CharnnError, ConfigError, DivergenceError
+from charnn.evaluation import evaluating
+from charnn.metrics import Metrics, MetricsLog
+from charnn.model import BPTT, RNN, dropout_masks
+from charnn.optimizers import clip, learning_rate_at, make_optimizer
+
+VALIDATION_SEGMENTS = 64  # validation during training reads this many places side by side
+
+Reason = Literal["finished", "patience", "stop-after", "time-limit", "interrupted"]
+
+
+# --- events --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One step was made: its mean loss in nats per character and its gradient's norm."""
+
+    step: int
+    loss: float
+    grad_norm: float
+    characters: int
+
+
+@dataclass(frozen=True)
+class Evaluating:
+    """A validation has made `done` of its `total` predictions."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A line was added to the metrics log; `improved` if it holds a new best validation loss."""
+
+    metrics: Metrics
+    improved: bool
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint was written."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Ended:
+    """This invocation is over; with "finished" and "patience" the run is, too."""
+
+    reason: Reason
+
+
+Event = Stepped | Evaluating | Measured | Saved | Ended
+
+
+# --- outputs -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The three files of a run: NAME.npz, NAME.best.npz and NAME.jsonl."""
+
+    checkpoint: Path
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the lowest validation loss."""
+        return self.checkpoint.with_suffix(".best.npz")
+
+    @property
+    def log(self) -> Path:
+        """The metrics log."""
+        return self.checkpoint.with_suffix(".jsonl")
+
+    def existing(self) -> list[Path]:
+        """Return those that exist."""
+        return [path for path in (self.checkpoint, self.best, self.log) if path.exists()]
+
+
+# --- from a request to a run ---------------------------------------------------------------------
+
+
+def resumed_config(given: Config, stored: Config) -> Config:
+    """Return the config a run goes on with: the stored one, and what may change of the given one.
+
+    Raises:
+        ConfigError: naming each given key that contradicts the stored run.
+    """
+    changed = {}
+    refused = []
+    for key, value in given.given():
+        section, _, name = key.partition(".")
+        before = getattr(getattr(stored, section), name)
+        if value == before:
+            continue
+        if key in RESUMABLE:
+            changed[key] = value
+        else:
+            refused.append(f"{key} is {value}, but the run to resume has {before}")
+    if refused:
+        raise ConfigError(
+            "\n".join(f"{line}; leave it out, or start anew with --overwrite" for line in refused)
+        )
+    return stored.with_values(changed)
+
+
+def initial_config(given: Config, init: Checkpoint) -> Config:
+    """Return a config whose model has the sizes of the checkpoint it starts from.
+
+    Raises:
+        ConfigError: naming each given key that contradicts the checkpoint.
+    """
+    sizes = {
+        f"model.{name}": getattr(init.config.model, name)
+        for name in ("hidden_size", "num_layers", "activation")
+    }
+    for key, value in given.given():
+        if sizes.get(key, value) != value:
+            raise ConfigError(f"{key} is {value}, but the --init checkpoint has {sizes[key]}")
+    return given.with_values(sizes)
+
+
+class Trainer:
+    """One run: a model, its optimizer and its place in the corpus.
+
+    Attributes:
+        config: with the seed filled in and the batch size that fits the text.
+        corpus: the text.
+        model: the network being trained.
+        streams: the training text as it is read.
+        total_steps: of the whole plan.
+        progress: where the run stands.
+        outputs: the files it writes.
+        warnings: what the user should know before it starts.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        corpus: Corpus,
+        *,
+        resume: Checkpoint | None = None,
+        init: Checkpoint | None = None,
+    ):
+        """Prepare a new run, or one that resumes a checkpoint, or starts from its parameters.
+
+        Raises:
+            CharnnError: if the buffers do not fit in memory, or the corpus is another one.
+        """
+        if resume and resume.progress.fingerprint != corpus.fingerprint:
+            raise CharnnError(
+                "the text is not the one this run was trained on; "
+                "restore it, or start a new run from these parameters with --init"
+            )
+        self.warnings: list[str] = []
+        self.corpus = corpus
+        if config.training.seed is None:
+            config = config.with_values({"training.seed": fresh_seed()})
+        self.config = config
+        self.outputs = Outputs(Path(config.output.checkpoint))
+        self.streams = self._cut_streams()
+        training, sizes = config.training, config.model
+        self.total_steps = (
+            training.epochs * self.streams.steps_per_epoch
+            if training.max_steps is None
+            else training.max_steps
+        )
+        self.model = RNN(
+            len(corpus.vocabulary),
+            sizes.hidden_size,
+            sizes.num_layers,
+            sizes.activation,
+            training.dtype,
+        )
+        theta = self.model.parameters.flat
+        self._bptt = BPTT(
+            self.model,
+            self.streams.seq_length,
+            self.streams.batch_size,
+            dropout=sizes.dropout > 0,
+        )
+        self._optimizer = make_optimizer(training, theta)
+        self._state = self.model.zero_state(self.streams.batch_size)
+        self._resumed = resume is not None
+        if resume:
+            if resume.hidden_state is None or resume.hidden_state.shape != self._state.shape:
+                raise CharnnError("this checkpoint cannot be resumed; start from it with --init")
+            self.progress = resume.progress.model_copy()
+            self._state[...] = resume.hidden_state
+            for name, slot in resume.slots.items():
+                self._optimizer.slots[name][...] = slot
+        else:
+            self.progress = Progress(fingerprint=corpus.fingerprint)
+        source = resume or init
+        if source:
+            theta[...] = source.model.parameters.flat
+        else:
+            self.model.initialize(sizes.init, self._seed, sizes.init_std)
+
+    @property
+    def _seed(self) -> int:
+        assert self.config.training.seed is not None
+        return self.config.training.seed
+
+    def _cut_streams(self) -> Streams:
+        training, ids = self.config.training, self.corpus.split("train")
+        B = training.batch_size
+        if training.seq_length == "full":
+            B = min(B, len(ids) - 1)
+            T = (len(ids) - 1) // B
+        else:
+            T = min(training.seq_length, len(ids) - 1)
+            B = fitting_batch_size(len(ids), B, T)
+        if training.batch_size > B:
+            wanted = training.batch_size * T + 1
+            self.warnings.append(
+                f"the training text has {len(ids):,} characters, fewer than batch_size "
+                f"{training.batch_size} × seq_length {T} + 1 = {wanted:,}; using batch_size {B}"
+            )
+        streams = Streams(ids, B, T, training.drop_last)
+        needed, available = self.memory(streams), available_memory()
+        if needed > available:
+            raise CharnnError(
+                f"training needs about {needed / 1e9:.1f} GB for T = {T:,} × B = {B} and the "
+                f"model, and {available / 1e9:.1f} GB are available; "
+                "lower training.seq_length, training.batch_size or model.hidden_size"
+            )
+        return streams
+
+    def memory(self, streams: Streams) -> int:
+        """Return the bytes that training allocates for buffers and parameters."""
+        sizes, T, B = self.config.model, streams.seq_length, streams.batch_size
+        H, L, K = sizes.hidden_size, sizes.num_layers, len(self.corpus.vocabulary)
+        hidden = (L + 2 + (2 * L if sizes.dropout else 0)) * T * B * H
+        parameters = H * K + (2 * L - 1) * H * H + L * H + K * H + K
+        itemsize = np.dtype(self.config.training.dtype).itemsize
+        return (hidden + T * B * K + 5 * parameters) * itemsize + 4 * T * B * 8
+
+    def flop_per_step(self) -> float:
+        """Return the floating-point operations of one full step: 6·B·T·H·((2L−1)·H + K)."""
+        H, L, K = self.model.hidden_size, self.model.num_layers, self.model.vocab_size
+        return 6.0 * self.streams.batch_size * self.streams.seq_length * H * ((2 * L - 1) * H + K)
+
+    def seconds_per_step(self) -> float:
+        """Measure a few steps; the run is of no use afterwards."""
+        self._step()
+        began = time.perf_counter()
+        steps = 0
+        while steps < 3 or time.perf_counter() - began < 1:
+            self._step()
+            steps += 1
+        return (time.perf_counter() - began) / steps
+
+    # --- the loop --------------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> Reason | None:
+        """Why the run is over, or None."""
+        if self.progress.step >= self.total_steps:
+            return "finished"
+        patience = self.config.training.patience
+        if patience is not None and self.progress.evals_since_best >= patience:
+            return "patience"
+        return None
+
+    def run(
+        self,
+        *,
+        stop_after: int | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Event]:
+        """Train until the plan, or this invocation, ends; the last event is `Ended`.
+
+        Args:
+            stop_after: end this invocation after so many steps of it, without shaping the plan.
+            interrupted: asked after every step and during validations; True saves and ends.
+
+        Raises:
+            CharnnError: if a file cannot be written.
+            DivergenceError: if the loss or the gradient is not finite; nothing is saved then.
+        """
+        first = saved = self.progress.step
+        began = lap = time.perf_counter()
+        limit = self.config.training.time_limit or math.inf
+        log = MetricsLog(self.outputs.log, self.progress.step)
+        try:
+            while True:
+                if self._measurement_is_due():
+                    yield from self._measure(log, interrupted)
+                now = time.perf_counter()
+                self.progress.seconds += now - lap
+                lap = now
+                steps = self.progress.step - first
+                ending: Reason | None = self.finished
+                if ending is None and interrupted():
+                    ending = "interrupted"
+                elif ending is None and stop_after is not None and steps >= stop_after:
+                    ending = "stop-after"
+                elif ending is None and now - began >= limit:
+                    ending = "time-limit"
+                periodic = self.progress.step % self.config.training.save_every == 0
+                if (ending and not (self._resumed and steps == 0)) or (
+                    periodic and self.progress.step > saved
+                ):
+                    log.sync()
+                    self.checkpoint().save(self.outputs.checkpoint)
+                    saved = self.progress.step
+                    yield Saved(self.outputs.checkpoint)
+                if ending:
+                    yield Ended(ending)
+                    return
+                yield self._step()
+        finally:
+            log.close()
+
+    def checkpoint(self, *, resumable: bool = True) -> Checkpoint:
+        """Return the run as it stands (arrays are shared, not copied)."""
+        return Checkpoint(
+            self.config,
+            self.corpus.vocabulary,
+            self.model,
+            self.progress,
+            self._state if resumable else None,
+            self._optimizer.slots if resumable else {},
+        )
+
+    def learning_rate(self, step: int) -> float:
+        """Return η of a step, counted from 0."""
+        return learning_rate_at(self.config.training, step, self.total_steps)
+
+    def _step(self) -> Stepped:
+        """Train on the next window."""
+        began = time.perf_counter()
+        training, progress, step = self.config.training, self.progress, self.progress.step
+        window = self.streams.window(step)
+        if window.starts_epoch:
+            self._state[...] = 0
+        masks = None
+        if self.config.model.dropout:
+            masks = dropout_masks(
+                self.config.model.dropout,
+                (self.model.num_layers, *window.inputs.shape, self.model.hidden_size),
+                self._seed,
+                step,
+                self.model.dtype,
+            )
+        # Overflow is looked for below, once for all arrays.
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = self._bptt(
+                window.inputs,
+                window.targets,
+                self._state,
+                masks=masks,
+                reduction=training.loss_reduction,
+            )
+            g = self._bptt.gradients.flat
+            norm, clipped = clip(g, training.clip_norm, training.clip_value)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DivergenceError(
+                f"training diverged at step {step + 1}: the loss is {loss}, the gradient's norm "
+                f"{norm}; lower training.learning_rate or training.clip_norm "
+                "(nothing was saved since the last checkpoint)"
+            )
+        learning_rate = self.learning_rate(step)
+        if training.weight_decay:
+            for weight in self.model.parameters.values():
+                if weight.ndim == 2:
+                    weight *= 1 - learning_rate * training.weight_decay
+        self._optimizer.update(self.model.parameters.flat, g, learning_rate, step + 1)
+        progress.step = step + 1
+        progress.nats += loss * window.inputs.size
+        progress.characters += window.inputs.size
+        progress.clipped_steps += clipped
+        progress.grad_norm = norm
+        progress.train_seconds += time.perf_counter() - began
+        return Stepped(progress.step, loss, norm, window.inputs.size)
+
+    def _validation_is_due(self) -> bool:
+        step = self.progress.step
+        return self.config.data.val_fraction > 0 and (
+            step % self.config.training.eval_every == 0 or step >= self.total_steps
+        )
+
+    def _measurement_is_due(self) -> bool:
+        """Whether this step's line of the log is still to be written."""
+        step = self.progress.step
+        return step > self.progress.logged_step and (
+            step % self.config.training.log_every == 0
+            or step >= self.total_steps
+            or self._validation_is_due()
+        )
+
+    def _measure(self, log: MetricsLog, interrupted: Callable[[], bool]) -> Iterator[Event]:
+        """Validate if it is time, and write a line of the log; nothing if interrupted."""
+        progress = self.progress
+        val_loss = None
+        if self._validation_is_due():
+            segments = 1 if progress.step >= self.total_steps else VALIDATION_SEGMENTS
+            for score in evaluating(self.model, self.corpus.split("val"), segments=segments):
+                if interrupted():
+                    return
+                yield Evaluating(score.predictions, score.total)
+            val_loss = score.nats_per_char
+        steps = progress.step - progress.logged_step
+        metrics = Metrics(
+            step=progress.step,
+            epoch=round(progress.step / self.streams.steps_per_epoch, 4),
+            characters=self.streams.characters(progress.step),
+            seconds=round(progress.seconds, 3),
+            train_loss=progress.nats / progress.characters,
+            val_loss=val_loss,
+            learning_rate=self.learning_rate(progress.step - 1),
+            grad_norm=progress.grad_norm,
+            clipped=progress.clipped_steps / steps,
+            chars_per_second=round(progress.characters / progress.train_seconds),
+        )
+        log.append(metrics)
+        progress.logged_step = progress.step
+        progress.nats, progress.characters, progress.clipped_steps = 0.0, 0, 0
+        progress.train_seconds = 0.0
+        improved = False
+        if val_loss is not None:
+            best = progress.best_val_loss
+            improved = best is None or val_loss < best
+            progress.val_loss = val_loss
+            progress.evals_since_best = 0 if improved else progress.evals_since_best + 1
+            if improved:
+                progress.best_val_loss, progress.best_step = val_loss, progress.step
+                if self.config.output.keep_best:
+                    self.checkpoint(resumable=False).save(self.outputs.best)
+                    yield Saved(self.outputs.best)
+        yield Measured(metrics, improved)
+
+
+def available_memory() -> int:
+    """Return the bytes of memory that can be had without swapping, as far as the system says."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 2**63
