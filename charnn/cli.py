@@ -15,7 +15,7 @@ from charnn.errors import CharnnError, RequestError
 
 if TYPE_CHECKING:
     from charnn.config import Config
-    from charnn.corpus import Corpus, SplitName
+    from charnn.corpus import Corpus
     from charnn.training import Reason, Trainer
 
 app = typer.Typer(
@@ -407,7 +407,7 @@ def eval_(
     if len(ids) < 2:
         raise CharnnError(f"{name}: {len(ids)} known characters; predicting takes at least 2")
     result = evaluate(checkpoint.model, ids)
-    figures = {
+    figures: dict[str, Any] = {
         "text": name,
         "nats_per_char": result.nats_per_char,
         "bits_per_char": result.bits_per_char,
@@ -439,7 +439,7 @@ def info(
 
     checkpoint = load(ckpt)
     model, progress = checkpoint.model, checkpoint.progress
-    figures = {
+    figures: dict[str, Any] = {
         "hidden_size": model.hidden_size,
         "num_layers": model.num_layers,
         "activation": model.activation,

@@ -422,7 +422,7 @@ def _explain(error: ErrorDetails, places: dict[tuple[str, ...], str], path: Path
         return f"{place}unknown key {name}{_did_you_mean(keys)}"
     if kind in ("split", "npz"):
         return f"{place}{name}.{error['msg']}"
-    reason = _REASONS.get(kind, lambda ctx: error["msg"])(error.get("ctx", {}))
+    reason = _REASONS[kind](error.get("ctx", {})) if kind in _REASONS else error["msg"]
     return f"{place}{name} {reason}, got {_shown(error['input'])}"
 
 

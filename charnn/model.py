@@ -312,7 +312,7 @@ class BPTT:
         scale = 1 / (T * B) if reduction == "mean" else 1.0
         loss = softmax_cross_entropy(o, targets.reshape(-1), scale)
         model.backward(inputs, o, h, self.gradients, self._work[:, :T], masks, x)
-        return loss / (T * B)
+        return loss / inputs.size
 
 
 def log_softmax(o: Array) -> Array:

