@@ -226,13 +226,12 @@ def _read_array(name: str, raw: bytes) -> NDArray[Any]:
 
 
 def _build(members: dict[str, NDArray[Any]]) -> Checkpoint:
-    version = _take(members, "format_version", "i", ())
-    if int(version) != FORMAT_VERSION:
-        raise ValueError(
-            f"format version {int(version)}; this charnn reads version {FORMAT_VERSION}"
-        )
     checksum = str(_take(members, "checksum", "U", ()))
-    if checksum != _checksum(members):
+    damaged = checksum != _checksum(members)
+    version = int(_take(members, "format_version", "i", ()))
+    if version != FORMAT_VERSION:
+        raise ValueError(f"format version {version}; this charnn reads version {FORMAT_VERSION}")
+    if damaged:
         raise ValueError("the checksum does not match: the file was damaged or changed")
     config = parse_config_json(str(_take(members, "config", "U", ())))
     try:

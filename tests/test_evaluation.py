@@ -1,0 +1,63 @@
+"""The exact loss against the textbook's loop, and segments against the exact loss."""
+
+import math
+
+import numpy as np
+import pytest
+
+from charnn.corpus import Corpus
+from charnn.evaluation import evaluate, evaluating
+from charnn.model import RNN
+from tests.reference import loop
+from tests.texts import english
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return Corpus.from_text(english(20_000))
+
+
+@pytest.fixture(scope="module")
+def model(corpus: Corpus) -> RNN:
+    model = RNN(len(corpus.vocabulary), 24, 2)
+    model.initialize("uniform", seed=1)
+    return model
+
+
+def test_the_loss_is_the_plain_loop_s_mean(model: RNN, corpus: Corpus) -> None:
+    ids = corpus.ids[:1500]
+    x, y = ids[:-1, None].astype(np.intp), ids[1:, None].astype(np.intp)
+    expected = loop(model.parameters, "tanh", x, y, model.zero_state()).loss / len(x)
+    result = evaluate(model, ids)
+    assert result.nats_per_char == pytest.approx(expected, abs=1e-6)
+    assert result.bits_per_char == pytest.approx(expected / math.log(2), abs=1e-6)
+    assert result.perplexity == pytest.approx(math.exp(expected), rel=1e-6)
+    assert result.predictions == len(ids) - 1
+
+
+def test_accuracy_counts_the_most_probable_character(corpus: Corpus) -> None:
+    model = RNN(len(corpus.vocabulary), 3)
+    model.parameters["c"][5] = 1  # whatever comes, character 5 is expected
+    result = evaluate(model, corpus.ids)
+    assert result.accuracy == pytest.approx((corpus.ids[1:] == 5).mean())
+
+
+@pytest.mark.parametrize("segments", [2, 7, 64])
+def test_segments_make_every_prediction_once_and_come_close(
+    model: RNN, corpus: Corpus, segments: int
+) -> None:
+    exact = evaluate(model, corpus.ids)
+    fast = evaluate(model, corpus.ids, segments=segments)
+    assert fast.predictions == exact.predictions == fast.total
+    assert fast.nats_per_char == pytest.approx(exact.nats_per_char, abs=1e-4)
+    assert fast.accuracy == pytest.approx(exact.accuracy, abs=1e-3)
+
+
+def test_progress_only_grows(model: RNN, corpus: Corpus) -> None:
+    done = [score.predictions for score in evaluating(model, corpus.ids, segments=3)]
+    assert done == sorted(set(done))
+    assert done[-1] == len(corpus.ids) - 1
+
+
+def test_two_characters_are_one_prediction(model: RNN) -> None:
+    assert evaluate(model, np.array([1, 2], dtype=np.uint8), segments=64).predictions == 1
