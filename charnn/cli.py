@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from charnn import __version__
 from charnn.errors import CharnnError, RequestError
@@ -18,8 +19,24 @@ if TYPE_CHECKING:
     from charnn.corpus import Corpus
     from charnn.training import Reason, Trainer
 
+
+class _Commands(TyperGroup):
+    """All commands; whoever reads their output may stop reading at any time."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Not an error. Python flushes once more at its end: that must not fail, either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        return result
+
+
 app = typer.Typer(
     name="charnn",
+    cls=_Commands,
     help="Train, sample and evaluate character-level language models, in pure NumPy.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -30,17 +47,12 @@ def main() -> None:
     """Run a command; every error is one line on stderr and an exit code, never a traceback."""
     try:
         code = app(prog_name="charnn", standalone_mode=False)
-        sys.stdout.flush()
     except CharnnError as error:
         for line in str(error).splitlines():
             print(f"charnn: error: {line}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
-    except BrokenPipeError:
-        # Whoever read the output has had enough: not an error. Keep Python from flushing again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except Exception as error:
         # The parser's own errors (unknown options and the like) know how to describe themselves.
         describe = getattr(error, "format_message", None)

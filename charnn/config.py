@@ -131,6 +131,9 @@ class ModelConfig(_Section):
 class TrainingConfig(_Section):
     """The optimisation."""
 
+    loop: Literal["fast", "textbook"] = Field(
+        "fast", description="fast, or textbook: one character at a time, as min-char-rnn does"
+    )
     batch_size: Whole = Field(32, ge=1, description="B, parallel streams the text is cut into")
     seq_length: SeqLength = Field(
         64, description="T, characters between truncations; full = the whole stream"

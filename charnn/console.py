@@ -1,5 +1,6 @@
 """Events of a training run on stderr: a live display on a terminal, plain lines elsewhere."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -12,8 +13,9 @@ _SMOOTHING = 0.98  # weight of the past in the training loss shown; char-rnn sho
 
 
 def say(message: str) -> None:
-    """Print one line to stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """Print one line to stderr; if nobody reads it any more, the work goes on."""
+    with contextlib.suppress(BrokenPipeError):
+        print(message, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -24,6 +24,7 @@ from charnn.evaluation import evaluating
 from charnn.metrics import Metrics, MetricsLog
 from charnn.model import BPTT, RNN, dropout_masks
 from charnn.optimizers import clip, learning_rate_at, make_optimizer
+from charnn.textbook import TextbookBPTT
 
 VALIDATION_SEGMENTS = 64  # validation during training reads this many places side by side
 
@@ -196,11 +197,11 @@ class Trainer:
             training.dtype,
         )
         theta = self.model.parameters.flat
-        self._bptt = BPTT(
-            self.model,
-            self.streams.seq_length,
-            self.streams.batch_size,
-            dropout=sizes.dropout > 0,
+        T, B = self.streams.seq_length, self.streams.batch_size
+        self._bptt = (
+            TextbookBPTT(self.model)
+            if training.loop == "textbook"
+            else BPTT(self.model, T, B, dropout=sizes.dropout > 0)
         )
         self._optimizer = make_optimizer(training, theta)
         self._state = self.model.zero_state(self.streams.batch_size)

@@ -20,6 +20,7 @@ from charnn.model import (
     parameter_shapes,
     softmax_cross_entropy,
 )
+from charnn.textbook import TextbookBPTT
 from tests.reference import loop
 
 Float = NDArray[np.float64]
@@ -148,6 +149,20 @@ def test_gradients_equal_central_differences(layers: int, activation: str, dropo
         numeric.flat[i] = (losses[0] - losses[1]) / (2 * epsilon)
     for name, gradient in numeric.items():
         assert relative(gradients[name] - gradient, gradient) < 1e-5, name
+
+
+@pytest.mark.parametrize(("layers", "activation", "dropout"), CASES)
+def test_the_textbook_loop_of_the_package_is_the_same_mathematics(
+    layers: int, activation: str, dropout: bool
+) -> None:
+    model = make_model(layers, activation)
+    inputs, targets, state, masks = make_window(layers)
+    used = masks if dropout else None
+    loss, after, gradients = fast_path(model, inputs, targets, state, used, "mean")
+    textbook = TextbookBPTT(model)
+    assert textbook(inputs, targets, state, masks=used) == pytest.approx(loss, abs=1e-12)
+    np.testing.assert_allclose(state, after, atol=1e-12)
+    np.testing.assert_allclose(textbook.gradients.flat, gradients.flat, atol=1e-12)
 
 
 def test_the_mean_reduction_divides_the_gradient_and_not_the_loss() -> None:

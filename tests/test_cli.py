@@ -1,0 +1,369 @@
+"""The commands as a shell runs them: subprocesses, pipes, signals, exit codes."""
+
+import json
+import math
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import charnn
+from tests.reference import loop
+from tests.texts import english
+
+CHARNN = [sys.executable, "-m", "charnn"]
+TRAIN = ["train", "--data", "text.txt", "--out", "run.npz", "--max-steps", "40", "--seed", "1"]
+for setting in ("model.hidden_size=16", "model.num_layers=2", "training.eval_every=10"):
+    TRAIN += ["--set", setting]
+PARAMETERS = ["U0", "W0", "b0", "U1", "W1", "b1", "V", "c"]
+
+
+def run(*arguments: str, cwd: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CHARNN, *arguments],
+        cwd=cwd,
+        input=text,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def ok(*arguments: str, cwd: Path, text: str | None = None) -> str:
+    """Run a command that must succeed; return what it printed."""
+    result = run(*arguments, cwd=cwd, text=text)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def refused(code: int, *arguments: str, cwd: Path, text: str | None = None) -> str:
+    """Run a command that must fail in one clear line; return the line."""
+    result = run(*arguments, cwd=cwd, text=text)
+    assert result.returncode == code, result.stderr
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("charnn: error: ")
+    return lines[0].removeprefix("charnn: error: ")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text and a finished run."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "text.txt").write_text(english(20_000))
+    result = run(*TRAIN, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    (folder / "stderr").write_text(result.stderr)
+    (folder / "stdout").write_text(result.stdout)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a text alone."""
+    (tmp_path / "text.txt").write_text(english(20_000))
+    return tmp_path
+
+
+# --- train ---------------------------------------------------------------------------------------
+
+
+def test_train_writes_three_files_and_speaks_in_plain_lines(trained: Path) -> None:
+    files = {path.name for path in trained.iterdir()}
+    assert files == {"text.txt", "run.npz", "run.best.npz", "run.jsonl", "stderr", "stdout"}
+    assert (trained / "stdout").read_text() == ""
+    lines = (trained / "stderr").read_text().splitlines()
+    assert lines[0].startswith("20,000 characters, ")
+    assert lines[0].endswith("40 steps; seed 1")
+    assert [line.split("  ")[0] for line in lines[1:-1]] == [
+        f"step {step}/40" for step in (10, 20, 30, 40)
+    ]
+    assert "val" in lines[1]
+    assert "bits" in lines[1]
+    assert lines[-1].startswith("done: run.npz (step 40; best validation ")
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_checkpoint_is_readable_with_numpy_alone(trained: Path) -> None:
+    with np.load(trained / "run.npz", allow_pickle=False) as file:
+        K = len(file["vocabulary"])
+        assert file["U0"].shape == (16, K)
+        assert file["W1"].shape == (16, 16)
+        assert file["V"].shape == (K, 16)
+        assert json.loads(str(file["config"]))["training"]["seed"] == 1
+
+
+def test_stopping_and_resuming_by_commands_gives_the_same_arrays(
+    trained: Path, folder: Path
+) -> None:
+    ok(*TRAIN, "--stop-after", "13", cwd=folder)
+    ok("train", "--resume", "--out", "run.npz", "--stop-after", "9", cwd=folder)
+    ok("train", "--resume", "--out", "run.npz", cwd=folder)
+    for name in ("run.npz", "run.best.npz"):
+        with np.load(trained / name) as whole, np.load(folder / name) as parts:
+            for member in set(whole.files) - {"checksum", "progress"}:
+                np.testing.assert_array_equal(whole[member], parts[member], err_msg=member)
+
+
+def test_outputs_are_never_overwritten_unasked(folder: Path) -> None:
+    for name in ("run.npz", "run.best.npz", "run.jsonl"):
+        (folder / name).write_text("precious")
+        line = refused(2, *TRAIN, cwd=folder)
+        assert name in line
+        assert "--resume" in line
+        assert "--overwrite" in line
+        assert (folder / name).read_text() == "precious"
+        (folder / name).unlink()
+    (folder / "run.best.npz").write_text("old")
+    ok(*TRAIN, "--overwrite", cwd=folder)
+    assert (folder / "run.best.npz").read_bytes()[:2] == b"PK"
+
+
+def test_a_finished_run_says_so_and_exits_0(trained: Path) -> None:
+    before = (trained / "run.npz").read_bytes()
+    result = run("train", "--resume", "--out", "run.npz", cwd=trained)
+    assert result.returncode == 0
+    assert "this run is finished" in result.stderr
+    assert (trained / "run.npz").read_bytes() == before
+
+
+def test_resume_without_a_checkpoint_starts_anew_and_says_so(folder: Path) -> None:
+    result = run(*TRAIN, "--resume", "--stop-after", "2", cwd=folder)
+    assert result.returncode == 0
+    assert result.stderr.startswith("run.npz does not exist yet: starting anew\n")
+    assert "go on with: charnn train --resume --out run.npz" in result.stderr
+
+
+def test_quiet_says_nothing(folder: Path) -> None:
+    result = run(*TRAIN, "--quiet", cwd=folder)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(
+    folder: Path, number: signal.Signals, code: int
+) -> None:
+    command = [*CHARNN, *TRAIN, "--max-steps", "1000000"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        while "step 10/" not in process.stderr.readline():
+            pass
+        process.send_signal(number)
+        rest = process.stderr.read()
+    assert process.returncode == code
+    assert "interrupted: run.npz (step " in rest
+    assert rest.splitlines()[-1] == "go on with: charnn train --resume --out run.npz"
+    info = json.loads(ok("info", "run.npz", "--json", cwd=folder))
+    assert info["step"] >= 10
+
+
+def test_dry_run_prints_a_config_and_its_costs_and_writes_nothing(folder: Path) -> None:
+    printed = ok(*TRAIN, "--dry-run", cwd=folder)
+    for name in ("parameters", "memory", "steps", "FLOP a step", "time"):
+        assert f"\n# {name} " in printed
+    assert [path.name for path in folder.iterdir()] == ["text.txt"]
+    (folder / "again.yaml").write_text(printed)
+    ok("train", "--config", "again.yaml", cwd=folder)
+
+
+def test_on_a_terminal_there_is_a_bar_and_a_sample_and_control_characters_are_escaped(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "text.txt").write_text("\x1b[31mred\x07 alert\n" * 500)
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*CHARNN, *TRAIN, "--max-steps", "20"],
+        cwd=tmp_path,
+        stderr=terminal,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"},
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        while select.select([controller], [], [], 30)[0]:
+            try:
+                shown += os.read(controller, 65536)
+            except OSError:
+                break
+    os.close(controller)
+    assert process.returncode == 0
+    assert "━".encode() in shown
+    assert b"step 20/20" in shown
+    assert b"\\x1b" in shown
+    assert b"\x1b[31mred" not in shown
+    assert b"\x07" not in shown
+
+
+# --- sample --------------------------------------------------------------------------------------
+
+
+def test_sample_prints_exactly_n_characters_and_one_seed_gives_one_text(trained: Path) -> None:
+    one = run("sample", "--ckpt", "run.npz", "--n", "500", "--seed", "7", cwd=trained)
+    assert (len(one.stdout), one.stderr) == (500, "")
+    assert ok("sample", "--ckpt", "run.npz", "--n", "500", "--seed", "7", cwd=trained) == one.stdout
+    assert ok("sample", "--ckpt", "run.npz", "--n", "500", "--seed", "8", cwd=trained) != one.stdout
+
+
+def test_a_seed_nobody_gave_goes_to_stderr_and_repeats_the_text(trained: Path) -> None:
+    first = run("sample", "--ckpt", "run.npz", "--n", "80", cwd=trained)
+    name, seed = first.stderr.split()
+    assert name == "seed"
+    again = ok("sample", "--ckpt", "run.npz", "--n", "80", "--seed", seed, cwd=trained)
+    assert again == first.stdout
+
+
+def test_the_prime_is_printed_first_and_not_counted(trained: Path) -> None:
+    printed = ok("sample", "--ckpt", "run.npz", "--n", "9", "--prime", "The king", cwd=trained)
+    assert printed.startswith("The king")
+    assert len(printed) == len("The king") + 9
+    arguments = ["sample", "--ckpt", "run.npz", "--n", "9", "--prime-file", "-"]
+    assert ok(*arguments, cwd=trained, text="river").startswith("river")
+
+
+def test_many_samples_are_separated_and_follow_the_softmax(trained: Path) -> None:
+    """A chi-square test of 4,000 first characters against ŷ, computed here from the file."""
+    command = ["sample", "--ckpt", "run.npz", "--n", "1", "--samples", "4000", "--seed", "5"]
+    texts = ok(*command, "--prime", "The ", cwd=trained).split("\n---\n")
+    assert len(texts) == 4000
+    with np.load(trained / "run.npz") as file:
+        p = {name: file[name] for name in PARAMETERS}
+        points = file["vocabulary"].tolist()
+    h = [np.zeros(16), np.zeros(16)]
+    for character in "The ":
+        x = np.eye(len(points))[points.index(ord(character))]
+        for layer in (0, 1):
+            h[layer] = np.tanh(p[f"U{layer}"] @ x + p[f"W{layer}"] @ h[layer] + p[f"b{layer}"])
+            x = h[layer]
+    y = np.exp(p["V"] @ x + p["c"])
+    expected = 4000 * y / y.sum()
+    drawn = np.bincount([points.index(ord(text[4])) for text in texts], minlength=len(points))
+    common = expected >= 5
+    observed = np.append(drawn[common], drawn[~common].sum())
+    expected = np.append(expected[common], expected[~common].sum())
+    chi_square = ((observed - expected) ** 2 / expected).sum()
+    freedom = len(observed) - 1
+    # Five standard deviations above the mean of the chi-square distribution.
+    assert chi_square < freedom + 5 * math.sqrt(2 * freedom)
+
+
+def test_a_closed_pipe_ends_quietly(trained: Path) -> None:
+    command = f"{' '.join(CHARNN)} sample --ckpt run.npz --n 1000000 --seed 1 | head -c 10"
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=trained,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, len(result.stdout), result.stderr) == (0, 10, b"")
+
+
+# --- eval, info, config --------------------------------------------------------------------------
+
+
+def test_eval_equals_the_plain_loop(trained: Path) -> None:
+    text = (trained / "text.txt").read_text()[-2000:]
+    figures = json.loads(ok("eval", "--ckpt", "run.npz", "--json", cwd=trained))
+    with np.load(trained / "run.npz") as file:
+        parameters = {name: file[name] for name in PARAMETERS}
+        points = {point: k for k, point in enumerate(file["vocabulary"].tolist())}
+    ids = np.array([points[ord(character)] for character in text])
+    state = np.zeros((2, 1, 16))
+    expected = loop(parameters, "tanh", ids[:-1, None], ids[1:, None], state).loss / (len(ids) - 1)
+    assert figures["nats_per_char"] == pytest.approx(expected, abs=1e-6)
+    assert figures["bits_per_char"] == pytest.approx(expected / math.log(2), abs=2e-6)
+    assert figures["characters"] == 2000
+    log = (trained / "run.jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["val_loss"] == figures["nats_per_char"]
+
+
+def test_eval_reads_other_texts_and_pipes(trained: Path) -> None:
+    text = english(500, seed=9)
+    piped = ok("eval", "--ckpt", "run.npz", "--data", "-", "--json", cwd=trained, text=text)
+    (trained / "other.txt").write_text(text)
+    read = ok("eval", "--ckpt", "run.npz", "--data", "other.txt", "--json", cwd=trained)
+    first, second = json.loads(piped), json.loads(read)
+    assert first["nats_per_char"] == second["nats_per_char"]
+    line = refused(1, "eval", "--ckpt", "run.npz", "--data", "-", cwd=trained, text="the é@é king")
+    assert "'é' (U+00E9) at line 1, column 5" in line
+    skip = ["eval", "--ckpt", "run.npz", "--data", "-", "--unknown", "skip", "--json"]
+    figures = json.loads(ok(*skip, cwd=trained, text="the é@é king"))
+    assert (figures["skipped"], figures["characters"]) == (3, 9)
+
+
+def test_info_tells_what_a_checkpoint_holds(trained: Path) -> None:
+    figures = json.loads(ok("info", "run.npz", "--json", cwd=trained))
+    assert (figures["hidden_size"], figures["num_layers"], figures["step"]) == (16, 2, 40)
+    assert figures["config"]["training"]["max_steps"] == 40
+    assert "hidden size     16" in ok("info", "run.npz", cwd=trained)
+
+
+def test_the_printed_config_is_one_that_train_takes(folder: Path) -> None:
+    (folder / "all.yaml").write_text(ok("config", cwd=folder))
+    command = ["train", "--config", "all.yaml", "--data", "text.txt", "--stop-after", "1"]
+    ok(*command, "--quiet", cwd=folder)
+    assert (folder / "run.npz").exists()
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "expected"),
+    [
+        (2, ["train"], "no text given: use --data PATH, or data.path in the config"),
+        (1, ["train", "--data", "none.txt"], "none.txt: No such file or directory"),
+        (1, ["train", "--data", "empty.txt"], "the text is empty"),
+        (1, ["train", "--data", "binary.txt"], "binary.txt:1: not UTF-8 text: byte 0xff"),
+        (2, ["train", "--data", "text.txt", "--out", "run.txt"], "name ending in .npz"),
+        (2, ["train", "--data", "text.txt", "--out", "no/run.npz"], "folder no does not exist"),
+        (2, ["train", "--config", "none.yaml"], "none.yaml: No such file or directory"),
+        (2, ["train", "--config", "bad.yaml"], "bad.yaml:3: training.learning_rate must be > 0"),
+        (2, ["train", "--data", "text.txt", "--set", "model.hiden_size=3"], "did you mean"),
+        (2, ["train", "--data", "text.txt", "--max-steps", "-1"], "--max-steps: training.max"),
+        (2, ["train", "--resume", "--overwrite"], "exclude each other"),
+        (2, ["train", "--no-such-option"], "--no-such-option"),
+        (2, ["sample"], "--ckpt"),
+        (1, ["sample", "--ckpt", "none.npz"], "none.npz: No such file or directory"),
+        (1, ["sample", "--ckpt", "text.txt"], "text.txt: not a usable checkpoint"),
+        (2, ["sample", "--ckpt", "x.npz", "--temperature", "0"], "--temperature must be"),
+        (2, ["sample", "--ckpt", "x.npz", "--top-p", "1.5"], "--top-p must be"),
+        (2, ["eval", "--ckpt", "x.npz", "--split", "vla"], "vla"),
+        (2, ["frobnicate"], "frobnicate"),
+    ],
+)
+def test_bad_requests_get_one_clear_line(
+    folder: Path, code: int, arguments: Sequence[str], expected: str
+) -> None:
+    (folder / "empty.txt").touch()
+    (folder / "binary.txt").write_bytes(b"ab\xff\xfe\n")
+    (folder / "bad.yaml").write_text("data: {path: text.txt}\ntraining:\n  learning_rate: -1\n")
+    before = sorted(path.name for path in folder.iterdir())
+    assert expected in refused(code, *arguments, cwd=folder)
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_help_and_version(folder: Path) -> None:
+    assert ok("--version", cwd=folder) == f"charnn {charnn.__version__}\n"
+    for command in ("train", "sample", "eval", "info", "config"):
+        assert "charnn " in ok(command, "--help", cwd=folder)
+        assert command in ok("--help", cwd=folder)
+
+
+def test_help_imports_nothing_heavy(folder: Path) -> None:
+    code = "import sys, charnn.cli; print({'numpy', 'pydantic', 'yaml'} & set(sys.modules))"
+    result: Any = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "set()\n"
