@@ -1,3 +1,72 @@
-"""Character-level recurrent language models in pure NumPy."""
+"""Character-level recurrent language models in pure NumPy.
+
+Five lines from a checkpoint to its logits:
+
+    import charnn
+    checkpoint = charnn.load("run.npz")
+    ids = checkpoint.vocabulary.encode("To be, or not to be")
+    state = checkpoint.model.zero_state()
+    o = checkpoint.model.logits(ids[:, None], state)  # (19, 1, K); state is now h(19)
+
+The names below are imported when first used, so that `import charnn` stays instant.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from charnn.checkpoint import Checkpoint, load
+    from charnn.config import Config, load_config
+    from charnn.corpus import Corpus, Vocabulary, read_text
+    from charnn.errors import CharnnError
+    from charnn.evaluation import Evaluation, evaluate
+    from charnn.model import RNN
+    from charnn.sampling import sample
+    from charnn.training import Trainer, train
+
+_HOMES = {
+    "CharnnError": "errors",
+    "Checkpoint": "checkpoint",
+    "Config": "config",
+    "Corpus": "corpus",
+    "Evaluation": "evaluation",
+    "RNN": "model",
+    "Trainer": "training",
+    "Vocabulary": "corpus",
+    "evaluate": "evaluation",
+    "load": "checkpoint",
+    "load_config": "config",
+    "read_text": "corpus",
+    "sample": "sampling",
+    "train": "training",
+}
+
+__all__ = [
+    "RNN",
+    "CharnnError",
+    "Checkpoint",
+    "Config",
+    "Corpus",
+    "Evaluation",
+    "Trainer",
+    "Vocabulary",
+    "__version__",
+    "evaluate",
+    "load",
+    "load_config",
+    "read_text",
+    "sample",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"charnn.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'charnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class _Commands(TyperGroup):
     """All commands; whoever reads their output may stop reading at any time."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -39,6 +39,7 @@ app = typer.Typer(
     cls=_Commands,
     help="Train, sample and evaluate character-level language models, in pure NumPy.",
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -46,7 +47,7 @@ app = typer.Typer(
 def main() -> None:
     """Run a command; every error is one line on stderr and an exit code, never a traceback."""
     try:
-        code = app(prog_name="charnn", standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], prog_name="charnn", standalone_mode=False)
     except CharnnError as error:
         for line in str(error).splitlines():
             print(f"charnn: error: {line}", file=sys.stderr)
@@ -82,6 +83,13 @@ def _charnn(
 
 # --- train ---------------------------------------------------------------------------------------
 
+_ENDINGS: dict[str, str] = {
+    "finished": "done:",
+    "patience": "ended, as validation got no better for training.patience evaluations:",
+    "stop-after": "stopped by --stop-after:",
+    "time-limit": "stopped by the time limit:",
+    "interrupted": "interrupted:",
+}
 _CKPT = typer.Option("--ckpt", help="A checkpoint.", metavar="FILE.npz")
 _JSON = typer.Option("--json", help="Print one JSON object.")
 
@@ -89,11 +97,15 @@ _JSON = typer.Option("--json", help="Print one JSON object.")
 @app.command()
 def train(
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="YAML config; see `charnn config`.")
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="YAML config; see `charnn config`."),
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(help="Text: a file (also .gz), a folder of *.txt, a glob, or - for stdin."),
+        typer.Option(
+            metavar="PATH",
+            help="Text: a file (also .gz), a folder of *.txt, a glob, or - for stdin; repeatable.",
+        ),
     ] = None,
     out: Annotated[
         str | None, typer.Option(help="Checkpoint to write.", metavar="FILE.npz")
@@ -108,31 +120,43 @@ def train(
     ] = False,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Set any config key, e.g. model.hidden_size=512."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set any config key, as in model.hidden_size=512; repeatable.",
+        ),
     ] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Steps of the whole plan.")] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(metavar="N", help="Steps of the whole plan; shapes the schedule.")
+    ] = None,
     stop_after: Annotated[
-        int | None, typer.Option(min=0, help="End this invocation after N steps, to be resumed.")
+        int | None,
+        typer.Option(min=0, metavar="N", help="End this invocation after N steps, to be resumed."),
     ] = None,
     time_limit: Annotated[
-        str | None, typer.Option(help="End this invocation after 90s, 10m or 1h30m.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="End this invocation after 90s, 10m or 1h30m, to be resumed."
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Names every random draw.")] = None,
-    threads: Annotated[int | None, typer.Option(help="BLAS threads.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Names every random draw.")] = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", help="BLAS threads.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the config and its costs; train nothing.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
 ) -> None:
-    """Train a model: writes FILE.npz, FILE.best.npz and the metrics log FILE.jsonl.
+    """Train a model on a text.
 
+    Writes FILE.npz (everything, to resume), FILE.best.npz (the best validation) and FILE.jsonl
+    (the metrics log). Without a config every key has its default.
+
+    \b
     Examples:
-
       charnn train --data mine.txt --out mine.npz
-
       charnn train --config configs/shakespeare.yaml --time-limit 10m
-
       charnn train --config configs/shakespeare.yaml --resume
+      cat *.md | charnn train --data - --out notes.npz --set model.hidden_size=512
     """
     from charnn.config import Override, load_config, parse_override
 
@@ -166,9 +190,12 @@ def train(
     if overwrite:
         for path in trainer.outputs.existing():
             path.unlink()
-    notes(headline(trainer))
+    for line in headline(trainer):
+        notes(line)
     if trainer.finished:
-        notes(f"this run is finished: {summary(trainer)}")
+        notes("this run is finished:")
+        for line in summary(trainer):
+            notes(line)
         return
     reporter: Reporter
     if quiet:
@@ -183,10 +210,10 @@ def train(
             reporter.show(event)
             if isinstance(event, Ended):
                 ending = event.reason
-    over = ending in ("finished", "patience")
-    why = {"patience": "no better validation for a while", "finished": "done"}.get(ending, ending)
-    notes(f"{why}: {summary(trainer)}")
-    if not over:
+    notes(_ENDINGS[ending])
+    for line in summary(trainer):
+        notes(line)
+    if trainer.finished is None:
         notes(f"go on with: charnn train --resume --out {trainer.outputs.checkpoint}")
     if ending == "interrupted":
         raise typer.Exit(128 + received[0])
@@ -296,30 +323,43 @@ def _print_plan(trainer: "Trainer") -> None:
 @app.command()
 def sample(
     ckpt: Annotated[Path, _CKPT],
-    n: Annotated[int, typer.Option("--n", "-n", min=0, help="Characters to generate.")] = 500,
-    prime: Annotated[str | None, typer.Option(help="Text to begin with; printed first.")] = None,
+    n: Annotated[
+        int, typer.Option("--n", "-n", min=0, metavar="N", help="Characters to generate.")
+    ] = 500,
+    prime: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Begin with this text, printed first.")
+    ] = None,
     prime_file: Annotated[
-        str | None, typer.Option(help="Read that text from a file, or - for stdin.")
+        str | None, typer.Option(metavar="PATH", help="Read that text from a file, or - for stdin.")
     ] = None,
     temperature: Annotated[
-        float, typer.Option(help="Below 1 plays safe, above 1 takes risks.")
+        float, typer.Option(metavar="T", help="Below 1 plays safe, above 1 takes risks.")
     ] = 1.0,
-    top_k: Annotated[int | None, typer.Option(min=1, help="Keep the K likeliest.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="Keep the K likeliest.")
+    ] = None,
     top_p: Annotated[
-        float | None, typer.Option(help="Keep the smallest set with this probability.")
+        float | None, typer.Option(metavar="P", help="Keep the smallest set with this probability.")
     ] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always take the likeliest.")] = False,
-    stop: Annotated[str, typer.Option(help="End after this text.")] = "",
-    samples: Annotated[int, typer.Option(min=1, help="How many texts.")] = 1,
-    seed: Annotated[int | None, typer.Option(min=0, help="One seed, one text.")] = None,
+    stop: Annotated[str, typer.Option(metavar="TEXT", help="End early, after this text.")] = "",
+    samples: Annotated[
+        int, typer.Option(min=1, metavar="M", help="How many texts, parted by lines of ---.")
+    ] = 1,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="One seed, one text.")
+    ] = None,
 ) -> None:
-    """Print text drawn from a model, as it is drawn.
+    """Print text drawn from a model.
 
+    Exactly N characters are drawn after the text to begin with, and nothing is added.
+
+    \b
     Examples:
-
       charnn sample --ckpt run1.npz --n 500
-
-      charnn sample --ckpt run1.npz --n 200 --temperature 0.7 --prime "ROMEO:"
+      charnn sample --ckpt run1.npz --temperature 0.7 --prime "ROMEO:" --seed 1
+      charnn sample --ckpt run1.npz --n 40 --samples 10 --stop "."
+      head -c 200 mine.txt | charnn sample --ckpt run1.npz --prime-file -
     """
     if not temperature > 0 or temperature == float("inf"):
         raise RequestError(
@@ -373,7 +413,7 @@ def sample(
 def eval_(
     ckpt: Annotated[Path, _CKPT],
     data: Annotated[
-        list[str] | None, typer.Option(help="Evaluate on this text, whole; - for stdin.")
+        list[str] | None, typer.Option(metavar="PATH", help="Read this text, whole; - for stdin.")
     ] = None,
     split: Annotated[
         Literal["train", "val", "test", "all"] | None,
@@ -384,13 +424,15 @@ def eval_(
     ] = "error",
     json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Print the exact loss of a model over a text, read from the zero state to the end.
+    """Print how well a model predicts a text.
 
+    The loss is exact: the text is read from the zero state to the end, one character at a time.
+
+    \b
     Examples:
-
       charnn eval --ckpt run1.npz
-
-      charnn eval --ckpt run1.npz --data other.txt --unknown skip --json
+      charnn eval --ckpt run1.npz --data other.txt --unknown skip
+      charnn eval --ckpt run1.npz --split train --json | jq .bits_per_char
     """
     if data and split:
         raise RequestError("--split is for the checkpoint's own corpus; leave it out with --data")
@@ -439,10 +481,12 @@ def info(
     ckpt: Annotated[Path, typer.Argument(help="A checkpoint.", metavar="FILE.npz")],
     json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Print what a checkpoint holds: model, vocabulary, training so far, and its config.
+    """Print what a checkpoint holds.
 
+    Its model, vocabulary, training so far and config.
+
+    \b
     Example:
-
       charnn info run1.npz --json
     """
     from charnn.checkpoint import load
@@ -485,10 +529,10 @@ def model_characters(characters: str) -> str:
 
 @app.command("config")
 def config_() -> None:
-    """Print a commented config with every default, to redirect into a file.
+    """Print a config with every default and its meaning.
 
+    \b
     Example:
-
       charnn config > mine.yaml
     """
     from charnn.config import commented_yaml

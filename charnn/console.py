@@ -1,13 +1,17 @@
 """Events of a training run on stderr: a live display on a terminal, plain lines elsewhere."""
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from charnn.training import Ended, Evaluating, Event, Measured, Stepped, Trainer
+from charnn.training import Evaluating, Event, Measured, Stepped, Trainer
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 _SMOOTHING = 0.98  # weight of the past in the training loss shown; char-rnn shows one, too
 
@@ -28,6 +32,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
 
 
+def bits(nats: float) -> float:
+    """Convert nats to bits."""
+    return nats / math.log(2)
+
+
 def escaped(text: str) -> str:
     """Make a text safe to show: control characters become escapes, line ends stay."""
     return "".join(
@@ -38,27 +47,33 @@ def escaped(text: str) -> str:
     )
 
 
-def headline(trainer: Trainer) -> str:
-    """Say in one line what is about to be trained."""
+def headline(trainer: Trainer) -> list[str]:
+    """Say in a few short lines what is about to be trained."""
     config, streams = trainer.config, trainer.streams
     layers, H = config.model.num_layers, config.model.hidden_size
-    return (
-        f"{len(trainer.corpus.ids):,} characters, {len(trainer.corpus.vocabulary)} different; "
-        f"{layers} {'layer' if layers == 1 else 'layers'} of {H} {config.model.activation} units, "
-        f"{trainer.model.parameters.flat.size:,} parameters; "
-        f"{streams.batch_size} × {streams.seq_length} characters a step, "
-        f"{trainer.total_steps:,} steps; seed {config.training.seed}"
+    stack = (
+        f"{layers} {'layer' if layers == 1 else 'layers'} of {H} {config.model.activation} units"
     )
+    return [
+        f"text: {len(trainer.corpus.ids):,} characters, {len(trainer.corpus.vocabulary)} different",
+        f"model: {stack}, {trainer.model.parameters.flat.size:,} parameters",
+        f"plan: {trainer.total_steps:,} steps of {streams.batch_size} × {streams.seq_length} "
+        f"characters, {trainer.total_steps / streams.steps_per_epoch:.2f} epochs; "
+        f"seed {config.training.seed}",
+    ]
 
 
-def summary(trainer: Trainer) -> str:
-    """Say in one line what the run has reached and where it lies."""
+def summary(trainer: Trainer) -> list[str]:
+    """Say what the run has reached and where it lies."""
     progress, outputs = trainer.progress, trainer.outputs
-    best = ""
-    if progress.best_val_loss is not None:
-        kept = f": {outputs.best}" if trainer.config.output.keep_best else ""
-        best = f"; best validation {progress.best_val_loss:.4f} at step {progress.best_step}{kept}"
-    return f"{outputs.checkpoint} (step {progress.step:,}{best}; log: {outputs.log})"
+    lines = [f"{outputs.checkpoint}: step {progress.step:,} of {trainer.total_steps:,}"]
+    if progress.best_val_loss is not None and trainer.config.output.keep_best:
+        loss = progress.best_val_loss
+        lines.append(
+            f"{outputs.best}: validation {loss:.4f} nats/char ({bits(loss):.3f} bits), "
+            f"step {progress.best_step:,}"
+        )
+    return lines
 
 
 class Reporter:
@@ -86,6 +101,12 @@ class Reporter:
     def close(self) -> None:
         """Leave the terminal as it was."""
 
+    def speed(self) -> float:
+        """Return the characters trained on per second of this invocation, validations included."""
+        streams, step = self.trainer.streams, self.trainer.progress.step
+        characters = streams.characters(step) - streams.characters(self._first_step)
+        return characters / (time.perf_counter() - self._began)
+
     def time_left(self) -> str:
         """Estimate when the plan ends, from the steps of this invocation."""
         done = self.trainer.progress.step - self._first_step
@@ -104,7 +125,7 @@ class Reporter:
         ]
         if metrics.val_loss is not None:
             parts += [
-                f"val {metrics.val_loss:.4f} ({metrics.val_loss / 0.6931471805599453:.3f} bits)",
+                f"val {metrics.val_loss:.4f} ({bits(metrics.val_loss):.3f} bits)",
                 f"best {progress.best_val_loss:.4f}",
             ]
         parts += [
@@ -132,69 +153,78 @@ class PlainReporter(Reporter):
 
 
 class LiveReporter(Reporter):
-    """A progress bar with the figures of the moment, and a line with a sample at evaluations."""
+    """A bar and the figures of the moment; at each evaluation a line that stays, and a sample."""
 
     def __init__(self, trainer: Trainer, preview: Callable[[], str]):
         super().__init__(trainer)
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        from rich.live import Live
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.text import Text
 
         self._preview = preview
         self._loss: float | None = None
+        self._drawn = 0.0
         self._console = Console(stderr=True, highlight=False)
-        self._bar = Progress(
+        self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
+            TextColumn("{task.fields[left]}"),
             expand=True,
         )
-        self._training = self._bar.add_task(
-            "train", total=trainer.total_steps, completed=trainer.progress.step, figures=""
+        self._training = self._bars.add_task(
+            "train", total=trainer.total_steps, completed=trainer.progress.step, left=""
         )
-        self._evaluating = self._bar.add_task("evaluate", visible=False, figures="")
-        self._bar.start()
+        self._evaluating = self._bars.add_task("evaluate", visible=False, left="")
+        self._figures = Text(style="dim")
+        self._live = Live(get_renderable=self._display, console=self._console, transient=True)
+        self._live.start()
+
+    def _display(self) -> "Group":
+        from rich.console import Group
+
+        return Group(self._bars, self._figures)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        self._bar.stop()
+        self._live.stop()
 
     def show(self, event: Event) -> None:
         """Show one event."""
         if isinstance(event, Stepped):
-            self._loss = (
-                event.loss
-                if self._loss is None
-                else _SMOOTHING * self._loss + (1 - _SMOOTHING) * event.loss
-            )
-            self._bar.update(self._training, completed=event.step, figures=self._figures(event))
+            self._show_step(event)
         elif isinstance(event, Evaluating):
-            self._bar.update(
+            self._bars.update(
                 self._evaluating, visible=True, completed=event.done, total=event.total
             )
-        elif isinstance(event, Measured):
-            self._bar.update(self._evaluating, visible=False)
-            if self.is_evaluation(event):
-                from rich.text import Text
+        elif isinstance(event, Measured) and self.is_evaluation(event):
+            from rich.text import Text
 
-                self._console.print(Text(self.line(event), style="bold" if event.improved else ""))
-                self._console.print(Text(escaped(self._preview()), style="dim"))
-        elif isinstance(event, Ended):
-            self.close()
+            self._bars.update(self._evaluating, visible=False)
+            metrics = event.metrics
+            line = f"step {metrics.step:,}  train {metrics.train_loss:.4f}"
+            if metrics.val_loss is not None:
+                line += f"  val {metrics.val_loss:.4f} ({bits(metrics.val_loss):.3f} bits/char)"
+            self._console.print(Text(line + ("  best so far" if event.improved else "")))
+            for shown in escaped(self._preview()).splitlines():
+                self._console.print(Text(f"  │ {shown}", style="dim"), crop=False)
 
-    def _figures(self, event: Stepped) -> str:
-        val = self.trainer.progress.val_loss
-        shown = [f"loss {self._loss:.3f}"]
-        if val is not None:
-            shown.append(f"val {val:.3f}")
-        shown.append(f"|g| {event.grad_norm:.2f}")
-        return " ".join(shown)
+    def _show_step(self, event: Stepped) -> None:
+        past = event.loss if self._loss is None else self._loss
+        self._loss = _SMOOTHING * past + (1 - _SMOOTHING) * event.loss
+        now = time.perf_counter()
+        if now - self._drawn < 0.1:
+            return
+        self._drawn = now
+        trainer, progress = self.trainer, self.trainer.progress
+        figures = [
+            f"epoch {progress.step / trainer.streams.steps_per_epoch:.2f}",
+            f"loss {self._loss:.3f} ({bits(self._loss):.2f} bits/char)",
+            f"|g| {event.grad_norm:.2f}",
+            f"{self.speed():,.0f} chars/s",
+        ]
+        if progress.val_loss is not None and progress.best_val_loss is not None:
+            figures[2:2] = [f"val {progress.val_loss:.3f} best {progress.best_val_loss:.3f}"]
+        self._figures.plain = "  ".join(figures)
+        self._bars.update(self._training, completed=event.step, left=f"{self.time_left()} left")

@@ -68,11 +68,11 @@ def evaluating(
     Args:
         model: the model.
         ids: (N,) character ids, N at least 2.
-        segments: S; lowered where segments would be shorter than `warmup`.
+        segments: S; lowered where segments would be shorter than four times `warmup`.
         warmup: characters read, but not scored, before each segment.
     """
     total = len(ids) - 1
-    S = max(1, min(segments, total // max(1, warmup)))
+    S = max(1, min(segments, total // (4 * warmup)))
     length = total // S
     starts = np.arange(S) * length
     state = model.zero_state(S)

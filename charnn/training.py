@@ -26,7 +26,7 @@ from charnn.model import BPTT, RNN, dropout_masks
 from charnn.optimizers import clip, learning_rate_at, make_optimizer
 from charnn.textbook import TextbookBPTT
 
-VALIDATION_SEGMENTS = 64  # validation during training reads this many places side by side
+VALIDATION_SEGMENTS = 256  # validation during training reads up to so many places side by side
 
 Reason = Literal["finished", "patience", "stop-after", "time-limit", "interrupted"]
 
@@ -454,6 +454,23 @@ class Trainer:
                     self.checkpoint(resumable=False).save(self.outputs.best)
                     yield Saved(self.outputs.best)
         yield Measured(metrics, improved)
+
+
+def train(
+    config: Config, corpus: Corpus, on_event: Callable[[Event], None] | None = None
+) -> Checkpoint:
+    """Train from Python: run the whole plan, hand each event to `on_event`, return the result.
+
+    Writes the same files as the command and, unlike it, does not ask before it replaces them.
+
+    Raises:
+        CharnnError: as `Trainer` and `Trainer.run` do.
+    """
+    trainer = Trainer(config, corpus)
+    for event in trainer.run():
+        if on_event is not None:
+            on_event(event)
+    return trainer.checkpoint()
 
 
 def available_memory() -> int:
