@@ -188,8 +188,7 @@ def train(
         _print_plan(trainer)
         return
     if overwrite:
-        for path in trainer.outputs.existing():
-            path.unlink()
+        trainer.outputs.make_room(overwrite=True)
     for line in headline(trainer):
         notes(line)
     if trainer.finished:
@@ -234,15 +233,7 @@ def _prepare(config: "Config", *, init: Path | None, resume: bool, overwrite: bo
     from charnn.training import Outputs, Trainer, initial_config, resumed_config
 
     outputs = Outputs(Path(config.output.checkpoint))
-    existing = outputs.existing()
-    if existing and not (resume or overwrite):
-        raise RequestError(
-            f"{existing[0]} exists; go on with it by --resume, or replace "
-            f"{' and '.join(map(str, existing))} by --overwrite"
-        )
-    folder = outputs.checkpoint.parent
-    if not folder.is_dir():
-        raise RequestError(f"{outputs.checkpoint}: the folder {folder} does not exist")
+    outputs.check_room(overwrite=resume or overwrite)
     resumed = start = None
     if resume and outputs.checkpoint.exists():
         resumed = load(outputs.checkpoint)
@@ -427,6 +418,8 @@ def eval_(
     """Print how well a model predicts a text.
 
     The loss is exact: the text is read from the zero state to the end, one character at a time.
+    For scale, in bits per character of the same text: models that count characters (unigram) or
+    pairs (bigram) as they go, and xz.
 
     \b
     Examples:
@@ -436,20 +429,20 @@ def eval_(
     """
     if data and split:
         raise RequestError("--split is for the checkpoint's own corpus; leave it out with --data")
+    from charnn.baselines import bigram_bits, unigram_bits, xz_bits
     from charnn.checkpoint import load
     from charnn.corpus import read_text
     from charnn.evaluation import evaluate
 
     checkpoint = load(ckpt)
-    skipped = 0
+    known = checkpoint.vocabulary
     if data:
         text = read_text(data, normalize_newlines=checkpoint.config.data.normalize_newlines)
-        ids = checkpoint.vocabulary.encode(text, unknown=unknown)
-        skipped = len(text) - len(ids)
+        ids = known.encode(text, unknown=unknown)
         name = " ".join(data)
     else:
         name = split or "val"
-        corpus = _read_corpus(checkpoint.config, checkpoint.vocabulary)
+        corpus = _read_corpus(checkpoint.config, known)
         if corpus.fingerprint != checkpoint.progress.fingerprint:
             raise CharnnError(
                 f"{' '.join(checkpoint.config.data.path)}: not the text this model was trained on; "
@@ -458,17 +451,21 @@ def eval_(
         ids = corpus.split(name)
         if not len(ids):
             raise RequestError(f"this run kept no {name} split; use --split train, or --data")
+        text = known.decode(ids)
     if len(ids) < 2:
         raise CharnnError(f"{name}: {len(ids)} known characters; predicting takes at least 2")
     result = evaluate(checkpoint.model, ids)
     figures: dict[str, Any] = {
         "text": name,
+        "characters": len(ids),
+        "skipped": len(text) - len(ids),
         "nats_per_char": result.nats_per_char,
         "bits_per_char": result.bits_per_char,
         "perplexity": result.perplexity,
         "accuracy": result.accuracy,
-        "characters": len(ids),
-        "skipped": skipped,
+        "unigram_bits": unigram_bits(ids, len(known)),
+        "bigram_bits": bigram_bits(ids, len(known)),
+        "xz_bits": xz_bits(known.decode(ids)),
     }
     _print_figures(figures, json)
 

@@ -19,7 +19,7 @@ from charnn.checkpoint import Checkpoint, Progress
 from charnn.config import RESUMABLE, Config
 from charnn.corpus import Corpus, Streams, fitting_batch_size
 from charnn.draws import fresh_seed
-from charnn.errors import CharnnError, ConfigError, DivergenceError
+from charnn.errors import CharnnError, ConfigError, DivergenceError, RequestError
 from charnn.evaluation import evaluating
 from charnn.metrics import Metrics, MetricsLog
 from charnn.model import BPTT, RNN, dropout_masks
@@ -96,9 +96,27 @@ class Outputs:
         """The metrics log."""
         return self.checkpoint.with_suffix(".jsonl")
 
-    def existing(self) -> list[Path]:
-        """Return those that exist."""
-        return [path for path in (self.checkpoint, self.best, self.log) if path.exists()]
+    def make_room(self, *, overwrite: bool) -> None:
+        """Remove what an earlier run left here, if that is allowed.
+
+        Raises:
+            RequestError: naming the files that exist, if it is not; or a missing folder.
+        """
+        self.check_room(overwrite=overwrite)
+        for path in (self.checkpoint, self.best, self.log):
+            path.unlink(missing_ok=True)
+
+    def check_room(self, *, overwrite: bool) -> None:
+        """Raise what `make_room` would raise; remove nothing."""
+        folder = self.checkpoint.parent
+        if not folder.is_dir():
+            raise RequestError(f"{self.checkpoint}: the folder {folder} does not exist")
+        files = [path for path in (self.checkpoint, self.best, self.log) if path.exists()]
+        if files and not overwrite:
+            raise RequestError(
+                f"{files[0]} exists; go on with it by --resume, or replace "
+                f"{' and '.join(map(str, files))} by --overwrite"
+            )
 
 
 # --- from a request to a run ---------------------------------------------------------------------
@@ -457,16 +475,20 @@ class Trainer:
 
 
 def train(
-    config: Config, corpus: Corpus, on_event: Callable[[Event], None] | None = None
+    config: Config,
+    corpus: Corpus,
+    on_event: Callable[[Event], None] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Checkpoint:
     """Train from Python: run the whole plan, hand each event to `on_event`, return the result.
 
-    Writes the same files as the command and, unlike it, does not ask before it replaces them.
-
     Raises:
+        RequestError: if an output exists and `overwrite` is not given.
         CharnnError: as `Trainer` and `Trainer.run` do.
     """
     trainer = Trainer(config, corpus)
+    trainer.outputs.make_room(overwrite=overwrite)
     for event in trainer.run():
         if on_event is not None:
             on_event(event)

@@ -1,0 +1,60 @@
+"""What counting and compressing reach on a text, for scale beside a model's loss.
+
+The counting models are adaptive: each character is predicted from those before it in the same
+text, then counted, so they need no training text and their loss is as honest as a compressor's.
+"""
+
+import lzma
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.corpus import Ids
+
+
+def unigram_bits(ids: Ids, vocab_size: int) -> float:
+    """Return the bits per character of an adaptive unigram model over ids[1:].
+
+    After t characters, P(k) = (times k came + 1) / (t + K) (Laplace's rule of succession).
+    """
+    return _mean_bits(_unigram(ids, vocab_size))
+
+
+def bigram_bits(ids: Ids, vocab_size: int) -> float:
+    """Return the bits per character of an adaptive bigram model over ids[1:].
+
+    P(k | j) = (times k followed j + P(k)) / (times anything followed j + 1): the unigram model
+    is worth one observation after each j (MacKay & Peto 1995).
+    """
+    before = ids[:-1].astype(np.int64)
+    pairs = before * vocab_size + ids[1:]
+    return _mean_bits((_seen(pairs) + _unigram(ids, vocab_size)) / (_seen(before) + 1))
+
+
+def xz_bits(text: str) -> float:
+    """Return the bits per character of the text's UTF-8 bytes compressed by xz at its best."""
+    packed = lzma.compress(text.encode("utf-8", "surrogatepass"), preset=9 | lzma.PRESET_EXTREME)
+    return 8 * len(packed) / len(text)
+
+
+def _unigram(ids: Ids, vocab_size: int) -> NDArray[np.float64]:
+    """Return P of each character of ids[1:], given those before it."""
+    t = np.arange(1, len(ids))
+    return (_seen(ids)[1:] + 1) / (t + vocab_size)
+
+
+def _seen(symbols: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Return, for each place, how often its symbol came before it."""
+    order = np.argsort(symbols, kind="stable")
+    ranked = symbols[order]
+    # In sorted order equal symbols stand in a row: the place in the row is the count.
+    starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+    row = np.repeat(starts, np.diff(np.append(starts, len(ranked))))
+    seen = np.empty(len(symbols), np.int64)
+    seen[order] = np.arange(len(symbols)) - row
+    return seen
+
+
+def _mean_bits(probabilities: NDArray[np.float64]) -> float:
+    return -float(np.log2(probabilities).mean())
