@@ -431,8 +431,9 @@ def eval_(
         raise RequestError("--split is for the checkpoint's own corpus; leave it out with --data")
     from charnn.baselines import bigram_bits, unigram_bits, xz_bits
     from charnn.checkpoint import load
+    from charnn.console import watch
     from charnn.corpus import read_text
-    from charnn.evaluation import evaluate
+    from charnn.evaluation import evaluating
 
     checkpoint = load(ckpt)
     known = checkpoint.vocabulary
@@ -454,7 +455,7 @@ def eval_(
         text = known.decode(ids)
     if len(ids) < 2:
         raise CharnnError(f"{name}: {len(ids)} known characters; predicting takes at least 2")
-    result = evaluate(checkpoint.model, ids)
+    result = watch(evaluating(checkpoint.model, ids))
     figures: dict[str, Any] = {
         "text": name,
         "characters": len(ids),

@@ -3,11 +3,13 @@
 import contextlib
 import math
 import sys
+import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from charnn.evaluation import Evaluation
 from charnn.training import Evaluating, Event, Measured, Stepped, Trainer
 
 if TYPE_CHECKING:
@@ -74,6 +76,23 @@ def summary(trainer: Trainer) -> list[str]:
             f"step {progress.best_step:,}"
         )
     return lines
+
+
+def watch(scores: Iterator[Evaluation]) -> Evaluation:
+    """Return the last of an evaluation's running sums; on a terminal a bar shows the progress."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("evaluate"), BarColumn(bar_width=None), TimeRemainingColumn())
+    console = Console(stderr=True)
+    score = next(scores)
+    with Progress(
+        *columns, console=console, transient=True, expand=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("evaluate", total=score.total)
+        for score in scores:
+            bar.update(task, completed=score.predictions)
+    return score
 
 
 class Reporter:
@@ -207,8 +226,10 @@ class LiveReporter(Reporter):
             if metrics.val_loss is not None:
                 line += f"  val {metrics.val_loss:.4f} ({bits(metrics.val_loss):.3f} bits/char)"
             self._console.print(Text(line + ("  best so far" if event.improved else "")))
-            for shown in escaped(self._preview()).splitlines():
-                self._console.print(Text(f"  │ {shown}", style="dim"), crop=False)
+            width = max(20, self._console.width - 4)
+            for paragraph in escaped(self._preview()).splitlines():
+                for shown in textwrap.wrap(paragraph, width) or [""]:
+                    self._console.print(Text(f"  │ {shown}", style="dim"))
 
     def _show_step(self, event: Stepped) -> None:
         past = event.loss if self._loss is None else self._loss
