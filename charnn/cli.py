@@ -1,6 +1,7 @@
 """The commands: parse, call, print. Heavy imports wait until a command needs them."""
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,11 +13,11 @@ import typer
 from typer.core import TyperGroup
 
 from charnn import __version__
-from charnn.errors import CharnnError, RequestError
+from charnn.errors import CharnnError, RequestError, escaped
 
 if TYPE_CHECKING:
     from charnn.config import Config
-    from charnn.corpus import Corpus
+    from charnn.corpus import Corpus, Vocabulary
     from charnn.training import Reason, Trainer
 
 
@@ -50,7 +51,7 @@ def main() -> None:
         code = app(sys.argv[1:] or ["--help"], prog_name="charnn", standalone_mode=False)
     except CharnnError as error:
         for line in str(error).splitlines():
-            print(f"charnn: error: {line}", file=sys.stderr)
+            print(f"charnn: error: {escaped(line)}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
@@ -61,7 +62,7 @@ def main() -> None:
             raise
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "charnn"
-        print(f"charnn: error: {describe()} (see {command} --help)", file=sys.stderr)
+        print(f"charnn: error: {escaped(describe())} (see {command} --help)", file=sys.stderr)
         code = 2
     sys.exit(code or 0)
 
@@ -178,10 +179,13 @@ def train(
     _set_blas_threads(settings.training.threads)
 
     from charnn.console import LiveReporter, PlainReporter, Reporter, headline, say, summary
+    from charnn.sampling import preview
     from charnn.training import Ended
 
     notes = (lambda message: None) if quiet else say
-    trainer = _prepare(settings, init=init, resume=resume, overwrite=overwrite or dry_run)
+    trainer = _prepare(
+        settings, init=init, resume=resume, overwrite=overwrite or dry_run, quiet=quiet
+    )
     for warning in trainer.warnings:
         notes(f"warning: {warning}")
     if dry_run:
@@ -200,7 +204,9 @@ def train(
     if quiet:
         reporter = Reporter(trainer)
     elif sys.stderr.isatty():
-        reporter = LiveReporter(trainer, lambda: _preview(trainer))
+        seed = trainer.config.training.seed or 0
+        known = trainer.corpus.vocabulary
+        reporter = LiveReporter(trainer, lambda: preview(trainer.model, known, seed=seed))
     else:
         reporter = PlainReporter(trainer)
     ending: Reason = "finished"
@@ -213,7 +219,8 @@ def train(
     for line in summary(trainer):
         notes(line)
     if trainer.finished is None:
-        notes(f"go on with: charnn train --resume --out {trainer.outputs.checkpoint}")
+        again = f"charnn train --resume --out {shlex.quote(str(trainer.outputs.checkpoint))}"
+        notes(f"go on with: {again}" + (" < TEXT" if "-" in trainer.config.data.path else ""))
     if ending == "interrupted":
         raise typer.Exit(128 + received[0])
 
@@ -226,7 +233,9 @@ def _set_blas_threads(threads: int | None) -> None:
             os.environ[name] = str(threads)
 
 
-def _prepare(config: "Config", *, init: Path | None, resume: bool, overwrite: bool) -> "Trainer":
+def _prepare(
+    config: "Config", *, init: Path | None, resume: bool, overwrite: bool, quiet: bool
+) -> "Trainer":
     """Read what the run starts from and the corpus."""
     from charnn.checkpoint import load
     from charnn.console import say
@@ -239,27 +248,37 @@ def _prepare(config: "Config", *, init: Path | None, resume: bool, overwrite: bo
         resumed = load(outputs.checkpoint)
         path = {"output.checkpoint": config.output.checkpoint}
         config = resumed_config(config, resumed.config).with_values(path)
-    elif resume:
+    elif resume and not quiet:
         say(f"{outputs.checkpoint} does not exist yet: starting anew")
     if init is not None and resumed is None:
         start = load(init)
         config = initial_config(config, start)
-    vocabulary = resumed or start
-    corpus = _read_corpus(config, vocabulary.vocabulary if vocabulary else None)
+    source = resumed or start
+    corpus = _read_corpus(config, source.vocabulary if source else None, quiet=quiet)
     return Trainer(config, corpus, resume=resumed, init=start)
 
 
-def _read_corpus(config: "Config", vocabulary: Any = None) -> "Corpus":
-    from charnn.corpus import Corpus, read_text
+def _read_corpus(
+    config: "Config", vocabulary: "Vocabulary | None" = None, *, quiet: bool = False
+) -> "Corpus":
+    from charnn.console import waiting
+    from charnn.corpus import Corpus, UnknownCharactersError, read_text
 
     if not config.data.path:
         raise RequestError("no text given: use --data PATH, or data.path in the config")
-    return Corpus.from_text(
-        read_text(config.data.path, normalize_newlines=config.data.normalize_newlines),
-        vocabulary=vocabulary,
-        val_fraction=config.data.val_fraction,
-        test_fraction=config.data.test_fraction,
-    )
+    name = " ".join(config.data.path)
+    try:
+        with waiting(f"reading {escaped(name)}", quiet=quiet):
+            return Corpus.from_text(
+                read_text(config.data.path, normalize_newlines=config.data.normalize_newlines),
+                vocabulary=vocabulary,
+                val_fraction=config.data.val_fraction,
+                test_fraction=config.data.test_fraction,
+            )
+    except UnknownCharactersError as error:
+        raise UnknownCharactersError(
+            f"{name}: {error}; take them out of the text, or train anew, without --init"
+        ) from None
 
 
 @contextmanager
@@ -279,19 +298,6 @@ def _signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _preview(trainer: "Trainer") -> str:
-    from charnn.sampling import sample as sample_text
-
-    pieces = sample_text(
-        trainer.model,
-        trainer.corpus.vocabulary,
-        160,
-        seed=trainer.config.training.seed or 0,
-        temperature=0.8,
-    )
-    return "".join(pieces)
 
 
 def _print_plan(trainer: "Trainer") -> None:
@@ -387,9 +393,12 @@ def sample(
         top_p=top_p,
         greedy=greedy,
     )
+    terminal = sys.stdout.isatty()
     # Flushed twenty times a second: alive on a terminal, cheap in a pipe.
     flushed = time.monotonic()
     for piece in pieces:
+        if terminal:
+            piece = escaped(piece)
         sys.stdout.buffer.write(piece.encode("utf-8", "surrogatepass"))
         if time.monotonic() - flushed > 0.05:
             sys.stdout.buffer.flush()
@@ -432,15 +441,20 @@ def eval_(
     from charnn.baselines import bigram_bits, unigram_bits, xz_bits
     from charnn.checkpoint import load
     from charnn.console import watch
-    from charnn.corpus import read_text
+    from charnn.corpus import UnknownCharactersError, read_text
     from charnn.evaluation import evaluating
 
     checkpoint = load(ckpt)
     known = checkpoint.vocabulary
     if data:
         text = read_text(data, normalize_newlines=checkpoint.config.data.normalize_newlines)
-        ids = known.encode(text, unknown=unknown)
         name = " ".join(data)
+        try:
+            ids = known.encode(text, unknown=unknown)
+        except UnknownCharactersError as error:
+            raise UnknownCharactersError(
+                f"{name}: {error}; leave them out by --unknown skip"
+            ) from None
     else:
         name = split or "val"
         corpus = _read_corpus(checkpoint.config, known)
@@ -457,7 +471,7 @@ def eval_(
         raise CharnnError(f"{name}: {len(ids)} known characters; predicting takes at least 2")
     result = watch(evaluating(checkpoint.model, ids))
     figures: dict[str, Any] = {
-        "text": name,
+        "text": escaped(name),
         "characters": len(ids),
         "skipped": len(text) - len(ids),
         "nats_per_char": result.nats_per_char,
@@ -489,7 +503,6 @@ def info(
     """
     from charnn.checkpoint import load
     from charnn.config import commented_yaml
-    from charnn.console import escaped
 
     checkpoint = load(ckpt)
     model, progress = checkpoint.model, checkpoint.progress
@@ -526,16 +539,26 @@ def model_characters(characters: str) -> str:
 
 
 @app.command("config")
-def config_() -> None:
+def config_(
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of a config, for editors.")
+    ] = False,
+) -> None:
     """Print a config with every default and its meaning.
 
     \b
-    Example:
+    Examples:
       charnn config > mine.yaml
+      charnn config --schema > schema.json
     """
-    from charnn.config import commented_yaml
+    from charnn.config import commented_yaml, json_schema
 
-    print(commented_yaml(), end="")
+    if schema:
+        import json
+
+        print(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+    else:
+        print(commented_yaml(), end="")
 
 
 def _print_figures(figures: dict[str, Any], as_json: bool) -> None:

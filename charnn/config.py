@@ -1,10 +1,11 @@
 """YAML to a validated, frozen `Config`: every key, its default, its bounds and its meaning.
 
-This file is the only place where a key is described; the commented config that `charnn config`
-prints and the error messages come from it.
+This file is the only place where a key is described; the commented config and the JSON Schema that
+`charnn config` prints, the tables in docs/config.md and the error messages come from it.
 """
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,8 +19,10 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from charnn.errors import ConfigError
@@ -46,10 +49,13 @@ def _seq_length(value: Any) -> Any:
     raise PydanticCustomError("seq_length", "must be a whole number >= 1, or full")
 
 
+_TIME = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s?)?")
+
+
 def _seconds(value: Any) -> Any:
     """Read 90, 90s, 10m or 1h30m as seconds."""
     if isinstance(value, str):
-        match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", value.strip())
+        match = _TIME.fullmatch(value.strip())
         if match and any(match.groups()):
             hours, minutes, seconds = (int(part or 0) for part in match.groups())
             value = float(3600 * hours + 60 * minutes + seconds)
@@ -58,22 +64,64 @@ def _seconds(value: Any) -> Any:
     raise PydanticCustomError("seconds", "must be a time > 0 like 90s, 10m or 1h30m")
 
 
-_NORMAL_INIT = re.compile(r"normal\((?P<std>[0-9.]+(?:[eE][-+]?[0-9]+)?)\)")
+_INITS = ("uniform", "orthogonal", "identity")
+_NORMAL_INIT = re.compile(r"normal\(((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\)")
 
 
 def _init(value: Any) -> Any:
-    if value in ("uniform", "orthogonal", "identity"):
-        return value
-    if isinstance(value, str) and _NORMAL_INIT.fullmatch(value):
+    match = _NORMAL_INIT.fullmatch(value) if isinstance(value, str) else None
+    if value in _INITS or (match and math.isfinite(float(match[1]))):
         return value
     raise PydanticCustomError("init", "must be uniform, orthogonal, identity or normal(STD)")
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-Paths = Annotated[tuple[str, ...], BeforeValidator(_paths), PlainSerializer(list)]
-SeqLength = Annotated[int | Literal["full"], BeforeValidator(_seq_length)]
-Seconds = Annotated[float, BeforeValidator(_seconds)]
-Init = Annotated[str, BeforeValidator(_init)]
+# The bounds stand before the validator: the schema of a key that may be null lacks them otherwise.
+Whole = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_whole)]
+Paths = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_paths),
+    PlainSerializer(list),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+SeqLength = Annotated[
+    int | Literal["full"],
+    BeforeValidator(_seq_length),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "full"}]}),
+]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {
+                    "type": "string",
+                    "pattern": f"^(?=.*[1-9]){_TIME.pattern}$",
+                    "examples": ["90s", "10m", "1h30m"],
+                },
+            ]
+        }
+    ),
+]
+Init = Annotated[
+    str,
+    BeforeValidator(_init),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(_INITS)},
+                {
+                    "type": "string",
+                    "pattern": f"^{_NORMAL_INIT.pattern}$",
+                    "examples": ["normal(0.01)"],
+                },
+            ]
+        }
+    ),
+]
 
 
 # --- the sections --------------------------------------------------------------------------------
@@ -81,7 +129,13 @@ Init = Annotated[str, BeforeValidator(_init)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        # In a file, a section (or everything) may be left empty.
+        json_schema_extra={"type": ["object", "null"]},
     )
 
 
@@ -110,8 +164,8 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """The network."""
 
-    hidden_size: Whole = Field(256, ge=1, description="H, units in each layer")
-    num_layers: Whole = Field(1, ge=1, description="recurrent layers")
+    hidden_size: Count = Field(256, description="H, units in each layer")
+    num_layers: Count = Field(1, description="recurrent layers")
     activation: Literal["tanh", "relu"] = Field("tanh", description="f: tanh or relu")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="share of each layer's outputs dropped on the way up"
@@ -125,7 +179,7 @@ class ModelConfig(_Section):
     def init_std(self) -> float | None:
         """The standard deviation of `init: normal(STD)`, or None for the other kinds."""
         match = _NORMAL_INIT.fullmatch(self.init)
-        return float(match["std"]) if match else None
+        return float(match[1]) if match else None
 
 
 class TrainingConfig(_Section):
@@ -134,17 +188,15 @@ class TrainingConfig(_Section):
     loop: Literal["fast", "textbook"] = Field(
         "fast", description="fast, or textbook: one character at a time, as min-char-rnn does"
     )
-    batch_size: Whole = Field(32, ge=1, description="B, parallel streams the text is cut into")
+    batch_size: Count = Field(32, description="B, parallel streams the text is cut into")
     seq_length: SeqLength = Field(
         64, description="T, characters between truncations; full = the whole stream"
     )
     drop_last: bool = Field(
         False, description="leave out an epoch's last, shorter window (as min-char-rnn does)"
     )
-    epochs: Whole = Field(10, ge=1, description="passes over the training text")
-    max_steps: Whole | None = Field(
-        None, ge=0, description="steps of the whole plan, instead of epochs"
-    )
+    epochs: Count = Field(10, description="passes over the training text")
+    max_steps: Whole | None = Field(None, description="steps of the whole plan, instead of epochs")
     time_limit: Seconds | None = Field(
         None, description="stop this invocation after 90s, 10m or 1h30m, to be resumed"
     )
@@ -162,9 +214,9 @@ class TrainingConfig(_Section):
     schedule: Literal["constant", "cosine", "step"] = Field(
         "cosine", description="constant, cosine (to min_learning_rate) or step"
     )
-    warmup_steps: Whole = Field(0, ge=0, description="steps over which η rises from 0")
+    warmup_steps: Whole = Field(0, description="steps over which η rises from 0")
     min_learning_rate: float = Field(0.0, ge=0, description="cosine: η at the end of the plan")
-    step_size: Whole = Field(1000, ge=1, description="step: steps between two decays")
+    step_size: Count = Field(1000, description="step: steps between two decays")
     gamma: float = Field(0.5, gt=0, le=1, description="step: factor of each decay")
     clip_norm: float | None = Field(
         5.0, gt=0, description="longest gradient (norm over all parameters), or null"
@@ -178,25 +230,29 @@ class TrainingConfig(_Section):
     weight_decay: float = Field(
         0.0, ge=0, description="decoupled: U, W, V shrink by η times this each step"
     )
-    eval_every: Whole = Field(500, ge=1, description="steps between validations")
-    save_every: Whole = Field(500, ge=1, description="steps between checkpoints")
-    log_every: Whole = Field(100, ge=1, description="steps between lines of the metrics log")
-    patience: Whole | None = Field(
-        None, ge=1, description="end after this many validations without a new best, or null"
+    eval_every: Count = Field(500, description="steps between validations")
+    save_every: Count = Field(500, description="steps between checkpoints")
+    log_every: Count = Field(100, description="steps between lines of the metrics log")
+    patience: Count | None = Field(
+        None, description="end after this many validations without a new best, or null"
     )
-    seed: Whole | None = Field(
-        None, ge=0, lt=2**63, description="names every random draw; null = choose, show and store"
+    seed: Seed | None = Field(
+        None, description="names every random draw; null = choose, show and store"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="float32 or float64")
-    threads: Whole | None = Field(
-        None, ge=1, description="BLAS threads; null = BLAS's own choice, usually all cores"
+    threads: Count | None = Field(
+        None, description="BLAS threads; null = BLAS's own choice, usually all cores"
     )
 
 
 class OutputConfig(_Section):
     """The files written; the metrics log lies beside the checkpoint, ending in .jsonl."""
 
-    checkpoint: str = Field("run.npz", description="the checkpoint, NAME.npz")
+    checkpoint: str = Field(
+        "run.npz",
+        description="the checkpoint, NAME.npz",
+        json_schema_extra={"pattern": r"^(?!.*\.best\.npz$).*\.npz$"},
+    )
     keep_best: bool = Field(True, description="also keep the best validation's, NAME.best.npz")
 
     @model_validator(mode="after")
@@ -210,8 +266,8 @@ class OutputConfig(_Section):
         return self
 
 
-class Config(_Section):
-    """A whole, valid configuration; immutable."""
+class Config(_Section, title="charnn config"):
+    """A whole, valid configuration; every key has a default."""
 
     data: DataConfig = Field(default_factory=DataConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
@@ -467,10 +523,16 @@ def section_models() -> dict[str, type[BaseModel]]:
     }
 
 
+_EDITOR_LINE = (
+    "# yaml-language-server: $schema=schema.json  "
+    "for completion in editors: charnn config --schema > schema.json"
+)
+
+
 def commented_yaml(config: Config | None = None) -> str:
     """Return a config as YAML with a comment on every key (the defaults, when none is given)."""
+    lines = [] if config else [_EDITOR_LINE]
     config = config or Config()
-    lines: list[str] = []
     for section, model in section_models().items():
         lines.append(f"{section}:  # {(model.__doc__ or '').strip().rstrip('.')}")
         for name, field in model.model_fields.items():
@@ -482,3 +544,19 @@ def commented_yaml(config: Config | None = None) -> str:
             lines.append(f"{entry:<34}# {field.description}")
         lines.append("")
     return "\n".join(lines)
+
+
+class _Untitled(GenerateJsonSchema):
+    """A key's name is title enough."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a config file.
+
+    It judges each key by itself: `val_fraction + test_fraction < 1` is beyond it.
+    """
+    schema = Config.model_json_schema(schema_generator=_Untitled)
+    return {"$schema": _Untitled.schema_dialect, **schema}

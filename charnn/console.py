@@ -6,14 +6,17 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from charnn.advice import Advisor, unigram_entropy
+from charnn.errors import escaped
 from charnn.evaluation import Evaluation
 from charnn.training import Evaluating, Event, Measured, Stepped, Trainer
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, Group
 
 _SMOOTHING = 0.98  # weight of the past in the training loss shown; char-rnn shows one, too
 
@@ -34,19 +37,21 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
 
 
+@contextmanager
+def waiting(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """Show on a terminal, for as long as it lasts, what is being waited for."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
 def bits(nats: float) -> float:
     """Convert nats to bits."""
     return nats / math.log(2)
-
-
-def escaped(text: str) -> str:
-    """Make a text safe to show: control characters become escapes, line ends stay."""
-    return "".join(
-        character
-        if character.isprintable() or character == "\n"
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def headline(trainer: Trainer) -> list[str]:
@@ -102,6 +107,7 @@ class Reporter:
         self.trainer = trainer
         self._began = time.perf_counter()
         self._first_step = trainer.progress.step
+        self._advisor = Advisor(unigram_entropy(trainer.streams.ids))
 
     def __enter__(self) -> Self:
         return self
@@ -167,14 +173,19 @@ class PlainReporter(Reporter):
 
     def show(self, event: Event) -> None:
         """Show one event."""
-        if isinstance(event, Measured) and self.is_evaluation(event):
-            say(self.line(event))
+        if isinstance(event, Measured):
+            if self.is_evaluation(event):
+                say(self.line(event))
+            for advice in self._advisor.notice(event.metrics):
+                say(f"warning: {advice}")
 
 
 class LiveReporter(Reporter):
     """A bar and the figures of the moment; at each evaluation a line that stays, and a sample."""
 
-    def __init__(self, trainer: Trainer, preview: Callable[[], str]):
+    def __init__(
+        self, trainer: Trainer, preview: Callable[[], str], console: "Console | None" = None
+    ):
         super().__init__(trainer)
         from rich.console import Console
         from rich.live import Live
@@ -184,7 +195,7 @@ class LiveReporter(Reporter):
         self._preview = preview
         self._loss: float | None = None
         self._drawn = 0.0
-        self._console = Console(stderr=True, highlight=False)
+        self._console = console or Console(stderr=True, highlight=False)
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -197,10 +208,14 @@ class LiveReporter(Reporter):
         )
         self._evaluating = self._bars.add_task("evaluate", visible=False, left="")
         self._figures = Text(style="dim")
-        self._live = Live(get_renderable=self._display, console=self._console, transient=True)
-        self._live.start()
+        self._live = Live(get_renderable=self.display, console=self._console, transient=True)
 
-    def _display(self) -> "Group":
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def display(self) -> "Group":
+        """Return the bars and figures as they stand."""
         from rich.console import Group
 
         return Group(self._bars, self._figures)
@@ -217,19 +232,28 @@ class LiveReporter(Reporter):
             self._bars.update(
                 self._evaluating, visible=True, completed=event.done, total=event.total
             )
-        elif isinstance(event, Measured) and self.is_evaluation(event):
-            from rich.text import Text
-
+        elif isinstance(event, Measured):
             self._bars.update(self._evaluating, visible=False)
-            metrics = event.metrics
-            line = f"step {metrics.step:,}  train {metrics.train_loss:.4f}"
-            if metrics.val_loss is not None:
-                line += f"  val {metrics.val_loss:.4f} ({bits(metrics.val_loss):.3f} bits/char)"
-            self._console.print(Text(line + ("  best so far" if event.improved else "")))
-            width = max(20, self._console.width - 4)
-            for paragraph in escaped(self._preview()).splitlines():
-                for shown in textwrap.wrap(paragraph, width) or [""]:
-                    self._console.print(Text(f"  │ {shown}", style="dim"))
+            if self.is_evaluation(event):
+                self._show_evaluation(event)
+            for advice in self._advisor.notice(event.metrics):
+                self._print(f"warning: {advice}", "yellow")
+
+    def _print(self, text: str, style: str = "") -> None:
+        from rich.text import Text
+
+        self._console.print(Text(text, style=style))
+
+    def _show_evaluation(self, event: Measured) -> None:
+        metrics = event.metrics
+        line = f"step {metrics.step:,}  train {metrics.train_loss:.4f}"
+        if metrics.val_loss is not None:
+            line += f"  val {metrics.val_loss:.4f} ({bits(metrics.val_loss):.3f} bits/char)"
+        self._print(line + ("  best so far" if event.improved else ""))
+        width = max(20, self._console.width - 4)
+        for paragraph in escaped(self._preview()).splitlines():
+            for shown in textwrap.wrap(paragraph, width) or [""]:
+                self._print(f"  │ {shown}", "dim")
 
     def _show_step(self, event: Stepped) -> None:
         past = event.loss if self._loss is None else self._loss

@@ -1,5 +1,17 @@
 """Errors a user can mend: each is one clear line and an exit code, never a traceback."""
 
+import unicodedata
+
+
+def escaped(text: str) -> str:
+    """Make a text safe to show on a terminal: control characters but \\n and \\t become escapes."""
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t"
+        else character
+        for character in text
+    )
+
 
 class CharnnError(Exception):
     """The work failed: a file, the data, or a run that diverged. Exit code 1."""

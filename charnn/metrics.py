@@ -31,7 +31,7 @@ class Metrics:
     epoch: float
     characters: int
     seconds: float
-    train_loss: float | None
+    train_loss: float
     val_loss: float | None
     learning_rate: float
     grad_norm: float

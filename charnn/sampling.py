@@ -56,6 +56,11 @@ def probabilities(
     return p
 
 
+def preview(model: RNN, vocabulary: Vocabulary, *, seed: int, n: int = 160) -> str:
+    """Return a short text at temperature 0.8, to look at while a model is being trained."""
+    return "".join(sample(model, vocabulary, n, seed=seed, temperature=0.8))
+
+
 def generate(
     model: RNN,
     prime: NDArray[np.integer[Any]],

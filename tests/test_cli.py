@@ -169,6 +169,71 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert info["step"] >= 10
 
 
+def test_the_time_limit_ends_an_invocation_and_not_the_plan(folder: Path) -> None:
+    result = run(*TRAIN, "--max-steps", "1000000", "--time-limit", "1s", cwd=folder)
+    assert result.returncode == 0
+    assert "stopped by the time limit:\nrun.npz: step " in result.stderr
+    assert " of 1,000,000\n" in result.stderr
+    info = json.loads(ok("info", "run.npz", "--json", cwd=folder))
+    assert info["config"]["training"]["max_steps"] == 1_000_000
+
+
+def test_standard_input_trains_and_resumes_on_the_same_text_alone(folder: Path) -> None:
+    text = (folder / "text.txt").read_text()
+    piped = ["-" if part == "text.txt" else part for part in TRAIN]
+    result = run(*piped, "--stop-after", "5", cwd=folder, text=text)
+    assert result.returncode == 0
+    assert result.stderr.endswith("charnn train --resume --out run.npz < TEXT\n")
+    line = refused(1, "train", "--resume", "--out", "run.npz", cwd=folder, text=text[1:])
+    assert "not the one this run was trained on" in line
+    ok("train", "--resume", "--out", "run.npz", cwd=folder, text=text)
+
+
+def test_init_names_the_characters_that_are_new(trained: Path, folder: Path) -> None:
+    (folder / "new.txt").write_text("naïve " * 500)
+    arguments = ["train", "--init", str(trained / "run.npz"), "--data", "new.txt", "--quiet"]
+    line = refused(1, *arguments, cwd=folder)
+    assert "new.txt: 500 characters are not in the vocabulary (1 different)" in line
+    assert "'ï' (U+00EF) at line 1, column 3" in line
+    assert "--init" in line
+    ok("train", "--init", str(trained / "run.npz"), *TRAIN[1:], "--max-steps", "2", cwd=folder)
+
+
+def test_a_changed_key_is_refused_by_name_when_resuming(trained: Path) -> None:
+    arguments = ["train", "--resume", "--out", "run.npz", "--set", "model.hidden_size=17"]
+    line = refused(2, *arguments, cwd=trained)
+    assert line.startswith("model.hidden_size is 17, but the run to resume has 16")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "床前明月光,疑是地上霜。\n举头望明月,低头思故乡。\n",
+        "🙂👩‍👩‍👧 family\n",
+        "e\u0301 is not \u00e9\n",
+        "line one\r\nline two\r\n",
+    ],
+    ids=["Chinese", "emoji", "combining marks", "Windows line ends"],
+)
+def test_any_text_goes_through_vocabulary_training_sampling_and_eval(
+    tmp_path: Path, text: str
+) -> None:
+    text *= 60
+    (tmp_path / "text.txt").write_bytes(text.encode())
+    ok(*TRAIN, "--max-steps", "20", cwd=tmp_path)
+    figures = json.loads(ok("info", "run.npz", "--json", cwd=tmp_path))
+    assert figures["vocabulary"] == "".join(sorted(set(text)))
+    command = [*CHARNN, "sample", "--ckpt", "run.npz", "--n", "50", "--prime", text[:9]]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
+    assert printed.decode().startswith(text[:9])
+    assert len(printed.decode()) == 59
+    assert set(printed.decode()) <= set(text)
+    evaluation = json.loads(
+        ok("eval", "--ckpt", "run.npz", "--data", "text.txt", "--json", cwd=tmp_path)
+    )
+    assert evaluation["characters"] == len(text)
+
+
 def test_dry_run_prints_a_config_and_its_costs_and_writes_nothing(folder: Path) -> None:
     printed = ok(*TRAIN, "--dry-run", cwd=folder)
     for name in ("parameters", "memory", "steps", "FLOP a step", "time"):
@@ -178,16 +243,14 @@ def test_dry_run_prints_a_config_and_its_costs_and_writes_nothing(folder: Path) 
     ok("train", "--config", "again.yaml", cwd=folder)
 
 
-def test_on_a_terminal_there_is_a_bar_and_a_sample_and_control_characters_are_escaped(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "text.txt").write_text("\x1b[31mred\x07 alert\n" * 500)
+def on_a_terminal(*arguments: str, cwd: Path) -> bytes:
+    """Run a command that must succeed with stdout and stderr on a terminal; return its screen."""
     controller, terminal = pty.openpty()
     with subprocess.Popen(
-        [*CHARNN, *TRAIN, "--max-steps", "20"],
-        cwd=tmp_path,
+        [*CHARNN, *arguments],
+        cwd=cwd,
         stderr=terminal,
-        stdout=subprocess.DEVNULL,
+        stdout=terminal,
         env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"},
     ) as process:
         os.close(terminal)
@@ -198,12 +261,27 @@ def test_on_a_terminal_there_is_a_bar_and_a_sample_and_control_characters_are_es
             except OSError:
                 break
     os.close(controller)
-    assert process.returncode == 0
+    assert process.returncode == 0, shown
+    return shown
+
+
+def test_on_a_terminal_there_is_a_bar_and_a_sample_and_control_characters_are_escaped(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "text.txt").write_text("\x1b[31mred\x07 alert\n" * 500)
+    shown = on_a_terminal(*TRAIN, "--max-steps", "20", cwd=tmp_path)
     assert "━".encode() in shown
     assert b"step 20  train" in shown
     assert b"\\x1b" in shown
-    assert b"\x1b[31mred" not in shown
-    assert b"\x07" not in shown
+    sample = ["sample", "--ckpt", "run.npz", "--n", "300", "--seed", "1"]
+    drawn = on_a_terminal(*sample, cwd=tmp_path)
+    assert b"\\x1b" in drawn
+    for screen in (shown, drawn):
+        assert b"\x1b[31mred" not in screen
+        assert b"\x07" not in screen
+    raw = ok(*sample, cwd=tmp_path)
+    assert "\x1b" in raw
+    assert len(raw) == 300
 
 
 # --- sample --------------------------------------------------------------------------------------

@@ -1,0 +1,54 @@
+"""Each piece of advice comes when it is due, once, and never to a healthy run."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from charnn.advice import Advisor, unigram_entropy
+from charnn.metrics import Metrics
+
+
+def line(step: int, train: float = 1.5, val: float | None = None, clipped: float = 0.0) -> Metrics:
+    return Metrics(step, 0.0, 0, 0.0, train, val, 0.001, 1.0, clipped, 1.0)
+
+
+def advice(lines: Iterable[Metrics], unigram: float = 3.3) -> list[str]:
+    advisor = Advisor(unigram)
+    return [text for metrics in lines for text in advisor.notice(metrics)]
+
+
+def test_a_healthy_run_hears_nothing() -> None:
+    lines = [line(100 * n, 3 / n**0.2, 3.1 / n**0.2, clipped=0.3) for n in range(1, 60)]
+    assert advice(lines) == []
+
+
+def test_validation_that_rises_while_training_falls_is_overfitting() -> None:
+    losses = [(2.0, 2.1), (1.8, 2.0), (1.7, 2.05), (1.6, 2.1), (1.5, 2.15), (1.4, 2.2)]
+    said = advice(line(100 * n, *pair) for n, pair in enumerate(losses, start=1))
+    assert len(said) == 1
+    assert "at 2.1500, its best was 2.0000 at step 200" in said[0]
+    assert "model.dropout" in said[0]
+
+
+def test_validation_that_rises_with_training_is_not_overfitting() -> None:
+    losses = [(1.8, 2.0), (1.9, 2.05), (1.95, 2.1), (2.0, 2.2), (2.1, 2.3)]
+    assert advice(line(100 * n, *pair) for n, pair in enumerate(losses, start=1)) == []
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.9, 1), (0.4, 0)])
+def test_clipping_is_mentioned_when_most_steps_are_clipped(share: float, count: int) -> None:
+    said = advice(line(100 * n, clipped=share) for n in range(1, 30))
+    assert len(said) == count
+    assert all("clipped on 90% of the last 1,000 steps" in text for text in said)
+
+
+def test_a_loss_at_the_unigram_level_is_stalled() -> None:
+    said = advice(line(100 * n, 3.29) for n in range(1, 30))
+    assert len(said) == 1
+    assert said[0].startswith("after 1,000 steps the training loss, 3.290, is no better")
+
+
+def test_the_unigram_entropy_of_four_even_characters_is_ln_4() -> None:
+    ids = np.array([0, 1, 2, 5] * 10, dtype=np.uint8)
+    assert unigram_entropy(ids) == pytest.approx(np.log(4))
