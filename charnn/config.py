@@ -525,7 +525,7 @@ def section_models() -> dict[str, type[BaseModel]]:
 
 _EDITOR_LINE = (
     "# yaml-language-server: $schema=schema.json  "
-    "for completion in editors: charnn config --schema > schema.json"
+    "for completion: charnn config --schema > schema.json"
 )
 
 

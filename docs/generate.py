@@ -1,0 +1,96 @@
+"""Write what follows from the config's keys: docs/config.md and configs/schema.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from charnn.config import RESUMABLE, json_schema
+
+ROOT = Path(__file__).resolve().parents[1]
+
+INTRODUCTION = """\
+# The config
+
+<!-- Written by `make docs` from charnn/config.py. -->
+
+`charnn train --config FILE` reads a YAML file with the sections `data`, `model`, `training` and
+`output`. Every key has a default and may be left out; so may a section, and the whole file.
+`charnn train --set section.key=value` sets a key from the shell and wins over the file.
+
+- An unknown key is an error, and so is a value out of bounds. All errors come at once, each with
+  its line.
+- `2e-3` is a number and `1e4` a whole number. YAML's tags and aliases are not allowed.
+- Relative paths are relative to the current directory, not to the file.
+- A run goes on (`--resume`) with the config in its checkpoint. Keys with a *yes* in the column
+  *resume* may be changed then; another value for any other key is an error.
+
+`charnn config` prints a config with every default, to start from. An editor with the YAML language
+server completes and checks the keys of a file that begins, as those in `configs/` do, with
+
+```yaml
+# yaml-language-server: $schema=schema.json
+```
+
+where `schema.json` lies in the same folder and comes from `charnn config --schema > schema.json`.
+One thing an editor does not see: `val_fraction + test_fraction` must be < 1.
+
+f, H, U, W and V are those of [the equations](../README.md#the-equations-and-the-code); η is the
+learning rate.
+"""
+
+TYPES = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "`true`, `false`",
+    "null": "`null`",
+}
+BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def generated() -> dict[Path, str]:
+    """Return the text of each generated file."""
+    schema = json_schema()
+    tables = [
+        _table(section, schema["$defs"][reference["$ref"].removeprefix("#/$defs/")])
+        for section, reference in schema["properties"].items()
+    ]
+    return {
+        ROOT / "docs" / "config.md": "\n".join([INTRODUCTION, *tables]),
+        ROOT / "configs" / "schema.json": json.dumps(schema, ensure_ascii=False, indent=2) + "\n",
+    }
+
+
+def _table(section: str, schema: dict[str, Any]) -> str:
+    lines = [
+        f"## {section}\n\n{schema['description']}\n",
+        "| key | values | default | resume | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for name, key in schema["properties"].items():
+        default = key["default"] if isinstance(key["default"], str) else json.dumps(key["default"])
+        resume = "yes" if f"{section}.{name}" in RESUMABLE else ""
+        cells = [f"`{name}`", _values(key), f"`{default}`", resume, key["description"]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _values(schema: dict[str, Any]) -> str:
+    """Describe in words what a schema accepts."""
+    if "anyOf" in schema:
+        return " or ".join(map(_values, schema["anyOf"]))
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "examples" in schema:
+        return "text like " + ", ".join(f"`{value}`" for value in schema["examples"])
+    if "items" in schema:
+        return f"list of {_values(schema['items'])}"
+    bounds = [f"{sign} {schema[bound]}" for bound, sign in BOUNDS.items() if bound in schema]
+    return f"{TYPES[schema['type']]} {', '.join(bounds)}".strip()
+
+
+if __name__ == "__main__":
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")
