@@ -18,9 +18,10 @@ read, and every array against the config, the vocabulary and the checksum.
 
 import contextlib
 import hashlib
-import io
+import math
 import os
 import re
+import struct
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -29,9 +30,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from charnn.config import Config, parse_config_json
 from charnn.corpus import Vocabulary
@@ -68,18 +68,18 @@ class Progress(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     fingerprint: str
-    step: int = 0
-    seconds: float = 0.0
+    step: NonNegativeInt = 0
+    seconds: NonNegativeFloat = 0.0
     val_loss: float | None = None
     best_val_loss: float | None = None
-    best_step: int | None = None
-    evals_since_best: int = 0
-    logged_step: int = 0
-    nats: float = 0.0
-    characters: int = 0
-    clipped_steps: int = 0
-    train_seconds: float = 0.0
-    grad_norm: float = 0.0
+    best_step: NonNegativeInt | None = None
+    evals_since_best: NonNegativeInt = 0
+    logged_step: NonNegativeInt = 0
+    nats: NonNegativeFloat = 0.0
+    characters: NonNegativeInt = 0
+    clipped_steps: NonNegativeInt = 0
+    train_seconds: NonNegativeFloat = 0.0
+    grad_norm: NonNegativeFloat = 0.0
 
 
 @dataclass
@@ -127,7 +127,7 @@ class Checkpoint:
         try:
             write_atomically(path, lambda file: np.savez(file, **cast(Any, members)))
         except OSError as error:
-            raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from None
+            raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def write_atomically(path: Path, write: Any) -> None:
@@ -171,6 +171,18 @@ def _checksum(members: Mapping[str, NDArray[Any]]) -> str:
 # --- loading -------------------------------------------------------------------------------------
 
 
+# What a damaged or hostile zip makes zipfile raise, besides our own ValueErrors.
+_UNREADABLE = (
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+
+
 def load(path: Path | str) -> Checkpoint:
     """Read a checkpoint, checking everything.
 
@@ -183,56 +195,69 @@ def load(path: Path | str) -> Checkpoint:
             return _build(_read_members(file, os.fstat(file.fileno()).st_size))
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, ConfigError, zipfile.BadZipFile, EOFError) as error:
+    except (ConfigError, *_UNREADABLE) as error:
         raise CheckpointError(f"{path}: not a usable checkpoint: {error}") from None
 
 
 def _read_members(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
     """Read every array of an npz whose headers agree with the size of the file."""
-    members: dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        if sum(entry.file_size for entry in entries) > size:
-            raise ValueError("its members claim more bytes than the file has")
-        for entry in entries:
+        entries: dict[str, zipfile.ZipInfo] = {}
+        for entry in archive.infolist():
             name = entry.filename.removesuffix(".npy")
-            if not _MEMBER.fullmatch(name) or name in members:
-                raise ValueError(f"unexpected member {entry.filename!r:.60}")
+            if name in entries:
+                raise ValueError(f"member {name!r:.60} is there twice")
             if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-                raise ValueError(f"member {name} is compressed or encrypted")
-            members[name] = _read_array(name, archive.read(entry))
-    return members
+                raise ValueError(f"member {name!r:.60} is compressed or encrypted")
+            entries[name] = entry
+        if sum(entry.file_size for entry in entries.values()) > size:
+            raise ValueError("its members claim more bytes than the file has")
+        members: dict[str, NDArray[Any]] = {}
+        # The version first: a later one may have other members.
+        for name in sorted(entries, key=lambda name: name != "format_version"):
+            if not _MEMBER.fullmatch(name):
+                raise ValueError(f"unexpected member {name!r:.60}")
+            members[name] = _read_array(name, archive.read(entries[name]))
+            if name == "format_version":
+                _check_version(members)
+        return members
+
+
+def _check_version(members: Mapping[str, NDArray[Any]]) -> None:
+    version = int(_take(dict(members), "format_version", "i", ()))
+    if version != FORMAT_VERSION:
+        raise ValueError(f"format version {version}; this charnn reads version {FORMAT_VERSION}")
+
+
+# A .npy header, version 1.0, as numpy writes it: a plain type, C order, a shape of sane lengths.
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00(?P<length>..)"
+    rb"\{'descr': '(?P<dtype>[<|>][iufU][0-9]{1,7})', 'fortran_order': False, "
+    rb"'shape': \((?P<shape>|[0-9]{1,18},|[0-9]{1,18}(?:, [0-9]{1,18}){1,9})\), \} *\n",
+    re.DOTALL,
+)
 
 
 def _read_array(name: str, raw: bytes) -> NDArray[Any]:
     """Read one `.npy` member; the header must account for every byte."""
-    stream = io.BytesIO(raw)
-    try:
-        version = npy.read_magic(stream)
-        if version != (1, 0):
-            raise ValueError("unsupported .npy version")
-        shape, fortran_order, dtype = npy.read_array_header_1_0(stream)
-    except ValueError as error:
-        raise ValueError(f"member {name}: {error}") from None
-    count = 1
-    for length in shape:
-        count *= length
-    body = len(raw) - stream.tell()
-    if dtype.hasobject or fortran_order or min(shape, default=0) < 0:
+    header = _HEADER.match(raw)
+    if not header or int.from_bytes(header["length"], "little") != header.end() - 10:
         raise ValueError(f"member {name} has a type or layout that is not allowed")
-    if count * dtype.itemsize != body:
+    try:
+        dtype = np.dtype(header["dtype"].decode())
+    except TypeError as error:
+        raise ValueError(f"member {name}: {error}") from None
+    shape = tuple(int(length) for length in header["shape"].split(b",") if length)
+    if math.prod(shape) * dtype.itemsize != len(raw) - header.end():
         raise ValueError(f"member {name} does not have the size its header claims")
-    return np.frombuffer(raw, dtype, count, stream.tell()).reshape(shape)
+    return np.frombuffer(raw, dtype, math.prod(shape), header.end()).reshape(shape)
 
 
 def _build(members: dict[str, NDArray[Any]]) -> Checkpoint:
     checksum = str(_take(members, "checksum", "U", ()))
-    damaged = checksum != _checksum(members)
-    version = int(_take(members, "format_version", "i", ()))
-    if version != FORMAT_VERSION:
-        raise ValueError(f"format version {version}; this charnn reads version {FORMAT_VERSION}")
-    if damaged:
+    if checksum != _checksum(members):
         raise ValueError("the checksum does not match: the file was damaged or changed")
+    _take(members, "format_version", "i", ())
     config = parse_config_json(str(_take(members, "config", "U", ())))
     try:
         progress = Progress.model_validate_json(str(_take(members, "progress", "U", ())))
@@ -251,11 +276,12 @@ def _build(members: dict[str, NDArray[Any]]) -> Checkpoint:
         model.parameters[name][...] = array
     checkpoint = Checkpoint(config, vocabulary, model, progress)
     if "hidden_state" in members:
-        shape = members["hidden_state"].shape
-        expected = (sizes[2], shape[1] if len(shape) == 3 else 1, sizes[1])
+        # The batch may have been smaller than the config says, for a short text.
+        B = np.prod(members["hidden_state"].shape[1:2], dtype=int)
+        expected = (sizes[2], int(np.clip(B, 1, config.training.batch_size)), sizes[1])
         checkpoint.hidden_state = _take(members, "hidden_state", dtype, expected).copy()
         checkpoint.slots = {
-            name: _take(members, f"optimizer.{name}", dtype, model.parameters.flat.shape)
+            name: _take(members, f"optimizer.{name}", dtype, model.parameters.flat.shape).copy()
             for name in make_optimizer(config.training, model.parameters.flat[:0]).slots
         }
     if members:
@@ -266,11 +292,12 @@ def _build(members: dict[str, NDArray[Any]]) -> Checkpoint:
 def _vocabulary(members: dict[str, NDArray[Any]]) -> Vocabulary:
     shape = members["vocabulary"].shape if "vocabulary" in members else ()
     points = _take(members, "vocabulary", np.dtype(np.uint32), shape)
-    if points.ndim != 1 or not len(points) or int(points.max()) > 0x10FFFF:
+    surrogate = (points >= 0xD800) & (points < 0xE000)
+    if points.ndim != 1 or not len(points) or int(points.max()) > 0x10FFFF or surrogate.any():
         raise ValueError("the vocabulary is not a list of Unicode code points")
     if (points[1:] <= points[:-1]).any():
         raise ValueError("the vocabulary repeats characters or is not sorted")
-    return Vocabulary(points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass"))
+    return Vocabulary(points.astype("<u4").tobytes().decode("utf-32-le"))
 
 
 def _take(

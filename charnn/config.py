@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -49,7 +50,7 @@ def _seq_length(value: Any) -> Any:
     raise PydanticCustomError("seq_length", "must be a whole number >= 1, or full")
 
 
-_TIME = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s?)?")
+_TIME = re.compile(r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s?)?")
 
 
 def _seconds(value: Any) -> Any:
@@ -59,7 +60,7 @@ def _seconds(value: Any) -> Any:
         if match and any(match.groups()):
             hours, minutes, seconds = (int(part or 0) for part in match.groups())
             value = float(3600 * hours + 60 * minutes + seconds)
-    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e12:
         return float(value)
     raise PydanticCustomError("seconds", "must be a time > 0 like 90s, 10m or 1h30m")
 
@@ -75,12 +76,29 @@ def _init(value: Any) -> Any:
     raise PydanticCustomError("init", "must be uniform, orthogonal, identity or normal(STD)")
 
 
+def _utf8(value: str) -> str:
+    """Refuse what JSON cannot hold, like a file name that is not UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("utf8", "must be text in UTF-8") from None
+    return value
+
+
+def _npz(value: str) -> str:
+    if value.endswith(".npz") and not value.endswith(".best.npz"):
+        return value
+    raise PydanticCustomError("npz", "must be a name ending in .npz (not .best.npz)")
+
+
+Text = Annotated[str, AfterValidator(_utf8)]
+Npz = Annotated[Text, AfterValidator(_npz)]
 # The bounds stand before the validator: the schema of a key that may be null lacks them otherwise.
 Whole = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_whole)]
 Paths = Annotated[
-    tuple[str, ...],
+    tuple[Text, ...],
     BeforeValidator(_paths),
     PlainSerializer(list),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
@@ -248,22 +266,12 @@ class TrainingConfig(_Section):
 class OutputConfig(_Section):
     """The files written; the metrics log lies beside the checkpoint, ending in .jsonl."""
 
-    checkpoint: str = Field(
+    checkpoint: Npz = Field(
         "run.npz",
         description="the checkpoint, NAME.npz",
         json_schema_extra={"pattern": r"^(?!.*\.best\.npz$).*\.npz$"},
     )
     keep_best: bool = Field(True, description="also keep the best validation's, NAME.best.npz")
-
-    @model_validator(mode="after")
-    def _is_npz(self) -> Self:
-        if not self.checkpoint.endswith(".npz") or self.checkpoint.endswith(".best.npz"):
-            raise PydanticCustomError(
-                "npz",
-                "checkpoint must be a name ending in .npz (not .best.npz), got {got}",
-                {"got": self.checkpoint},
-            )
-        return self
 
 
 class Config(_Section, title="charnn config"):
@@ -285,10 +293,11 @@ class Config(_Section, title="charnn config"):
 
     def given(self) -> Iterator[tuple[str, Any]]:
         """Yield (dotted key, value) of every key that was written down, not left at its default."""
-        for section in self.model_fields_set:
+        for section, model in section_models().items():
             part = getattr(self, section)
-            for name in part.model_fields_set:
-                yield f"{section}.{name}", getattr(part, name)
+            for name in model.model_fields:
+                if name in part.model_fields_set:
+                    yield f"{section}.{name}", getattr(part, name)
 
 
 # Keys that may differ when a run is resumed: they extend the plan or leave the numbers alone.
@@ -319,6 +328,14 @@ class _Loader(yaml.SafeLoader):
 
     depth = 0
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Keep every key as it is written: 5, null and << are unknown keys like any other."""
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                mark = key.start_mark
+                raise yaml.MarkedYAMLError(problem="a key must be text", problem_mark=mark)
+        return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
         aliased = self.check_event(yaml.AliasEvent)
@@ -331,6 +348,11 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+# A date is text here, like any word.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+"),
@@ -353,11 +375,11 @@ def parse_override(text: str) -> tuple[str, Override]:
     """
     key, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(f"--set {text}: write it as section.key=value")
+        raise ConfigError(f"--set {_shown(text)}: write it as section.key=value")
     try:
         return key.strip(), Override(yaml.load(value, _Loader), "--set")
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {text}: {_yaml_problem(error)}") from None
+        raise ConfigError(f"--set {_shown(text)}: {_yaml_problem(error)}") from None
 
 
 def load_config(
@@ -374,7 +396,9 @@ def load_config(
         tree = _read_yaml(path, places)
     for key, override in (overrides or {}).items():
         section, _, name = key.partition(".")
-        places[(section, name) if name else (section,)] = override.place
+        keys = (section, name) if name else (section,)
+        places.pop(keys, None)  # it is said last now
+        places[keys] = override.place
         part = tree.setdefault(section, {})
         if not name:
             tree[section] = override.value
@@ -384,7 +408,7 @@ def load_config(
         return Config.model_validate(tree)
     except ValidationError as error:
         order = list(places)
-        errors = sorted(error.errors(), key=lambda found: _rank(found, order))
+        errors = sorted(error.errors(), key=lambda found: _rank(_keys(found, order), order))
         raise ConfigError("\n".join(_explain(found, places, path) for found in errors)) from None
 
 
@@ -465,21 +489,30 @@ _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def _rank(error: ErrorDetails, order: list[tuple[str, ...]]) -> int:
-    """Return where the file (then the command line) speaks of this error's key."""
-    keys = tuple(error["loc"])
+def _keys(error: ErrorDetails, order: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the key an error is about; of several, the one written last."""
+    keys = tuple(str(part) for part in error["loc"])
+    if error["type"] == "split":
+        pair = [(*keys, "val_fraction"), (*keys, "test_fraction")]
+        return max(pair, key=lambda key: order.index(key) if key in order else -1)
+    return keys[:2]  # an item of a list is where the list is
+
+
+def _rank(keys: tuple[str, ...], order: list[tuple[str, ...]]) -> int:
+    """Return where the file (then the command line) speaks of a key."""
     return next((n for n, place in enumerate(order) if place[: len(keys)] == keys), len(order))
 
 
 def _explain(error: ErrorDetails, places: dict[tuple[str, ...], str], path: Path | None) -> str:
-    keys = tuple(str(part) for part in error["loc"])
+    keys = _keys(error, list(places))
     found = places.get(keys) or next((p for k, p in places.items() if k[: len(keys)] == keys), path)
     place = f"{found}: " if found else ""
-    name = ".".join(keys)
+    keys = tuple(str(part) for part in error["loc"])
+    name = _shown(".".join(keys))
     kind = error["type"]
     if kind == "extra_forbidden":
         return f"{place}unknown key {name}{_did_you_mean(keys)}"
-    if kind in ("split", "npz"):
+    if kind == "split":
         return f"{place}{name}.{error['msg']}"
     reason = _REASONS[kind](error.get("ctx", {})) if kind in _REASONS else error["msg"]
     return f"{place}{name} {reason}, got {_shown(error['input'])}"
@@ -541,7 +574,7 @@ def commented_yaml(config: Config | None = None) -> str:
                 value = value[0] if len(value) == 1 else list(value)
             shown = yaml.safe_dump(value, default_flow_style=True, width=10_000)
             entry = f"  {name}: {shown.removesuffix('...' + chr(10)).strip()}"
-            lines.append(f"{entry:<34}# {field.description}")
+            lines.append(f"{entry:<33} # {field.description}")
         lines.append("")
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ import glob
 import gzip
 import hashlib
 import sys
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +147,13 @@ def read_text(paths: Sequence[str], *, normalize_newlines: bool = False) -> str:
 
 def _expand(given: str) -> list[str]:
     """Return the files that a path names."""
+    try:
+        return _files(given)
+    except OSError as error:
+        raise CorpusError(f"{given}: {error.strerror or error}") from None
+
+
+def _files(given: str) -> list[str]:
     if given == "-" or Path(given).is_file():
         return [given]
     if Path(given).is_dir():
@@ -177,16 +185,20 @@ def _read_one(path: str) -> str:
             raw = Path(path).read_bytes()
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        wrong = raw[error.start]
+        # The decoder counts from behind a byte-order mark.
+        start = error.start + len(raw) - len(error.object)
+        line = raw.count(b"\n", 0, start) + 1
+        wrong = raw[start]
         raise CorpusError(
-            f"{name}:{line}: not UTF-8 text: byte 0x{wrong:02x} at offset {error.start:,}; "
+            f"{name}:{line}: not UTF-8 text: byte 0x{wrong:02x} at offset {start:,}; "
             "convert it first, for instance with iconv"
         ) from None
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise CorpusError(f"{name}: not a whole gzip file: {error}") from None
     except OSError as error:
         raise CorpusError(f"{name}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise CorpusError(f"{name}: {error}") from None
 
 
 # --- splits --------------------------------------------------------------------------------------

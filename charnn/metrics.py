@@ -50,12 +50,12 @@ class MetricsLog:
         """
         self.path = path
         try:
-            kept = _whole_lines(path, after_step) if after_step > 0 else b""
+            kept = _whole_lines(path, after_step) if after_step > 0 else 0
             self._file: IO[bytes] = path.open("r+b" if path.exists() else "w+b")
-            self._file.truncate(len(kept))
-            self._file.seek(len(kept))
+            self._file.truncate(kept)
+            self._file.seek(kept)
         except OSError as error:
-            raise CharnnError(f"{path}: cannot be written: {error.strerror}") from None
+            raise CharnnError(f"{path}: cannot be written: {error.strerror or error}") from None
 
     def append(self, metrics: Metrics) -> None:
         """Write one line and flush it.
@@ -67,30 +67,34 @@ class MetricsLog:
             self._file.write(json.dumps(dataclasses.asdict(metrics)).encode() + b"\n")
             self._file.flush()
         except OSError as error:
-            raise CharnnError(f"{self.path}: cannot be written: {error.strerror}") from None
+            raise CharnnError(
+                f"{self.path}: cannot be written: {error.strerror or error}"
+            ) from None
 
     def sync(self) -> None:
         """Flush to disk, so that a checkpoint never knows more than the log."""
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise CharnnError(f"{self.path}: cannot be written: {error.strerror}") from None
+            raise CharnnError(
+                f"{self.path}: cannot be written: {error.strerror or error}"
+            ) from None
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
 
-def _whole_lines(path: Path, last_step: int) -> bytes:
-    """Return the log's lines up to a step, as they are, up to the first that is torn."""
-    kept = b""
+def _whole_lines(path: Path, last_step: int) -> int:
+    """Return the size of the log's lines up to a step, up to the first that is torn."""
+    size = 0
     if path.exists():
         for line in path.read_bytes().splitlines(keepends=True):
             try:
                 step = json.loads(line)["step"]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 break
-            if step > last_step or not line.endswith(b"\n"):
+            if not isinstance(step, int) or step > last_step or not line.endswith(b"\n"):
                 break
-            kept += line
-    return kept
+            size += len(line)
+    return size

@@ -38,19 +38,21 @@ def probabilities(
         (M, K) float64, each row summing to 1.
     """
     scaled = o.astype(np.float64)
-    # The maximum is taken off first: dividing by a tiny temperature must not overflow.
     scaled -= scaled.max(axis=1, keepdims=True)
-    p = np.exp(log_softmax(scaled / temperature))
+    # The maximum is 0 now; what a tiny temperature sends to minus infinity has probability 0.
+    with np.errstate(over="ignore"):
+        p = np.exp(log_softmax(scaled / temperature))
     if top_k is None and top_p is None:
         return p
-    order = np.argsort(-p, axis=1, kind="stable")
+    # Ranked by the logits: a high temperature may round different ones to equal probabilities.
+    order = np.argsort(-o, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, axis=1)
     if top_k is not None:
         ranked[:, top_k:] = 0
         ranked /= ranked.sum(axis=1, keepdims=True)
     if top_p is not None:
         # A character stays if those before it have not reached the mass yet.
-        ranked[ranked.cumsum(axis=1) - ranked >= top_p] = 0
+        ranked[:, 1:][ranked.cumsum(axis=1)[:, :-1] >= top_p] = 0
         ranked /= ranked.sum(axis=1, keepdims=True)
     np.put_along_axis(p, order, ranked, axis=1)
     return p
@@ -180,9 +182,10 @@ def sample(
             for ids in islice(turns, n):
                 character = vocabulary.decode(ids)
                 yield character
-                tail = (tail + character)[-len(stop) :]
-                if stop and tail == stop:
-                    return
+                if stop:
+                    tail = (tail + character)[-len(stop) :]
+                    if tail == stop:
+                        return
             return
         texts = np.empty((n, group), np.min_scalar_type(len(vocabulary)))
         lengths = np.full(group, n)

@@ -1,0 +1,132 @@
+"""The metrics log: whole lines of JSON, and what is kept when a run goes on."""
+
+import dataclasses
+import json
+import resource
+import time
+from pathlib import Path
+
+import pytest
+
+from charnn.errors import CharnnError
+from charnn.metrics import Metrics, MetricsLog
+
+
+def metrics(step: int) -> Metrics:
+    return Metrics(
+        step=step,
+        epoch=step / 7,
+        characters=step * 100,
+        seconds=0.1 * step,
+        train_loss=1 / (3 * step + 1),
+        val_loss=None,
+        learning_rate=2e-3,
+        grad_norm=1e-9,
+        clipped=0.5,
+        chars_per_second=12345.678,
+    )
+
+
+def write(path: Path, steps: list[int], after_step: int = 0) -> None:
+    log = MetricsLog(path, after_step)
+    for step in steps:
+        log.append(metrics(step))
+    log.sync()
+    log.close()
+
+
+def steps_in(path: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.jsonl"
+
+
+def test_each_line_is_an_object_with_every_number_exact(path: Path) -> None:
+    write(path, [0, 3, 10])
+    lines = path.read_text().splitlines()
+    assert [Metrics(**json.loads(line)) for line in lines] == [metrics(0), metrics(3), metrics(10)]
+    assert list(json.loads(lines[0])) == [field.name for field in dataclasses.fields(Metrics)]
+
+
+def test_a_line_is_readable_as_soon_as_it_is_appended(path: Path) -> None:
+    log = MetricsLog(path)
+    log.append(metrics(1))
+    assert steps_in(path) == [1]
+    log.close()
+
+
+def test_a_new_log_replaces_an_older_one(path: Path) -> None:
+    write(path, [0, 1, 2])
+    write(path, [5])
+    assert steps_in(path) == [5]
+
+
+def test_going_on_keeps_the_lines_up_to_the_step_byte_for_byte_and_cuts_the_rest(
+    path: Path,
+) -> None:
+    write(path, [2, 4, 6, 8])
+    before = path.read_bytes().splitlines(keepends=True)
+    write(path, [], after_step=6)
+    assert path.read_bytes() == b"".join(before[:3])
+    write(path, [5, 7], after_step=4)
+    assert steps_in(path) == [2, 4, 5, 7]
+    assert path.read_bytes().startswith(b"".join(before[:2]))
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [b'{"step": 3, "ep', b'{"step": 3}', b"\xff\xfe\n", b'{"other": 3}\n', b"[3]\n", b"\n"],
+)
+def test_going_on_cuts_from_the_first_line_that_is_not_whole(path: Path, torn: bytes) -> None:
+    write(path, [1, 2])
+    whole = path.read_bytes()
+    path.write_bytes(whole + torn)
+    write(path, [], after_step=9)
+    assert path.read_bytes() == whole
+
+
+def test_a_step_that_is_no_number_is_not_whole_either(path: Path) -> None:
+    path.write_bytes(b'{"step": 1}\n{"step": null}\n')
+    write(path, [], after_step=9)
+    assert path.read_bytes() == b'{"step": 1}\n'
+
+
+def test_going_on_without_a_log_begins_one(path: Path) -> None:
+    write(path, [7], after_step=6)
+    assert steps_in(path) == [7]
+
+
+def test_going_on_with_a_long_log_takes_time_in_proportion_to_it(path: Path) -> None:
+    # min-char-rnn's config logs every step.
+    line = json.dumps(dataclasses.asdict(metrics(1))).encode() + b"\n"
+    path.write_bytes(line * 20_000)
+    start = time.process_time()
+    write(path, [], after_step=1)
+    assert time.process_time() - start < 1
+    assert path.stat().st_size == 20_000 * len(line)
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CharnnError) as caught:
+        MetricsLog(tmp_path / "no" / "run.jsonl")
+    assert str(caught.value) == (
+        f"{tmp_path / 'no' / 'run.jsonl'}: cannot be written: No such file or directory"
+    )
+
+
+def test_a_line_that_cannot_be_written_is_one_line(path: Path) -> None:
+    log = MetricsLog(path)
+    log.append(metrics(1))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As if the disk were full.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, limits[1]))
+    try:
+        with pytest.raises(CharnnError) as caught:
+            log.append(metrics(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(caught.value) == f"{path}: cannot be written: File too large"
+    log.close()

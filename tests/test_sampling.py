@@ -1,0 +1,325 @@
+"""Sampling: the distribution drawn from, the draws themselves, and the text that comes of them."""
+
+import itertools
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from charnn.corpus import UnknownCharactersError, Vocabulary
+from charnn.model import RNN
+from charnn.sampling import default_prime, generate, inverse_transform, probabilities, sample
+
+LOGITS = arrays(np.float32, (2, 6), elements=st.floats(-30, 30, width=32))
+TOP_P = st.floats(0.01, 1) | st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
+
+
+@pytest.fixture(scope="module")
+def model() -> RNN:
+    """A model of 5 characters with strong likes and dislikes."""
+    model = RNN(5, 8, 2, dtype=np.float64)
+    model.initialize("uniform", seed=1, std=1.5)
+    return model
+
+
+VOCABULARY = Vocabulary("\nabcd")
+
+
+@pytest.fixture(scope="module")
+def cycle() -> RNN:
+    """A model that knows one thing: a, b, c, a, b, c …"""
+    model = RNN(3, 3)
+    model.parameters["U0"][...] = 5 * np.eye(3)
+    model.parameters["V"][...] = 5 * np.roll(np.eye(3), 1, axis=0)
+    return model
+
+
+# --- probabilities -------------------------------------------------------------------------------
+
+
+@given(LOGITS, st.floats(0.05, 20))
+def test_probabilities_are_the_softmax_of_logits_over_temperature(
+    o: NDArray[np.float32], temperature: float
+) -> None:
+    before = o.copy()
+    p = probabilities(o, temperature=temperature)
+    # By ratios: log p_i − log p_j = (o_i − o_j) / temperature.
+    with np.errstate(over="ignore"):
+        exact = [[sum(np.exp((row - own) / temperature)) for own in row] for row in o.astype(float)]
+    assert np.allclose(p, 1 / np.array(exact), rtol=1e-9)
+    assert p.dtype == np.float64
+    assert np.array_equal(o, before)
+
+
+@given(
+    arrays(np.float32, (2, 6), elements=st.floats(-(2.0**127), 2.0**127, width=32)),
+    st.floats(5e-324, 1e300),
+    st.none() | st.integers(1, 9),
+    st.none() | st.floats(5e-324, 1),
+)
+def test_the_most_extreme_logits_and_settings_still_give_probabilities(
+    o: NDArray[np.float32], temperature: float, top_k: int | None, top_p: float | None
+) -> None:
+    # Warnings, of overflow for instance, are errors here.
+    p = probabilities(o, temperature=temperature, top_k=top_k, top_p=top_p)
+    assert (p >= 0).all()
+    assert np.allclose(p.sum(axis=1), 1)
+
+
+@given(arrays(np.float32, (2, 6), elements=st.integers(-30, 30)))
+def test_a_temperature_near_zero_leaves_only_the_most_probable(o: NDArray[np.float32]) -> None:
+    p = probabilities(o, temperature=1e-12)
+    best = o == o.max(axis=1, keepdims=True)
+    assert np.allclose(p, best / best.sum(axis=1, keepdims=True))
+
+
+@given(LOGITS, st.floats(0.05, 20) | st.just(1e20))
+def test_top_1_is_greedy_at_any_temperature(o: NDArray[np.float32], temperature: float) -> None:
+    p = probabilities(o, temperature=temperature, top_k=1)
+    assert p.tolist() == np.eye(6)[o.argmax(axis=1)].tolist()
+
+
+@given(LOGITS, st.integers(1, 8))
+def test_top_k_keeps_the_k_most_probable_in_proportion(o: NDArray[np.float32], k: int) -> None:
+    p = probabilities(o)
+    for logits, row, whole in zip(o, probabilities(o, top_k=k), p, strict=True):
+        ranking = np.argsort(-logits, kind="stable")
+        expected = np.zeros(6)
+        expected[ranking[:k]] = whole[ranking[:k]] / whole[ranking[:k]].sum()
+        assert np.allclose(row, expected, rtol=1e-12)
+        assert np.array_equal(row > 0, expected > 0)
+
+
+@given(LOGITS, TOP_P)
+def test_top_p_keeps_the_smallest_set_whose_mass_reaches_p(
+    o: NDArray[np.float32], top_p: float
+) -> None:
+    for row, whole in zip(probabilities(o, top_p=top_p), probabilities(o), strict=True):
+        kept = np.flatnonzero(row)
+        mass = whole[kept].sum()
+        assert np.allclose(row[kept], whole[kept] / mass)
+        # By brute force over all sets; within rounding, a set that reaches p or one just short.
+        reaching = [
+            members
+            for size in range(1, 7)
+            for members in itertools.combinations(range(6), size)
+            if whole[list(members)].sum() >= top_p - 1e-12
+        ]
+        assert mass >= top_p - 1e-12
+        smallest = min(map(len, reaching))
+        strictly = min(
+            (len(m) for m in reaching if whole[list(m)].sum() >= top_p + 1e-12), default=6
+        )
+        assert smallest <= len(kept) <= strictly
+        assert min(whole[kept]) >= max(np.delete(whole, kept), default=0)
+
+
+def test_ties_keep_the_smaller_ids() -> None:
+    assert probabilities(np.zeros((1, 4)), top_k=2).tolist() == [[0.5, 0.5, 0, 0]]
+    assert probabilities(np.zeros((1, 4)), top_p=0.5).tolist() == [[0.5, 0.5, 0, 0]]
+
+
+def test_top_p_measures_what_top_k_has_left() -> None:
+    o = np.log(np.array([[0.4, 0.3, 0.2, 0.1]]))
+    # Of 4/7 and 3/7, the first alone reaches half.
+    assert probabilities(o, top_k=2, top_p=0.5).tolist() == [[1, 0, 0, 0]]
+    assert np.count_nonzero(probabilities(o, top_p=0.5)) == 2
+
+
+# --- drawing -------------------------------------------------------------------------------------
+
+
+def chi_square(counts: NDArray[np.intp], p: NDArray[np.float64]) -> float:
+    expected = counts.sum() * p[p > 0]
+    statistic: float = (((counts[p > 0] - expected) ** 2) / expected).sum()
+    return statistic
+
+
+P = np.array([0.0, 0.5, 0.05, 0.0, 0.3, 0.15, 0.0])
+CHI_SQUARE_3_DEGREES = 16.27  # exceeded by chance once in 1000
+
+
+def test_drawn_frequencies_are_the_probabilities() -> None:
+    u = np.random.default_rng(1).random(20_000)
+    ids = inverse_transform(np.broadcast_to(P, (len(u), len(P))), u)
+    counts = np.bincount(ids, minlength=len(P))
+    assert not counts[P == 0].any()
+    assert chi_square(counts, P) < CHI_SQUARE_3_DEGREES
+
+
+@given(
+    arrays(np.float64, (3, 7), elements=st.just(0.0) | st.floats(1e-300, 1)),
+    st.lists(
+        st.floats(0, 1, exclude_max=True) | st.sampled_from([0.0, 5e-324, 1 - 2**-53, 0.5]),
+        min_size=3,
+        max_size=3,
+    ),
+    st.integers(0, 6),
+)
+def test_a_character_of_probability_zero_is_never_drawn(
+    weights: NDArray[np.float64], u: list[float], sure: int
+) -> None:
+    weights[weights.sum(axis=1) == 0, sure] = 1
+    p = weights / weights.sum(axis=1, keepdims=True)
+    ids = inverse_transform(p, np.array(u))
+    assert (p[np.arange(3), ids] > 0).all()
+
+
+def test_each_id_owns_its_interval() -> None:
+    p = np.array([[0.25, 0.5, 0.0, 0.25]] * 6)
+    u = np.array([0.0, 0.2499, 0.25, 0.7499, 0.75, 0.9999])
+    assert inverse_transform(p, u).tolist() == [0, 0, 1, 1, 3, 3]
+
+
+# --- generating ----------------------------------------------------------------------------------
+
+
+def ids_of(model: RNN, n: int, **options: Any) -> NDArray[np.intp]:
+    """Return n turns of `generate`, (n, M)."""
+    prime = options.pop("prime", np.array([0]))
+    return np.stack(list(itertools.islice(generate(model, prime, **options), n)))
+
+
+def test_generated_frequencies_are_the_model_s_probabilities() -> None:
+    model = RNN(7, 2)
+    with np.errstate(divide="ignore"):
+        model.parameters["c"][...] = np.maximum(np.log(P), -1e30)
+    # Whatever was read, the next character is drawn from P; 1500 turns take two blocks of draws.
+    ids = ids_of(model, 1500, seed=3, samples=10)
+    counts = np.bincount(ids.ravel(), minlength=7)
+    assert not counts[P == 0].any()
+    assert chi_square(counts, P) < CHI_SQUARE_3_DEGREES
+
+
+def test_each_character_follows_from_all_those_before_it(model: RNN) -> None:
+    for length in (1, 511, 512, 513, 1025):
+        text = np.random.default_rng(length).integers(0, 5, length)
+        expected = []
+        for _ in range(6):
+            o = model.logits(text[:, None], model.zero_state())[-1, 0]
+            expected.append(int(o.argmax()))
+            text = np.append(text, expected[-1])
+        prime = text[:length]
+        assert ids_of(model, 6, prime=prime, seed=1, greedy=True)[:, 0].tolist() == expected
+        assert ids_of(model, 6, prime=prime, seed=1, top_k=1)[:, 0].tolist() == expected
+
+
+def test_a_seed_names_a_text_and_its_number_names_one_of_several(model: RNN) -> None:
+    several = ids_of(model, 40, seed=5, samples=4)
+    assert np.array_equal(several, ids_of(model, 40, seed=5, samples=4))
+    for m in range(4):
+        assert np.array_equal(several[:, [m]], ids_of(model, 40, seed=5, first=m))
+    assert len({tuple(several[:, m]) for m in range(4)}) == 4
+    assert not np.array_equal(several, ids_of(model, 40, seed=6, samples=4))
+
+
+def test_sampling_options_reach_the_draws(model: RNN) -> None:
+    greedy = ids_of(model, 60, seed=1, greedy=True)
+    assert np.array_equal(greedy, ids_of(model, 60, seed=2, temperature=1e-9))
+    assert np.array_equal(greedy, ids_of(model, 60, seed=2, top_p=1e-9))
+    assert not np.array_equal(greedy, ids_of(model, 60, seed=2))
+
+
+# --- text ----------------------------------------------------------------------------------------
+
+
+def text_of(model: RNN, n: int, vocabulary: Vocabulary = VOCABULARY, **options: Any) -> str:
+    return "".join(sample(model, vocabulary, n, **({"seed": 1} | options)))
+
+
+ABC = Vocabulary("abc")
+
+
+def test_the_prime_comes_first_and_n_counts_what_follows(cycle: RNN) -> None:
+    assert text_of(cycle, 5, ABC, prime="ab", greedy=True) == "ab" + "cabca"
+    assert text_of(cycle, 0, ABC, prime="ab") == "ab"
+    assert text_of(cycle, 2, ABC, prime="b", greedy=True, samples=3) == "bca\n---\nbca\n---\nbca"
+    assert text_of(cycle, 0, ABC, prime="b", samples=2) == "b\n---\nb"
+
+
+def test_without_a_prime_one_is_read_but_not_printed(cycle: RNN) -> None:
+    assert text_of(cycle, 4, ABC, greedy=True) == "bcab"
+    assert text_of(cycle, 2, ABC, greedy=True, samples=2) == "bc\n---\nbc"
+
+
+@pytest.mark.parametrize(("characters", "prime"), [("b a\n", "\n"), ("b a\t", " "), ("ba", "a")])
+def test_the_default_prime_is_a_line_s_start_or_a_space(characters: str, prime: str) -> None:
+    assert default_prime(Vocabulary(characters)) == prime
+
+
+def test_the_same_seed_gives_the_same_text_and_a_shorter_one_is_its_beginning(model: RNN) -> None:
+    text = text_of(model, 200)
+    assert len(text) == 200
+    assert text_of(model, 200) == text
+    assert text_of(model, 50) == text[:50]
+    assert text_of(model, 200, seed=2) != text
+
+
+def test_text_streams_character_by_character(cycle: RNN) -> None:
+    pieces = sample(cycle, ABC, 10**9, prime="ab", seed=1, greedy=True)
+    assert list(itertools.islice(pieces, 4)) == ["ab", "c", "a", "b"]
+
+
+def test_many_texts_are_the_single_texts_of_their_numbers(model: RNN) -> None:
+    # More than one group of 64.
+    texts = text_of(model, 15, samples=67, prime="a").split("\n---\n")
+    assert len(texts) == 67
+    assert texts[0] == text_of(model, 15, prime="a")
+    for m in (1, 63, 64, 66):
+        ids = ids_of(model, 15, prime=VOCABULARY.encode("a"), seed=1, first=m)
+        assert texts[m] == "a" + VOCABULARY.decode(ids)
+
+
+def test_the_stop_text_is_printed_then_the_text_ends(cycle: RNN) -> None:
+    assert text_of(cycle, 9, ABC, prime="a", stop="ca", greedy=True) == "abca"
+    assert text_of(cycle, 9, ABC, prime="a", stop="ca", greedy=True, samples=2) == "abca\n---\nabca"
+    assert text_of(cycle, 9, ABC, prime="a", stop="cb", greedy=True) == "a" + "bca" * 3
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_stop_text_that_began_in_the_prime_does_not_count(cycle: RNN, samples: int) -> None:
+    text = text_of(cycle, 9, ABC, prime="c", stop="ca", greedy=True, samples=samples)
+    assert text.split("\n---\n") == ["cabca"] * samples
+
+
+@pytest.mark.parametrize("stop", ["a", "ba"])
+def test_each_of_many_texts_ends_at_its_own_stop(model: RNN, stop: str) -> None:
+    whole = text_of(model, 30, samples=6).split("\n---\n")
+    ended = text_of(model, 30, samples=6, stop=stop).split("\n---\n")
+    expected = [t[: t.index(stop) + len(stop)] if stop in t else t for t in whole]
+    assert ended == expected
+    assert len(set(map(len, ended))) > 1  # they do differ
+    assert text_of(model, 30, stop=stop) == expected[0]
+
+
+@pytest.mark.parametrize("words", [{"prime": "ax"}, {"stop": "x"}])
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_prime_or_stop_outside_the_vocabulary_is_refused(
+    cycle: RNN, samples: int, words: dict[str, str]
+) -> None:
+    with pytest.raises(UnknownCharactersError, match="'x'"):
+        text_of(cycle, 5, ABC, samples=samples, **words)
+
+
+@pytest.mark.parametrize("stop", ["", "😀😂"])
+def test_memory_does_not_grow_with_the_length_of_a_text(stop: str) -> None:
+    model = RNN(3, 2)
+    vocabulary = Vocabulary("😀😁😂")  # four bytes each
+    model.parameters["c"][...] = [0, 0, -1e9]  # the stop text never comes
+    pieces = sample(model, vocabulary, 10**9, stop=stop, seed=1)
+    list(itertools.islice(pieces, 100))
+    tracemalloc.start()
+    try:
+        list(itertools.islice(pieces, 1000))
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in itertools.islice(pieces, 4096):
+            pass
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 4096
