@@ -6,28 +6,92 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CHARNN := $(BIN)/charnn
 
+# make CHARNN=charnn takes the charnn that is installed already and sets up nothing to run it.
+READY := $(if $(filter $(BIN)/%,$(CHARNN)),$(VENV)/run)
+
+# A command that fails anywhere in a pipe fails its target.
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
 CONFIG ?= configs/shakespeare.yaml
 CKPT   ?= shakespeare.best.npz
 N      ?= 500
+LIMIT  ?= 8m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train sample eval test lint clean
+.PHONY: help train sample eval test lint docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-zA-Z\/.]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-train: $(VENV)/run data/shakespeare.txt ## train on all of Shakespeare (minutes), then print a sample
-	$(CHARNN) train --config $(CONFIG) --resume
+train: $(READY) data/shakespeare.txt ## train on all of Shakespeare (minutes; again to go on), then print a sample
+	$(CHARNN) train --config $(CONFIG) --resume --time-limit $(LIMIT)
 	@echo
 	$(CHARNN) sample --ckpt $(CKPT) --n $(N) --temperature 0.8
 	@echo
 
-sample: $(VENV)/run ## print N characters from CKPT
+sample: $(READY) ## print N characters from CKPT
 	@$(CHARNN) sample --ckpt $(CKPT) --n $(N)
 
-eval: $(VENV)/run ## print the exact validation loss of CKPT
+eval: $(READY) ## print the exact validation loss of CKPT
 	@$(CHARNN) eval --ckpt $(CKPT)
+
+# --- pipelines: plain shell to copy; every variable can be set on the command line ---------------
+
+TEXT     ?= data/shakespeare.txt
+RUNS     ?= runs
+SETTINGS ?= --config configs/quick.yaml
+KEY      ?= model.hidden_size
+VALUES   ?= 64 128 256
+JOBS     ?= 1
+
+.PHONY: stdin words score sweep table
+
+stdin: $(READY) $(TEXT) | $(RUNS) ## train on TEXT as it comes out of a pipe
+	cat $(TEXT) | $(CHARNN) train $(SETTINGS) --data - --out $(RUNS)/stdin.npz --resume
+
+# `sed` reads to the end where `head` would stop, and so fail the `sort` before it.
+words: N = 20000
+words: $(READY) ## the words that CKPT writes most often in N characters
+	$(CHARNN) sample --ckpt $(CKPT) --n $(N) \
+	  | tr -s '[:space:][:punct:]' '\n' | sort | uniq -c | sort -rn | sed -n 1,20p
+
+score: $(READY) $(TEXT) ## bits/char of each text in TEXT under each model in CKPT
+	@echo 'bits/char  skipped  text  model'
+	@for text in $(TEXT); do for ckpt in $(CKPT); do \
+	  scores=$$($(CHARNN) eval --ckpt "$$ckpt" --data "$$text" --unknown skip --json); \
+	  printf '%s %s %s\n' "$$text" "$$ckpt" "$$scores"; \
+	done; done | LC_ALL=C awk '$(GET) \
+	  { printf "%9.3f  %7d  %s  %s\n", get("bits_per_char"), get("skipped"), $$1, $$2 }'
+
+sweep: $(READY) $(TEXT) | $(RUNS) ## train with KEY at each of VALUES, JOBS at a time; then the table
+	echo '$(VALUES)' | tr -s ' ' '\n' | xargs -t -P $(JOBS) -I {} \
+	  $(CHARNN) train $(SETTINGS) $(TEXT:%=--data '%') --set '$(KEY)={}' \
+	  --out '$(RUNS)/$(KEY)={}.npz' --resume $(if $(filter-out 1,$(JOBS)),--threads 1 --quiet)
+	@$(TABLE)
+
+table: $(READY) ## the runs in RUNS, the lowest validation loss first
+	@$(TABLE)
+
+# A number by its name in a line of JSON, for awk.
+GET = function get(name) { return substr($$0, index($$0, "\"" name "\": ") + length(name) + 4) + 0 }
+
+# Of each run the name, the last line of its log and what its best checkpoint holds, in columns.
+define TABLE
+echo 'val_loss  bits/char  parameters  seconds  chars/s  run'; \
+for best in $(RUNS)/*.best.npz; do \
+  run=$${best%.best.npz}; held=$$($(CHARNN) info "$$best" --json); \
+  printf '%s %s %s\n' "$${run##*/}" "$$(tail -n 1 "$$run.jsonl")" "$$held"; \
+done | LC_ALL=C awk '$(GET) { loss = get("best_val_loss"); seconds = get("seconds"); \
+  printf "%8.4f  %9.4f  %10d  %7.1f  %7d  %s\n", loss, loss / log(2), get("parameters"), \
+    seconds, seconds ? get("characters") / seconds : 0, $$1 }' | LC_ALL=C sort -n
+endef
+
+$(RUNS):
+	mkdir -p $@
+
+# -------------------------------------------------------------------------------------------------
 
 test: lint ## lint, types and tests
 	$(BIN)/python -m pytest -n auto
@@ -36,6 +100,9 @@ lint: $(VENV)/dev ## style and strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(VENV)/run ## regenerate docs/config.md and configs/schema.json
+	$(BIN)/python docs/generate.py
 
 data/shakespeare.txt: data/build.py | $(VENV)/run ## the plays, 4.8 MB of dialogue
 	$(BIN)/python data/build.py shakespeare $@

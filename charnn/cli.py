@@ -254,6 +254,8 @@ def _prepare(
         start = load(init)
         config = initial_config(config, start)
     source = resumed or start
+    if resumed:
+        _refuse_terminal(config)
     corpus = _read_corpus(config, source.vocabulary if source else None, quiet=quiet)
     return Trainer(config, corpus, resume=resumed, init=start)
 
@@ -279,6 +281,14 @@ def _read_corpus(
         raise UnknownCharactersError(
             f"{name}: {error}; take them out of the text, or train anew, without --init"
         ) from None
+
+
+def _refuse_terminal(config: "Config") -> None:
+    """A text that came through a pipe has to come again; nobody types it."""
+    if "-" in config.data.path and sys.stdin.isatty():
+        raise RequestError(
+            "this model was trained on standard input; give it the same text: < TEXT"
+        )
 
 
 @contextmanager
@@ -457,6 +467,7 @@ def eval_(
             ) from None
     else:
         name = split or "val"
+        _refuse_terminal(checkpoint.config)
         corpus = _read_corpus(checkpoint.config, known)
         if corpus.fingerprint != checkpoint.progress.fingerprint:
             raise CharnnError(

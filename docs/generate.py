@@ -1,6 +1,9 @@
-"""Write what follows from the config's keys: docs/config.md and configs/schema.json."""
+"""Write what follows from the program: docs/config.md, docs/commands.md, configs/schema.json."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,18 @@ f, H, U, W and V are those of [the equations](../README.md#the-equations-and-the
 learning rate.
 """
 
+NAMES = ("train", "sample", "eval", "info", "config")
+COMMANDS = """\
+# The commands
+
+<!-- Written by `make docs` from the commands' own help. -->
+
+Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 the work failed (a file, the
+data, divergence); 2 the request was wrong (an option, the config); 130 or 143 interrupted by Ctrl-C
+or termination, saved and resumable. `NO_COLOR=1` turns colours off; there are none unless stderr is
+a terminal.
+"""
+
 TYPES = {
     "string": "text",
     "integer": "whole number",
@@ -57,8 +72,24 @@ def generated() -> dict[Path, str]:
     ]
     return {
         ROOT / "docs" / "config.md": "\n".join([INTRODUCTION, *tables]),
+        ROOT / "docs" / "commands.md": COMMANDS + "".join(map(_help, ("", *NAMES))),
         ROOT / "configs" / "schema.json": json.dumps(schema, ensure_ascii=False, indent=2) + "\n",
     }
+
+
+def _help(command: str) -> str:
+    """Return the section on a command: its help, as an 80-column terminal shows it."""
+    words = ["charnn", *command.split(), "--help"]
+    shown = subprocess.run(
+        [sys.executable, "-m", *words],
+        env=os.environ | {"COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout
+    title = f"charnn {command}".strip()
+    return f"\n## {title}\n\n```console\n$ {' '.join(words)}\n{shown}```\n"
 
 
 def _table(section: str, schema: dict[str, Any]) -> str:

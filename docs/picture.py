@@ -1,11 +1,14 @@
-"""Draw docs/train.svg: a real training session as a terminal shows it.
+"""Draw docs/train.svg and docs/help.svg: a training session and help as a terminal shows them.
 
     python docs/picture.py TEXT
 
-Trains configs/quick.yaml on TEXT and stops in the middle, with the bar still there.
+Trains configs/quick.yaml on TEXT and stops before the end, with the bar still there.
 """
 
 import io
+import os
+import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -21,9 +24,21 @@ from charnn.training import Trainer
 HERE = Path(__file__).parent
 
 
-def main(text: str) -> None:
+def screen() -> Console:
+    """Return a console that records."""
+    return Console(record=True, width=92, file=io.StringIO(), force_terminal=True, highlight=False)
+
+
+def draw(console: Console, name: str) -> None:
+    """Write what a console has recorded, in the reader's own monospaced font."""
+    drawing = console.export_svg(title="charnn", unique_id=name)
+    drawing = re.sub(r"@font-face \{.*?\}\n", "", drawing, flags=re.DOTALL)
+    (HERE / f"{name}.svg").write_text(drawing.replace("Fira Code", "ui-monospace"))
+
+
+def train(text: str) -> None:
     """Train and draw."""
-    console = Console(record=True, width=92, file=io.StringIO(), force_terminal=True)
+    console = screen()
     with tempfile.TemporaryDirectory() as folder:
         overrides = {
             "data.path": Override(text, "--data"),
@@ -32,9 +47,9 @@ def main(text: str) -> None:
         config = load_config(HERE.parent / "configs" / "quick.yaml", overrides)
         corpus = Corpus.from_text(read_text(config.data.path), val_fraction=0.1)
         trainer = Trainer(config, corpus)
-        console.print("[bold]$[/bold] charnn train --config configs/quick.yaml", highlight=False)
+        console.print("[bold]$ charnn train --config configs/quick.yaml[/bold]")
         for line in headline(trainer):
-            console.print(line, highlight=False)
+            console.print(line)
         # The display is not started: what it would redraw in place is printed once, at the end.
         reporter = LiveReporter(
             trainer, lambda: preview(trainer.model, corpus.vocabulary, seed=1), console
@@ -42,8 +57,25 @@ def main(text: str) -> None:
         for event in trainer.run(stop_after=870):
             reporter.show(event)
         console.print(reporter.display())
-    console.save_svg(str(HERE / "train.svg"), title="charnn")
+    draw(console, "train")
+
+
+def show_help() -> None:
+    """Draw the help of the program and of `sample`."""
+    console = screen()
+    for command in (["--help"], ["sample", "--help"]):
+        console.print(f"[bold]$ charnn {' '.join(command)}[/bold]")
+        shown = subprocess.run(
+            [sys.executable, "-m", "charnn", *command],
+            env=os.environ | {"COLUMNS": "92"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        console.print(shown, markup=False)
+    draw(console, "help")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    train(sys.argv[1])
+    show_help()

@@ -1,0 +1,76 @@
+"""What the README shows is what the program prints: the same lines, but for numbers and samples."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.texts import english
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# "$ charnn …" and what it printed, by the command's first word.
+SHOWN = {
+    match[1]: (shlex.split(match[1] + match[2]), match[3])
+    for match in re.finditer(r"```console\n\$ charnn (\w+)(.*)\n((?s:.*?))```", README)
+}
+
+
+def shape(text: str) -> list[str]:
+    """Return lines without their numbers and times."""
+    text = re.sub(r"left \S+", "left #", text)
+    return [re.sub(r"\s+", " ", re.sub(r"\d[\d,.]*", "#", line)) for line in text.splitlines()]
+
+
+def charnn(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "charnn", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The README's own training, on a small text with a small model."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "data").mkdir()
+    (folder / "data" / "shakespeare.txt").write_text(english(150_000))
+    (folder / "configs").symlink_to(ROOT / "configs")
+    small = ["--set", "model.hidden_size=8", "--max-steps", "36"]
+    small += ["--set", "training.eval_every=4", "--set", "training.warmup_steps=2"]
+    result = charnn(*SHOWN["train"][0], *small, cwd=folder)
+    (folder / "stderr").write_text(result.stderr)
+    return folder
+
+
+def test_the_readme_shows_train_sample_and_eval() -> None:
+    assert SHOWN.keys() == {"train", "sample", "eval"}
+
+
+def test_training_speaks_as_the_readme_says(folder: Path) -> None:
+    assert shape((folder / "stderr").read_text()) == shape(SHOWN["train"][1])
+
+
+def test_the_sample_in_the_readme_has_the_length_it_says(folder: Path) -> None:
+    arguments, shown = SHOWN["sample"]
+    n = int(arguments[arguments.index("--n") + 1])
+    assert len(shown.removesuffix("\n")) == n
+    printed = charnn(*arguments, cwd=folder)
+    assert len(printed.stdout) == n
+
+
+def test_eval_prints_the_lines_of_the_readme(folder: Path) -> None:
+    arguments, shown = SHOWN["eval"]
+    assert shape(charnn(*arguments, cwd=folder).stdout) == shape(shown)
+
+
+def test_links_and_pictures_are_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert "://" in target or (ROOT / target).exists(), target
