@@ -16,8 +16,9 @@ from charnn import __version__
 from charnn.errors import CharnnError, RequestError, escaped
 
 if TYPE_CHECKING:
+    from charnn.checkpoint import Checkpoint
     from charnn.config import Config
-    from charnn.corpus import Corpus, Vocabulary
+    from charnn.corpus import Corpus
     from charnn.training import Reason, Trainer
 
 
@@ -176,7 +177,6 @@ def train(
         if value is not None:
             overrides[key] = Override(value, option)
     settings = load_config(config, overrides)
-    _set_blas_threads(settings.training.threads)
 
     from charnn.console import LiveReporter, PlainReporter, Reporter, headline, say, summary
     from charnn.sampling import preview
@@ -225,14 +225,6 @@ def train(
         raise typer.Exit(128 + received[0])
 
 
-def _set_blas_threads(threads: int | None) -> None:
-    """Tell BLAS, which reads this once, when numpy is first imported."""
-    if threads is not None:
-        for library in ("OPENBLAS", "OMP", "MKL", "BLIS", "VECLIB"):
-            name = "VECLIB_MAXIMUM_THREADS" if library == "VECLIB" else f"{library}_NUM_THREADS"
-            os.environ[name] = str(threads)
-
-
 def _prepare(
     config: "Config", *, init: Path | None, resume: bool, overwrite: bool, quiet: bool
 ) -> "Trainer":
@@ -254,41 +246,35 @@ def _prepare(
         start = load(init)
         config = initial_config(config, start)
     source = resumed or start
-    if resumed:
-        _refuse_terminal(config)
-    corpus = _read_corpus(config, source.vocabulary if source else None, quiet=quiet)
+    corpus = _read_corpus(config, source, again=resumed is not None, quiet=quiet)
     return Trainer(config, corpus, resume=resumed, init=start)
 
 
 def _read_corpus(
-    config: "Config", vocabulary: "Vocabulary | None" = None, *, quiet: bool = False
+    config: "Config", source: "Checkpoint | None", *, again: bool, quiet: bool = False
 ) -> "Corpus":
+    """Read the text with a checkpoint's vocabulary, or its own; `again` if that model read it."""
     from charnn.console import waiting
     from charnn.corpus import Corpus, UnknownCharactersError, read_text
 
     if not config.data.path:
         raise RequestError("no text given: use --data PATH, or data.path in the config")
+    if again and "-" in config.data.path and sys.stdin.isatty():
+        raise RequestError("this model was trained on standard input: give the same text, < TEXT")
     name = " ".join(config.data.path)
     try:
         with waiting(f"reading {escaped(name)}", quiet=quiet):
             return Corpus.from_text(
                 read_text(config.data.path, normalize_newlines=config.data.normalize_newlines),
-                vocabulary=vocabulary,
+                vocabulary=source.vocabulary if source else None,
                 val_fraction=config.data.val_fraction,
                 test_fraction=config.data.test_fraction,
             )
     except UnknownCharactersError as error:
-        raise UnknownCharactersError(
-            f"{name}: {error}; take them out of the text, or train anew, without --init"
-        ) from None
-
-
-def _refuse_terminal(config: "Config") -> None:
-    """A text that came through a pipe has to come again; nobody types it."""
-    if "-" in config.data.path and sys.stdin.isatty():
-        raise RequestError(
-            "this model was trained on standard input; give it the same text: < TEXT"
-        )
+        mend = "take them out of the text, or train anew, without --init"
+        if again:
+            mend = "it is not the text this model was trained on"
+        raise UnknownCharactersError(f"{name}: {error}; {mend}") from None
 
 
 @contextmanager
@@ -467,8 +453,7 @@ def eval_(
             ) from None
     else:
         name = split or "val"
-        _refuse_terminal(checkpoint.config)
-        corpus = _read_corpus(checkpoint.config, known)
+        corpus = _read_corpus(checkpoint.config, checkpoint, again=True)
         if corpus.fingerprint != checkpoint.progress.fingerprint:
             raise CharnnError(
                 f"{' '.join(checkpoint.config.data.path)}: not the text this model was trained on; "

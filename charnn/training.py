@@ -9,6 +9,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -325,7 +326,7 @@ class Trainer:
         began = lap = time.perf_counter()
         limit = self.config.training.time_limit or math.inf
         log = MetricsLog(self.outputs.log, self.progress.step)
-        try:
+        with closing(log), blas_threads(self.config.training.threads):
             while True:
                 if self._measurement_is_due():
                     yield from self._measure(log, interrupted)
@@ -352,8 +353,6 @@ class Trainer:
                     yield Ended(ending)
                     return
                 yield self._step()
-        finally:
-            log.close()
 
     def checkpoint(self, *, resumable: bool = True) -> Checkpoint:
         """Return the run as it stands (arrays are shared, not copied)."""
@@ -493,6 +492,18 @@ def train(
         if on_event is not None:
             on_event(event)
     return trainer.checkpoint()
+
+
+@contextmanager
+def blas_threads(threads: int | None) -> Iterator[None]:
+    """Hold BLAS to a number of threads; None leaves the choice to it."""
+    if threads is None:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(threads, user_api="blas"):
+        yield
 
 
 def available_memory() -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from charnn.checkpoint import Checkpoint, load
 from charnn.config import Config, Override, load_config
@@ -319,6 +320,20 @@ def test_divergence_is_one_error_and_nothing_is_saved(tmp_path: Path) -> None:
     with pytest.raises(DivergenceError, match=r"diverged at step \d+.*learning_rate"):
         finish(Trainer(config, make_corpus(config)))
     assert not (tmp_path / "run.npz").exists()
+
+
+def test_threads_hold_blas_to_their_number_also_when_resumed(tmp_path: Path) -> None:
+    config = make_config(tmp_path, training__threads=1)
+    trainer = Trainer(config, make_corpus(config))
+    before = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    for run in (trainer.run(stop_after=2), None):
+        for event in run or resume(make_config(tmp_path)).run(stop_after=2):
+            if isinstance(event, Stepped):
+                pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+                assert [pool["num_threads"] for pool in pools] == [1] * len(pools)
+                assert pools
+    after = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    assert after == before
 
 
 # --- the files -----------------------------------------------------------------------------------
