@@ -43,7 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data").mkdir()
     (folder / "data" / "shakespeare.txt").write_text(english(150_000))
     (folder / "configs").symlink_to(ROOT / "configs")
-    small = ["--set", "model.hidden_size=8", "--max-steps", "36"]
+    evaluations = SHOWN["train"][1].count("  val ")
+    small = ["--set", "model.hidden_size=8", "--max-steps", str(4 * evaluations)]
     small += ["--set", "training.eval_every=4", "--set", "training.warmup_steps=2"]
     result = charnn(*SHOWN["train"][0], *small, cwd=folder)
     (folder / "stderr").write_text(result.stderr)
