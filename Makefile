@@ -101,7 +101,7 @@ lint: $(VENV)/dev ## style and strict types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: $(VENV)/run ## regenerate docs/config.md and configs/schema.json
+docs: $(VENV)/run ## regenerate docs/config.md, docs/commands.md and configs/schema.json
 	$(BIN)/python docs/generate.py
 
 data/shakespeare.txt: data/build.py | $(VENV)/run ## the plays, 4.8 MB of dialogue

@@ -2,20 +2,10 @@
 
 import math
 
-import numpy as np
-
-from charnn.corpus import Ids
 from charnn.metrics import Metrics
 
 _PATIENCE = 3  # validations in a row before overfitting is certain enough to mention
 _ENOUGH_STEPS = 1000  # before clipping or a stalled loss say anything
-
-
-def unigram_entropy(ids: Ids) -> float:
-    """Return the loss, in nats per character, of knowing no more than how often each comes."""
-    counts = np.bincount(ids)
-    p = counts[counts > 0] / len(ids)
-    return -float((p * np.log(p)).sum())
 
 
 class Advisor:
@@ -75,7 +65,8 @@ class Advisor:
         )
 
     def _stalled(self, metrics: Metrics) -> str | None:
-        if metrics.step < _ENOUGH_STEPS or metrics.train_loss < self._unigram - 0.05:
+        hopeless = self._unigram - 0.05  # a text of nearly one character has no more to learn
+        if metrics.step < _ENOUGH_STEPS or metrics.train_loss < hopeless or hopeless < 0.05:
             return None
         return (
             f"after {metrics.step:,} steps the training loss, {metrics.train_loss:.3f}, is no "

@@ -13,6 +13,13 @@ from numpy.typing import NDArray
 from charnn.corpus import Ids
 
 
+def unigram_entropy(ids: Ids) -> float:
+    """Return the loss, in nats per character, of knowing no more than how often each comes."""
+    counts = np.bincount(ids)
+    p = counts[counts > 0] / len(ids)
+    return float((p * np.log(1 / p)).sum())
+
+
 def unigram_bits(ids: Ids, vocab_size: int) -> float:
     """Return the bits per character of an adaptive unigram model over ids[1:].
 
@@ -57,4 +64,4 @@ def _seen(symbols: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
 
 
 def _mean_bits(probabilities: NDArray[np.float64]) -> float:
-    return -float(np.log2(probabilities).mean())
+    return float(np.log2(1 / probabilities).mean())

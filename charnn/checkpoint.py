@@ -24,7 +24,7 @@ import re
 import struct
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -35,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, Va
 
 from charnn.config import Config, parse_config_json
 from charnn.corpus import Vocabulary
-from charnn.errors import CheckpointError, ConfigError
+from charnn.errors import CheckpointError, ConfigError, DivergenceError
 from charnn.model import RNN, parameter_shapes
 from charnn.optimizers import make_optimizer
 
@@ -112,6 +112,7 @@ class Checkpoint:
 
         Raises:
             CheckpointError: if it cannot be written; an older file is then untouched.
+            DivergenceError: if an array holds a value that is not finite; likewise.
         """
         members: dict[str, NDArray[Any]] = {
             "format_version": np.array(FORMAT_VERSION),
@@ -123,21 +124,36 @@ class Checkpoint:
         if self.hidden_state is not None:
             members["hidden_state"] = self.hidden_state
             members |= {f"optimizer.{name}": slot for name, slot in self.slots.items()}
-        members["checksum"] = np.array(_checksum(members))
+        for name, array in members.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise DivergenceError(
+                    f"{name} holds values that are not finite, so {path} was not written; "
+                    "lower training.learning_rate"
+                )
+        checksum = _checksum(members)
+        members["checksum"] = np.array(checksum)
+
+        def write(file: IO[bytes]) -> None:
+            np.savez(file, **cast(Any, members))
+            file.flush()
+            os.fsync(file.fileno())
+            # What the disk holds is read back before an older file is given up for it.
+            written = _read_members(file, file.tell())
+            if str(written.pop("checksum")) != checksum or _checksum(written) != checksum:
+                raise OSError("what was written cannot be read back")
+
         try:
-            write_atomically(path, lambda file: np.savez(file, **cast(Any, members)))
+            write_atomically(path, write)
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
-def write_atomically(path: Path, write: Any) -> None:
-    """Call `write` with a temporary file beside `path`, flush it to disk, rename it to `path`."""
+def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Call `write` with a temporary file beside `path`, then rename that to `path`."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "w+b") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
         Path(name).chmod(0o666 & ~umask)

@@ -1,5 +1,7 @@
 """The commands: parse, call, print. Heavy imports wait until a command needs them."""
 
+import io
+import json
 import os
 import shlex
 import signal
@@ -48,6 +50,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run a command; every error is one line on stderr and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="charnn", standalone_mode=False)
     except CharnnError as error:
@@ -56,6 +61,9 @@ def main() -> None:
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
+    except MemoryError:
+        print("charnn: error: out of memory; ask for smaller sizes or fewer texts", file=sys.stderr)
+        code = 1
     except Exception as error:
         # The parser's own errors (unknown options and the like) know how to describe themselves.
         describe = getattr(error, "format_message", None)
@@ -141,7 +149,7 @@ def train(
             metavar="TIME", help="End this invocation after 90s, 10m or 1h30m, to be resumed."
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Names every random draw.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all random draws.")] = None,
     threads: Annotated[int | None, typer.Option(metavar="N", help="BLAS threads.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the config and its costs; train nothing.")
@@ -184,15 +192,18 @@ def train(
 
     notes = (lambda message: None) if quiet else say
     trainer = _prepare(
-        settings, init=init, resume=resume, overwrite=overwrite or dry_run, quiet=quiet
+        settings,
+        read=[config] if config else [],
+        init=init,
+        resume=resume,
+        overwrite=overwrite or dry_run,
+        quiet=quiet,
     )
     for warning in trainer.warnings:
         notes(f"warning: {warning}")
     if dry_run:
         _print_plan(trainer)
         return
-    if overwrite:
-        trainer.outputs.make_room(overwrite=True)
     for line in headline(trainer):
         notes(line)
     if trainer.finished:
@@ -204,9 +215,9 @@ def train(
     if quiet:
         reporter = Reporter(trainer)
     elif sys.stderr.isatty():
-        seed = trainer.config.training.seed or 0
+        draws = {"seed": trainer.config.training.seed or 0}
         known = trainer.corpus.vocabulary
-        reporter = LiveReporter(trainer, lambda: preview(trainer.model, known, seed=seed))
+        reporter = LiveReporter(trainer, lambda: preview(trainer.model, known, **draws))
     else:
         reporter = PlainReporter(trainer)
     ending: Reason = "finished"
@@ -226,16 +237,24 @@ def train(
 
 
 def _prepare(
-    config: "Config", *, init: Path | None, resume: bool, overwrite: bool, quiet: bool
+    config: "Config",
+    *,
+    read: list[Path],
+    init: Path | None,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
 ) -> "Trainer":
-    """Read what the run starts from and the corpus."""
+    """Read what the run starts from and the corpus; `read` are the other files that were read."""
     from charnn.checkpoint import load
     from charnn.console import say
+    from charnn.corpus import files_named
     from charnn.training import Outputs, Trainer, initial_config, resumed_config
 
     outputs = Outputs(Path(config.output.checkpoint))
-    outputs.check_room(overwrite=resume or overwrite)
     resumed = start = None
+    if not overwrite and not (resume and outputs.checkpoint.exists()):
+        outputs.refuse_existing()
     if resume and outputs.checkpoint.exists():
         resumed = load(outputs.checkpoint)
         path = {"output.checkpoint": config.output.checkpoint}
@@ -246,6 +265,8 @@ def _prepare(
         start = load(init)
         config = initial_config(config, start)
     source = resumed or start
+    inputs: list[Path | str] = [*files_named(config.data.path), *read]
+    outputs.refuse_inputs([*inputs, init] if init and start else inputs)
     corpus = _read_corpus(config, source, again=resumed is not None, quiet=quiet)
     return Trainer(config, corpus, resume=resumed, init=start)
 
@@ -284,7 +305,7 @@ def _signals() -> Iterator[list[int]]:
 
     def note(number: int, frame: object) -> None:
         if received:
-            raise KeyboardInterrupt
+            sys.exit(128 + number)
         received.append(number)
 
     numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
@@ -337,10 +358,10 @@ def sample(
     greedy: Annotated[bool, typer.Option("--greedy", help="Always take the likeliest.")] = False,
     stop: Annotated[str, typer.Option(metavar="TEXT", help="End early, after this text.")] = "",
     samples: Annotated[
-        int, typer.Option(min=1, metavar="M", help="How many texts, parted by lines of ---.")
+        int, typer.Option(min=1, metavar="M", help="How many texts, separated by lines of ---.")
     ] = 1,
     seed: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="One seed, one text.")
+        int | None, typer.Option(min=0, max=2**63 - 1, metavar="N", help="One seed, one text.")
     ] = None,
 ) -> None:
     """Print text drawn from a model.
@@ -366,13 +387,19 @@ def sample(
     import time
 
     from charnn.checkpoint import load
-    from charnn.corpus import read_text
+    from charnn.corpus import UnknownCharactersError, read_text
     from charnn.draws import fresh_seed
     from charnn.sampling import sample as sample_text
 
     checkpoint = load(ckpt)
     if prime_file is not None:
-        prime = read_text([prime_file])
+        newlines = checkpoint.config.data.normalize_newlines
+        prime = read_text([prime_file], normalize_newlines=newlines)
+    for option, text in (("the text to begin with", prime or ""), ("--stop", stop)):
+        try:
+            checkpoint.vocabulary.encode(text)
+        except UnknownCharactersError as error:
+            raise UnknownCharactersError(f"{option}: {error}") from None
     if seed is None and not greedy:
         seed = fresh_seed()
         print(f"seed {seed}", file=sys.stderr)
@@ -418,7 +445,7 @@ def eval_(
     unknown: Annotated[
         Literal["error", "skip"], typer.Option(help="Characters the model does not know.")
     ] = "error",
-    json: Annotated[bool, _JSON] = False,
+    as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Print how well a model predicts a text.
 
@@ -478,7 +505,7 @@ def eval_(
         "bigram_bits": bigram_bits(ids, len(known)),
         "xz_bits": xz_bits(known.decode(ids)),
     }
-    _print_figures(figures, json)
+    _print_figures(figures, as_json)
 
 
 # --- info and config -----------------------------------------------------------------------------
@@ -487,7 +514,7 @@ def eval_(
 @app.command()
 def info(
     ckpt: Annotated[Path, typer.Argument(help="A checkpoint.", metavar="FILE.npz")],
-    json: Annotated[bool, _JSON] = False,
+    as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Print what a checkpoint holds.
 
@@ -499,6 +526,7 @@ def info(
     """
     from charnn.checkpoint import load
     from charnn.config import commented_yaml
+    from charnn.console import shown_vocabulary
 
     checkpoint = load(ckpt)
     model, progress = checkpoint.model, checkpoint.progress
@@ -518,20 +546,14 @@ def info(
         "resumable": checkpoint.resumable,
         "corpus_sha256": progress.fingerprint,
     }
-    if json:
+    if as_json:
         figures["config"] = checkpoint.config.model_dump()
-        _print_figures(figures, json)
+        _print_figures(figures, as_json)
         return
-    figures["vocabulary"] = escaped(model_characters(checkpoint.vocabulary.characters))
-    _print_figures(figures, json)
+    figures["vocabulary"] = shown_vocabulary(checkpoint.vocabulary.characters)
+    _print_figures(figures, as_json)
     print()
     print(commented_yaml(checkpoint.config), end="")
-
-
-def model_characters(characters: str) -> str:
-    """Return a vocabulary for reading, at most 200 characters of it, on one line."""
-    shown = characters[:200].replace("\n", "\\n")
-    return shown + (f" … and {len(characters) - 200} more" if len(characters) > 200 else "")
 
 
 @app.command("config")
@@ -550,8 +572,6 @@ def config_(
     from charnn.config import commented_yaml, json_schema
 
     if schema:
-        import json
-
         print(json.dumps(json_schema(), ensure_ascii=False, indent=2))
     else:
         print(commented_yaml(), end="")
@@ -560,8 +580,6 @@ def config_(
 def _print_figures(figures: dict[str, Any], as_json: bool) -> None:
     """Print figures as one JSON object, or as aligned lines."""
     if as_json:
-        import json
-
         print(json.dumps(figures, ensure_ascii=False))
         return
     for name, value in figures.items():

@@ -91,7 +91,7 @@ def _npz(value: str) -> str:
     raise PydanticCustomError("npz", "must be a name ending in .npz (not .best.npz)")
 
 
-Text = Annotated[str, AfterValidator(_utf8)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(_utf8)]
 Npz = Annotated[Text, AfterValidator(_npz)]
 # The bounds stand before the validator: the schema of a key that may be null lacks them otherwise.
 Whole = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
@@ -255,7 +255,7 @@ class TrainingConfig(_Section):
         None, description="end after this many validations without a new best, or null"
     )
     seed: Seed | None = Field(
-        None, description="names every random draw; null = choose, show and store"
+        None, description="seed of all random draws; null = choose, show and store"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="float32 or float64")
     threads: Count | None = Field(
@@ -324,7 +324,7 @@ _MAX_DEPTH = 20
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data only: no tags, no aliases; and 2e-3 is a number, as YAML 1.2 says."""
+    """Plain data only: no aliases, no objects, keys as they are written."""
 
     depth = 0
 
@@ -340,7 +340,11 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         aliased = self.check_event(yaml.AliasEvent)
         if aliased or self.depth > _MAX_DEPTH:
-            problem = "aliases are not allowed here" if aliased else "nested too deeply"
+            problem = (
+                "aliases are not allowed here; quote a value that begins with *"
+                if aliased
+                else "nested too deeply"
+            )
             mark = cast(Any, self).peek_event().start_mark
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         node = super().compose_node(parent, index)
@@ -348,15 +352,21 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-# A date is text here, like any word.
+# Numbers are those of YAML 1.2: 2e-3 is one, 010 is ten, and 1:30 and dates are text.
+_NUMBERS = {
+    "int": r"[-+]?[0-9][0-9_]*\Z",
+    "float": r"[-+]?(?:[0-9][0-9_]*\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\Z"
+    r"|[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z",
+}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":bool", ":null"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+"),
-    list("-+.0123456789"),
+for _kind, _pattern in _NUMBERS.items():
+    _tag = f"tag:yaml.org,2002:{_kind}"
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list("-+.0123456789"))
+_Loader.add_constructor(
+    "tag:yaml.org,2002:int", lambda loader, node: int(node.value.replace("_", ""))
 )
 
 
@@ -375,11 +385,11 @@ def parse_override(text: str) -> tuple[str, Override]:
     """
     key, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(f"--set {_shown(text)}: write it as section.key=value")
+        raise ConfigError(f"--set {shown(text)}: write it as section.key=value")
     try:
         return key.strip(), Override(yaml.load(value, _Loader), "--set")
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {_shown(text)}: {_yaml_problem(error)}") from None
+        raise ConfigError(f"--set {shown(text)}: {_yaml_problem(error)}") from None
 
 
 def load_config(
@@ -468,6 +478,8 @@ def _note_lines(
 
 def _yaml_problem(error: Exception) -> str:
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    if "scanning an alias" in str(getattr(error, "context", "")):
+        problem = "quote a value that begins with *"
     return f"not valid YAML: {problem}"
 
 
@@ -484,6 +496,7 @@ _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "finite_number": lambda ctx: "must be a finite number",
     "bool_type": lambda ctx: "must be true or false",
     "string_type": lambda ctx: "must be text",
+    "string_too_short": lambda ctx: "must not be empty",
     "tuple_type": lambda ctx: "must be a path or a list of paths",
     "model_type": lambda ctx: "must be a section of keys",
 }
@@ -507,15 +520,15 @@ def _explain(error: ErrorDetails, places: dict[tuple[str, ...], str], path: Path
     keys = _keys(error, list(places))
     found = places.get(keys) or next((p for k, p in places.items() if k[: len(keys)] == keys), path)
     place = f"{found}: " if found else ""
-    keys = tuple(str(part) for part in error["loc"])
-    name = _shown(".".join(keys))
+    keys = tuple(str(part) for part in error["loc"][:2])
+    name = shown(".".join(keys))
     kind = error["type"]
     if kind == "extra_forbidden":
         return f"{place}unknown key {name}{_did_you_mean(keys)}"
     if kind == "split":
         return f"{place}{name}.{error['msg']}"
     reason = _REASONS[kind](error.get("ctx", {})) if kind in _REASONS else error["msg"]
-    return f"{place}{name} {reason}, got {_shown(error['input'])}"
+    return f"{place}{name} {reason}, got {shown(error['input'])}"
 
 
 def _did_you_mean(keys: tuple[str, ...]) -> str:
@@ -535,8 +548,8 @@ def _did_you_mean(keys: tuple[str, ...]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _shown(value: Any) -> str:
-    """Show a wrong value in a few safe characters."""
+def shown(value: Any) -> str:
+    """Show a value in a few safe characters, as YAML writes it."""
     text = str(value).lower() if isinstance(value, bool) or value is None else str(value)
     text = "null" if value is None else text
     text = text.encode("unicode_escape").decode("ascii")

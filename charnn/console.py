@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from charnn.advice import Advisor, unigram_entropy
+from charnn.advice import Advisor
+from charnn.baselines import unigram_entropy
 from charnn.errors import escaped
 from charnn.evaluation import Evaluation
 from charnn.training import Evaluating, Event, Measured, Stepped, Trainer
@@ -22,8 +23,8 @@ _SMOOTHING = 0.98  # weight of the past in the training loss shown; char-rnn sho
 
 
 def say(message: str) -> None:
-    """Print one line to stderr; if nobody reads it any more, the work goes on."""
-    with contextlib.suppress(BrokenPipeError):
+    """Print one line to stderr; if nobody can read it any more, the work goes on."""
+    with contextlib.suppress(OSError):
         print(message, file=sys.stderr, flush=True)
 
 
@@ -44,14 +45,21 @@ def waiting(what: str, *, quiet: bool = False) -> Iterator[None]:
         yield
         return
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(what):
+    with Console(stderr=True).status(Text(what)):
         yield
 
 
 def bits(nats: float) -> float:
     """Convert nats to bits."""
     return nats / math.log(2)
+
+
+def shown_vocabulary(characters: str) -> str:
+    """Return a vocabulary for reading: on one line, at most 200 characters of it."""
+    some = escaped(characters[:200]).replace("\n", "\\n").replace("\t", "\\t")
+    return some + (f" … and {len(characters) - 200} more" if len(characters) > 200 else "")
 
 
 def headline(trainer: Trainer) -> list[str]:
@@ -73,7 +81,9 @@ def headline(trainer: Trainer) -> list[str]:
 def summary(trainer: Trainer) -> list[str]:
     """Say what the run has reached and where it lies."""
     progress, outputs = trainer.progress, trainer.outputs
-    lines = [f"{outputs.checkpoint}: step {progress.step:,} of {trainer.total_steps:,}"]
+    lines = [f"{outputs.checkpoint}: step {progress.step:,}"]
+    if progress.step <= trainer.total_steps:
+        lines[0] += f" of {trainer.total_steps:,}"
     if progress.best_val_loss is not None and trainer.config.output.keep_best:
         loss = progress.best_val_loss
         lines.append(
@@ -162,10 +172,8 @@ class Reporter:
         return "  ".join(parts)
 
     def is_evaluation(self, event: Event) -> bool:
-        """Whether the event is worth a line of its own: an evaluation, or the run's last line."""
-        return isinstance(event, Measured) and (
-            event.metrics.val_loss is not None or event.metrics.step >= self.trainer.total_steps
-        )
+        """Whether the event is worth a line of its own: every eval_every-th step and the last."""
+        return isinstance(event, Measured) and self.trainer.evaluation_is_due()
 
 
 class PlainReporter(Reporter):
@@ -208,7 +216,13 @@ class LiveReporter(Reporter):
         )
         self._evaluating = self._bars.add_task("evaluate", visible=False, left="")
         self._figures = Text(style="dim")
-        self._live = Live(get_renderable=self.display, console=self._console, transient=True)
+        # Drawn from here alone: a thread of its own could not tell that the terminal is gone.
+        self._live = Live(
+            get_renderable=self.display,
+            console=self._console,
+            transient=True,
+            auto_refresh=False,
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -222,10 +236,19 @@ class LiveReporter(Reporter):
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        self._live.stop()
+        with contextlib.suppress(OSError):
+            self._live.stop()
 
     def show(self, event: Event) -> None:
-        """Show one event."""
+        """Show one event; if the terminal is gone, the work goes on."""
+        with contextlib.suppress(OSError):
+            self._show(event)
+            now = time.perf_counter()
+            if now - self._drawn > 0.1:
+                self._drawn = now
+                self._live.refresh()
+
+    def _show(self, event: Event) -> None:
         if isinstance(event, Stepped):
             self._show_step(event)
         elif isinstance(event, Evaluating):
@@ -258,10 +281,8 @@ class LiveReporter(Reporter):
     def _show_step(self, event: Stepped) -> None:
         past = event.loss if self._loss is None else self._loss
         self._loss = _SMOOTHING * past + (1 - _SMOOTHING) * event.loss
-        now = time.perf_counter()
-        if now - self._drawn < 0.1:
+        if time.perf_counter() - self._drawn < 0.1:
             return
-        self._drawn = now
         trainer, progress = self.trainer, self.trainer.progress
         figures = [
             f"epoch {progress.step / trainer.streams.steps_per_epoch:.2f}",

@@ -121,10 +121,8 @@ def _describe_unknown(text: str, places: NDArray[np.intp]) -> str:
         column = place - (text.rfind("\n", 0, place) + 1) + 1
         named.append(f"{show_character(character)} at line {line}, column {column}")
     more = f" and {len(firsts) - 5} more" if len(firsts) > 5 else ""
-    return (
-        f"{len(places):,} characters are not in the vocabulary "
-        f"({len(firsts)} different): {'; '.join(named)}{more}"
-    )
+    subject = "1 character is" if len(places) == 1 else f"{len(places):,} characters are"
+    return f"{subject} not in the vocabulary ({len(firsts)} different): {'; '.join(named)}{more}"
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -139,21 +137,30 @@ def read_text(paths: Sequence[str], *, normalize_newlines: bool = False) -> str:
     Raises:
         CorpusError: naming the path and what is wrong with it.
     """
-    text = "".join(_read_one(path) for given in paths for path in _expand(given))
+    text = "".join(map(_read_one, files_named(paths)))
     if normalize_newlines:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text
 
 
+def files_named(paths: Sequence[str]) -> list[str]:
+    """Return the files that some paths name, in order; standard input stays `-`.
+
+    Raises:
+        CorpusError: for a folder without *.txt, or a glob that nothing matches.
+    """
+    files: list[str] = []
+    for given in paths:
+        try:
+            files += _expand(given)
+        except OSError as error:
+            raise CorpusError(f"{given}: {error.strerror or error}") from None
+    return files
+
+
 def _expand(given: str) -> list[str]:
-    """Return the files that a path names."""
-    try:
-        return _files(given)
-    except OSError as error:
-        raise CorpusError(f"{given}: {error.strerror or error}") from None
-
-
-def _files(given: str) -> list[str]:
+    if not given:
+        raise CorpusError("the path of a text is empty")
     if given == "-" or Path(given).is_file():
         return [given]
     if Path(given).is_dir():

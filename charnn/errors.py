@@ -38,4 +38,4 @@ class CheckpointError(CharnnError):
 
 
 class DivergenceError(CharnnError):
-    """Training produced a loss or a gradient that is not a finite number."""
+    """A loss, a gradient or a parameter is not a finite number."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from charnn.corpus import Ids
+from charnn.errors import DivergenceError
 from charnn.model import RNN, log_softmax
 
-_MAX_LOGITS = 4_000_000  # held at a time; bounds the memory
+_MAX_NUMBERS = 4_000_000  # hidden states or logits held at a time; bounds the memory
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Evaluation:
     @property
     def perplexity(self) -> float:
         """exp(nats per character): as uncertain as a fair choice among this many."""
-        return math.exp(self.nats_per_char)
+        return math.exp(min(self.nats_per_char, 709))  # e^709 is about the largest float
 
     @property
     def accuracy(self) -> float:
@@ -70,19 +71,25 @@ def evaluating(
         ids: (N,) character ids, N at least 2.
         segments: S; lowered where segments would be shorter than four times `warmup`.
         warmup: characters read, but not scored, before each segment.
+
+    Raises:
+        DivergenceError: if the loss is not a finite number.
     """
     total = len(ids) - 1
     S = max(1, min(segments, total // (4 * warmup)))
     length = total // S
     starts = np.arange(S) * length
     state = model.zero_state(S)
-    chunk = max(1, min(512, _MAX_LOGITS // (S * model.vocab_size)))
+    width = max(model.vocab_size, model.num_layers * model.hidden_size)
+    chunk = max(1, min(512, _MAX_NUMBERS // (S * width)))
     nats, correct, done = 0.0, 0, 0
     if S > 1:
         # The first segment has nothing before it: it reads anything, then starts from zero.
         before = np.maximum(0, starts - warmup)
         for at in range(0, warmup, chunk):
-            model.logits(ids[before + np.arange(at, min(at + chunk, warmup))[:, None]], state)
+            places = before + np.arange(at, min(at + chunk, warmup))[:, None]
+            with np.errstate(all="ignore"):
+                model.logits(ids[places], state)
         state[:, 0] = 0
     # Each segment side by side; then what is left of the text, read on by the last one.
     for where, first, last, carried in (
@@ -91,9 +98,13 @@ def evaluating(
     ):
         for at in range(first, last, chunk):
             places = where + np.arange(at, min(at + chunk, last))[:, None]
-            log_y = log_softmax(model.logits(ids[places], carried).reshape(places.size, -1))
+            with np.errstate(all="ignore"):  # looked for below
+                o = model.logits(ids[places], carried)
+                log_y = log_softmax(o.reshape(places.size, -1))
             targets = ids[places + 1].reshape(-1)
             nats -= float(log_y[np.arange(places.size), targets].sum(dtype=np.float64))
             correct += int((log_y.argmax(axis=1) == targets).sum())
             done += places.size
+            if not math.isfinite(nats):
+                raise DivergenceError("the loss over the text is not finite: the model overflows")
             yield Evaluation(nats, correct, done, total)

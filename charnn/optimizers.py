@@ -47,7 +47,8 @@ class SGD(Optimizer):
         super().__init__(like)
         self.momentum = momentum
 
-    def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:  # noqa: D102
+    def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:
+        """Apply the rule; see `Optimizer.update`."""
         v = self.slots["v"]
         v *= self.momentum
         v += g
@@ -63,7 +64,8 @@ class Adagrad(Optimizer):
         super().__init__(like)
         self.eps = eps
 
-    def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:  # noqa: D102
+    def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:
+        """Apply the rule; see `Optimizer.update`."""
         s, scratch = self.slots["s"], self._scratch
         s += np.square(g, out=scratch)
         np.add(s, self.eps, out=scratch)
@@ -83,7 +85,8 @@ class RMSprop(Optimizer):
         self.alpha = alpha
         self.eps = eps
 
-    def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:  # noqa: D102
+    def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:
+        """Apply the rule; see `Optimizer.update`."""
         s, scratch = self.slots["s"], self._scratch
         np.square(g, out=scratch)
         scratch -= s
@@ -111,7 +114,8 @@ class Adam(Optimizer):
         self.beta2 = beta2
         self.eps = eps
 
-    def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:  # noqa: D102
+    def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:
+        """Apply the rule; see `Optimizer.update`."""
         m, v, scratch = self.slots["m"], self.slots["v"], self._scratch
         np.subtract(g, m, out=scratch)
         scratch *= 1 - self.beta1

@@ -8,7 +8,7 @@ ends with the same bits.
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 
 from charnn.checkpoint import Checkpoint, Progress
-from charnn.config import RESUMABLE, Config
-from charnn.corpus import Corpus, Streams, fitting_batch_size
+from charnn.config import RESUMABLE, Config, shown
+from charnn.corpus import Corpus, Streams, files_named, fitting_batch_size
 from charnn.draws import fresh_seed
 from charnn.errors import CharnnError, ConfigError, DivergenceError, RequestError
 from charnn.evaluation import evaluating
@@ -97,27 +97,39 @@ class Outputs:
         """The metrics log."""
         return self.checkpoint.with_suffix(".jsonl")
 
-    def make_room(self, *, overwrite: bool) -> None:
-        """Remove what an earlier run left here, if that is allowed.
+    @property
+    def all(self) -> tuple[Path, Path, Path]:
+        """All three."""
+        return self.checkpoint, self.best, self.log
+
+    def refuse_existing(self) -> None:
+        """Refuse to replace what an earlier run left here.
 
         Raises:
-            RequestError: naming the files that exist, if it is not; or a missing folder.
+            RequestError: naming the files that exist.
         """
-        self.check_room(overwrite=overwrite)
-        for path in (self.checkpoint, self.best, self.log):
-            path.unlink(missing_ok=True)
+        files = [path for path in self.all if path.exists()]
+        if files:
+            way = "go on with it by --resume, or " if self.checkpoint.exists() else ""
+            raise RequestError(
+                f"{files[0]} exists; {way}replace {' and '.join(map(str, files))} by --overwrite"
+            )
 
-    def check_room(self, *, overwrite: bool) -> None:
-        """Raise what `make_room` would raise; remove nothing."""
+    def refuse_inputs(self, inputs: Iterable[Path | str]) -> None:
+        """Refuse to write where something is read from.
+
+        Raises:
+            RequestError: naming the file that is both; or a missing folder.
+        """
         folder = self.checkpoint.parent
         if not folder.is_dir():
             raise RequestError(f"{self.checkpoint}: the folder {folder} does not exist")
-        files = [path for path in (self.checkpoint, self.best, self.log) if path.exists()]
-        if files and not overwrite:
-            raise RequestError(
-                f"{files[0]} exists; go on with it by --resume, or replace "
-                f"{' and '.join(map(str, files))} by --overwrite"
-            )
+        read = {Path(path).resolve() for path in inputs}
+        for path in self.all:
+            if path.resolve() in read:
+                raise RequestError(
+                    f"{path} would be overwritten, but is read; choose another --out"
+                )
 
 
 # --- from a request to a run ---------------------------------------------------------------------
@@ -134,12 +146,13 @@ def resumed_config(given: Config, stored: Config) -> Config:
     for key, value in given.given():
         section, _, name = key.partition(".")
         before = getattr(getattr(stored, section), name)
-        if value == before:
+        # The stored seed was chosen where none was given.
+        if value == before or (key == "training.seed" and value is None):
             continue
         if key in RESUMABLE:
             changed[key] = value
         else:
-            refused.append(f"{key} is {value}, but the run to resume has {before}")
+            refused.append(f"{key} is {shown(value)}, but the run to resume has {shown(before)}")
     if refused:
         raise ConfigError(
             "\n".join(f"{line}; leave it out, or start anew with --overwrite" for line in refused)
@@ -159,7 +172,9 @@ def initial_config(given: Config, init: Checkpoint) -> Config:
     }
     for key, value in given.given():
         if sizes.get(key, value) != value:
-            raise ConfigError(f"{key} is {value}, but the --init checkpoint has {sizes[key]}")
+            raise ConfigError(
+                f"{key} is {shown(value)}, but the --init checkpoint has {sizes[key]}"
+            )
     return given.with_values(sizes)
 
 
@@ -167,10 +182,10 @@ class Trainer:
     """One run: a model, its optimizer and its place in the corpus.
 
     Attributes:
-        config: with the seed filled in and the batch size that fits the text.
+        config: with the seed filled in.
         corpus: the text.
         model: the network being trained.
-        streams: the training text as it is read.
+        streams: the training text as it is read, with the batch size that fits it.
         total_steps: of the whole plan.
         progress: where the run stands.
         outputs: the files it writes.
@@ -224,7 +239,7 @@ class Trainer:
         )
         self._optimizer = make_optimizer(training, theta)
         self._state = self.model.zero_state(self.streams.batch_size)
-        self._resumed = resume is not None
+        self._lap = time.perf_counter()
         if resume:
             if resume.hidden_state is None or resume.hidden_state.shape != self._state.shape:
                 raise CharnnError("this checkpoint cannot be resumed; start from it with --init")
@@ -286,19 +301,22 @@ class Trainer:
 
     def seconds_per_step(self) -> float:
         """Measure a few steps; the run is of no use afterwards."""
-        self._step()
-        began = time.perf_counter()
-        steps = 0
-        while steps < 3 or time.perf_counter() - began < 1:
+        with blas_threads(self.config.training.threads):
             self._step()
-            steps += 1
-        return (time.perf_counter() - began) / steps
+            began = time.perf_counter()
+            steps = 0
+            while steps < 3 or time.perf_counter() - began < 1:
+                self._step()
+                steps += 1
+            return (time.perf_counter() - began) / steps
 
     # --- the loop --------------------------------------------------------------------------------
 
     @property
     def finished(self) -> Reason | None:
-        """Why the run is over, or None."""
+        """Why the run is over, or None; it is not before its last line of the log is written."""
+        if self._measurement_is_due():
+            return None
         if self.progress.step >= self.total_steps:
             return "finished"
         patience = self.config.training.patience
@@ -314,45 +332,54 @@ class Trainer:
     ) -> Iterator[Event]:
         """Train until the plan, or this invocation, ends; the last event is `Ended`.
 
+        A run that has made no step yet replaces the files that lie at its outputs.
+
         Args:
             stop_after: end this invocation after so many steps of it, without shaping the plan.
             interrupted: asked after every step and during validations; True saves and ends.
 
         Raises:
             CharnnError: if a file cannot be written.
-            DivergenceError: if the loss or the gradient is not finite; nothing is saved then.
+            DivergenceError: if a loss, a gradient or a parameter is not finite; it is not saved.
         """
         first = saved = self.progress.step
-        began = lap = time.perf_counter()
+        logged = self.progress.logged_step
+        began = self._lap = time.perf_counter()
         limit = self.config.training.time_limit or math.inf
-        log = MetricsLog(self.outputs.log, self.progress.step)
+        if first == 0:
+            # First a checkpoint that can be resumed, then the old files go.
+            self.checkpoint().save(self.outputs.checkpoint)
+            self.outputs.best.unlink(missing_ok=True)
+        log = MetricsLog(self.outputs.log, self.progress.logged_step)
         with closing(log), blas_threads(self.config.training.threads):
             while True:
                 if self._measurement_is_due():
                     yield from self._measure(log, interrupted)
-                now = time.perf_counter()
-                self.progress.seconds += now - lap
-                lap = now
+                self._count_seconds()
                 steps = self.progress.step - first
                 ending: Reason | None = self.finished
                 if ending is None and interrupted():
                     ending = "interrupted"
                 elif ending is None and stop_after is not None and steps >= stop_after:
                     ending = "stop-after"
-                elif ending is None and now - began >= limit:
+                elif ending is None and self._lap - began >= limit:
                     ending = "time-limit"
                 periodic = self.progress.step % self.config.training.save_every == 0
-                if (ending and not (self._resumed and steps == 0)) or (
-                    periodic and self.progress.step > saved
-                ):
+                unsaved = self.progress.step > saved or self.progress.logged_step > logged
+                if unsaved and (ending or periodic):
                     log.sync()
                     self.checkpoint().save(self.outputs.checkpoint)
-                    saved = self.progress.step
+                    saved, logged = self.progress.step, self.progress.logged_step
                     yield Saved(self.outputs.checkpoint)
                 if ending:
                     yield Ended(ending)
                     return
                 yield self._step()
+
+    def _count_seconds(self) -> None:
+        now = time.perf_counter()
+        self.progress.seconds += now - self._lap
+        self._lap = now
 
     def checkpoint(self, *, resumable: bool = True) -> Checkpoint:
         """Return the run as it stands (arrays are shared, not copied)."""
@@ -385,8 +412,8 @@ class Trainer:
                 step,
                 self.model.dtype,
             )
-        # Overflow is looked for below, once for all arrays.
-        with np.errstate(over="ignore", invalid="ignore"):
+        # What is not finite is looked for once, below and before anything is saved.
+        with np.errstate(all="ignore"):
             loss = self._bptt(
                 window.inputs,
                 window.targets,
@@ -403,11 +430,12 @@ class Trainer:
                 "(nothing was saved since the last checkpoint)"
             )
         learning_rate = self.learning_rate(step)
-        if training.weight_decay:
-            for weight in self.model.parameters.values():
-                if weight.ndim == 2:
-                    weight *= 1 - learning_rate * training.weight_decay
-        self._optimizer.update(self.model.parameters.flat, g, learning_rate, step + 1)
+        with np.errstate(all="ignore"):
+            if training.weight_decay:
+                for weight in self.model.parameters.values():
+                    if weight.ndim == 2:
+                        weight *= 1 - learning_rate * training.weight_decay
+            self._optimizer.update(self.model.parameters.flat, g, learning_rate, step + 1)
         progress.step = step + 1
         progress.nats += loss * window.inputs.size
         progress.characters += window.inputs.size
@@ -416,32 +444,30 @@ class Trainer:
         progress.train_seconds += time.perf_counter() - began
         return Stepped(progress.step, loss, norm, window.inputs.size)
 
-    def _validation_is_due(self) -> bool:
+    def evaluation_is_due(self) -> bool:
+        """Whether this step is one to look at: every eval_every-th and the last."""
         step = self.progress.step
-        return self.config.data.val_fraction > 0 and (
-            step % self.config.training.eval_every == 0 or step >= self.total_steps
-        )
+        return step % self.config.training.eval_every == 0 or step >= self.total_steps
 
     def _measurement_is_due(self) -> bool:
         """Whether this step's line of the log is still to be written."""
         step = self.progress.step
         return step > self.progress.logged_step and (
-            step % self.config.training.log_every == 0
-            or step >= self.total_steps
-            or self._validation_is_due()
+            step % self.config.training.log_every == 0 or self.evaluation_is_due()
         )
 
     def _measure(self, log: MetricsLog, interrupted: Callable[[], bool]) -> Iterator[Event]:
         """Validate if it is time, and write a line of the log; nothing if interrupted."""
         progress = self.progress
         val_loss = None
-        if self._validation_is_due():
+        if self.config.data.val_fraction > 0 and self.evaluation_is_due():
             segments = 1 if progress.step >= self.total_steps else VALIDATION_SEGMENTS
             for score in evaluating(self.model, self.corpus.split("val"), segments=segments):
                 if interrupted():
                     return
                 yield Evaluating(score.predictions, score.total)
             val_loss = score.nats_per_char
+        self._count_seconds()
         steps = progress.step - progress.logged_step
         metrics = Metrics(
             step=progress.step,
@@ -487,7 +513,9 @@ def train(
         CharnnError: as `Trainer` and `Trainer.run` do.
     """
     trainer = Trainer(config, corpus)
-    trainer.outputs.make_room(overwrite=overwrite)
+    trainer.outputs.refuse_inputs(files_named(config.data.path))
+    if not overwrite:
+        trainer.outputs.refuse_existing()
     for event in trainer.run():
         if on_event is not None:
             on_event(event)

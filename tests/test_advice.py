@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from charnn.advice import Advisor, unigram_entropy
+from charnn.advice import Advisor
+from charnn.baselines import unigram_entropy
 from charnn.metrics import Metrics
 
 

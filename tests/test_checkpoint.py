@@ -1,14 +1,13 @@
 """Checkpoints: exact, atomic, and refused in one line when anything about them is wrong."""
 
 import errno
-import io
 import json
 import resource
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -162,7 +161,7 @@ def test_a_write_that_fails_midway_leaves_the_old_file_alone(
     path = tmp_path / "old"
     path.write_bytes(b"old")
 
-    def write(file: io.BytesIO) -> None:
+    def write(file: IO[bytes]) -> None:
         file.write(b"new and longer")
         raise error
 

@@ -121,14 +121,49 @@ def test_outputs_are_never_overwritten_unasked(folder: Path) -> None:
     for name in ("run.npz", "run.best.npz", "run.jsonl"):
         (folder / name).write_text("precious")
         line = refused(2, *TRAIN, cwd=folder)
-        assert name in line
-        assert "--resume" in line
+        assert line.startswith(f"{name} exists; ")
         assert "--overwrite" in line
+        assert ("--resume" in line) == (name == "run.npz")
+        # With --resume, too, nothing is replaced: there is no run to go on with.
+        refused(1 if name == "run.npz" else 2, *TRAIN, "--resume", cwd=folder)
         assert (folder / name).read_text() == "precious"
         (folder / name).unlink()
     (folder / "run.best.npz").write_text("old")
     ok(*TRAIN, "--overwrite", cwd=folder)
     assert (folder / "run.best.npz").read_bytes()[:2] == b"PK"
+
+
+def test_what_is_read_is_never_written(folder: Path) -> None:
+    text = (folder / "text.txt").read_text()
+    (folder / "run.jsonl").write_text(text)
+    for way in ("--overwrite", "--quiet"):
+        arguments = ["train", "--data", "run.jsonl", "--out", "run.npz", way]
+        line = refused(2, *arguments, cwd=folder)
+        assert line.startswith("run.jsonl ")
+        assert (folder / "run.jsonl").read_text() == text
+    (folder / "run.jsonl").unlink()
+    ok(*TRAIN, "--stop-after", "1", cwd=folder)
+    before = (folder / "run.npz").read_bytes()
+    line = refused(2, *TRAIN, "--init", "run.npz", "--overwrite", cwd=folder)
+    assert "run.npz would be overwritten, but is read; choose another --out" in line
+    assert (folder / "run.npz").read_bytes() == before
+
+
+def test_a_terminal_that_closes_costs_nothing(folder: Path) -> None:
+    controller, terminal = pty.openpty()
+    command = [*CHARNN, *TRAIN, "--max-steps", "1000000"]
+    with subprocess.Popen(
+        command, cwd=folder, stdin=terminal, stdout=terminal, stderr=terminal, process_group=0
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        while b"step 20 " not in shown:
+            assert select.select([controller], [], [], 30)[0]
+            shown += os.read(controller, 65536)
+        os.close(controller)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(30) == 128 + signal.SIGHUP
+    assert json.loads(ok("info", "run.npz", "--json", cwd=folder))["step"] >= 20
 
 
 def test_a_finished_run_says_so_and_exits_0(trained: Path) -> None:
@@ -158,8 +193,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     command = [*CHARNN, *TRAIN, "--max-steps", "1000000"]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
-        while "step 10/" not in process.stderr.readline():
-            pass
+        assert any("step 10/" in line for line in process.stderr)
         process.send_signal(number)
         rest = process.stderr.read()
     assert process.returncode == code
@@ -421,6 +455,8 @@ def test_the_printed_config_is_one_that_train_takes(folder: Path) -> None:
         (2, ["sample", "--ckpt", "x.npz", "--top-p", "1.5"], "--top-p must be"),
         (2, ["eval", "--ckpt", "x.npz", "--split", "vla"], "vla"),
         (2, ["frobnicate"], "frobnicate"),
+        (2, ["train", "--data", ""], "--data: data.path must not be empty"),
+        (2, ["sample", "--ckpt", "x.npz", "--seed", "99999999999999999999"], "--seed"),
     ],
 )
 def test_bad_requests_get_one_clear_line(
@@ -432,6 +468,14 @@ def test_bad_requests_get_one_clear_line(
     before = sorted(path.name for path in folder.iterdir())
     assert expected in refused(code, *arguments, cwd=folder)
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_output_is_utf8_whatever_the_locale(folder: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    printed = subprocess.run(
+        [*CHARNN, "config"], cwd=folder, env=environment, capture_output=True, check=True
+    ).stdout
+    assert "uniform (±1/√fan-in)" in printed.decode("utf-8")
 
 
 def test_help_and_version(folder: Path) -> None:

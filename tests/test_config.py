@@ -65,7 +65,7 @@ def test_the_printed_config_reads_back_as_the_defaults_and_explains_every_key() 
     assert all(re.fullmatch(r"  [a-z_0-9]+: .+# .+", line) for line in lines)
 
 
-PATHS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+PATHS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
 @settings(max_examples=60, deadline=None)
@@ -325,6 +325,20 @@ def test_a_key_given_twice_is_refused_at_its_second_place(text: str) -> None:
 
 
 # --- files that are no config --------------------------------------------------------------------
+
+
+def test_numbers_are_those_of_yaml_1_2() -> None:
+    config = read("training: {max_steps: 010, epochs: 1_000, eps: 1e-7, step_size: 2E3}")
+    training = config.training
+    assert (training.max_steps, training.epochs, training.eps) == (10, 1000, 1e-7)
+    assert training.step_size == 2000
+    assert read("data: {path: [1e3.txt, 2020-01-01, 1:30]}").data.path == (
+        "1e3.txt",
+        "2020-01-01",
+        "1:30",
+    )
+    assert "training.time_limit must be a time" in refusal("training: {time_limit: 1:30}")
+    assert "quote a value that begins with *" in refusal("data:\n  path: *.txt\n")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from charnn.checkpoint import Checkpoint, load
 from charnn.config import Config, Override, load_config
@@ -15,7 +15,6 @@ from charnn.errors import CharnnError, ConfigError, DivergenceError
 from charnn.evaluation import evaluate
 from charnn.training import (
     Ended,
-    Evaluating,
     Measured,
     Reason,
     Saved,
@@ -158,22 +157,20 @@ def test_a_crash_loses_only_the_steps_since_the_last_save(
     assert_same_run(uninterrupted, folder)
 
 
-def test_interrupted_in_a_validation_it_is_made_anew(tmp_path: Path, uninterrupted: Path) -> None:
+@pytest.mark.parametrize("step", [21, 60])
+def test_interrupted_in_a_validation_it_is_made_anew(
+    tmp_path: Path, uninterrupted: Path, step: int
+) -> None:
     folder = tmp_path / "folder_b"
     folder.mkdir()
     config = make_config(folder)
     trainer = Trainer(config, make_corpus(config))
-    evaluations: list[int] = []
-
-    def interrupted() -> bool:
-        return len(evaluations) == 3
-
-    last = None
-    for event in trainer.run(interrupted=interrupted):
-        if isinstance(event, Evaluating):
-            evaluations.append(event.done)
-        last = event
-    assert last == Ended("interrupted")
+    assert finish(trainer, interrupted=lambda: trainer.progress.step == step) == "interrupted"
+    assert trainer.progress.logged_step < trainer.progress.step == step
+    # Killed soon after resuming, before the next save: the step's line is there once all the same.
+    for event in resume(config).run():
+        if isinstance(event, Stepped | Ended):
+            break
     finish(resume(config))
     assert_same_run(uninterrupted, folder)
 
@@ -198,6 +195,8 @@ def test_a_changed_key_or_a_changed_text_is_refused_by_name(
     assert any("training.learning_rate is 0.5, but the run to resume has 0.01" in x for x in lines)
     assert any("model.dropout" in line for line in lines)
     assert len(lines) == 2
+    unseeded = make_config(tmp_path, training__seed=None)
+    assert resumed_config(unseeded, stored).training.seed == 3
     longer = resumed_config(make_config(tmp_path, training__max_steps=99), stored)
     assert longer.training.max_steps == 99
     with pytest.raises(CharnnError, match="not the one this run was trained on"):
@@ -319,21 +318,49 @@ def test_divergence_is_one_error_and_nothing_is_saved(tmp_path: Path) -> None:
     )
     with pytest.raises(DivergenceError, match=r"diverged at step \d+.*learning_rate"):
         finish(Trainer(config, make_corpus(config)))
-    assert not (tmp_path / "run.npz").exists()
+    assert load(tmp_path / "run.npz").progress.step == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"run.npz", "run.jsonl"}
+
+
+def test_parameters_that_are_not_finite_never_replace_a_checkpoint(tmp_path: Path) -> None:
+    config = make_config(
+        tmp_path, training__optimizer="sgd", training__learning_rate=1e300, model__dropout=0
+    )
+    with pytest.raises(DivergenceError, match=r"not finite, so .*run\.npz was not written"):
+        finish(Trainer(config, make_corpus(config)), stop_after=1)
+    assert load(tmp_path / "run.npz").progress.step == 0
+
+
+def test_a_validation_loss_that_is_not_finite_is_divergence(tmp_path: Path) -> None:
+    config = make_config(tmp_path, model__activation="relu")
+    trainer = Trainer(config, make_corpus(config))
+
+    def run_and_spoil() -> None:
+        for event in trainer.run():
+            if isinstance(event, Stepped) and event.step == 7:
+                trainer.model.parameters["W0"][...] *= 1e30
+
+    with pytest.raises(DivergenceError, match="not finite"):
+        run_and_spoil()
+    assert "NaN" not in (tmp_path / "run.jsonl").read_text()
+    assert not (tmp_path / "run.best.npz").exists()
 
 
 def test_threads_hold_blas_to_their_number_also_when_resumed(tmp_path: Path) -> None:
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
     config = make_config(tmp_path, training__threads=1)
-    trainer = Trainer(config, make_corpus(config))
-    before = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
-    for run in (trainer.run(stop_after=2), None):
-        for event in run or resume(make_config(tmp_path)).run(stop_after=2):
-            if isinstance(event, Stepped):
-                pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-                assert [pool["num_threads"] for pool in pools] == [1] * len(pools)
-                assert pools
-    after = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
-    assert after == before
+    with threadpool_limits(2):
+        assert threads() == {2}
+        steps = 0
+        for trainer in (Trainer(config, make_corpus(config)), None):
+            for event in (trainer or resume(make_config(tmp_path))).run(stop_after=2):
+                if isinstance(event, Stepped):
+                    assert threads() == {1}
+                    steps += 1
+        assert steps == 4
+        assert threads() == {2}
 
 
 # --- the files -----------------------------------------------------------------------------------
