@@ -49,8 +49,9 @@ COMMANDS = """\
 
 Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 the work failed (a file, the
 data, divergence); 2 the request was wrong (an option, the config); 130 or 143 interrupted by Ctrl-C
-or termination, saved and resumable. `NO_COLOR=1` turns colours off; there are none unless stderr is
-a terminal.
+or termination: `train` finishes the step, saves and says how to go on; a second signal ends it at
+once. `NO_COLOR=1` turns colours off; there are none unless stderr is a terminal.
+Shell completion: `charnn --install-completion`.
 """
 
 TYPES = {
