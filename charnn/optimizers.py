@@ -161,7 +161,7 @@ def clip(g: Array, max_norm: float | None, max_value: float | None) -> tuple[flo
         g *= max_norm / norm
         clipped = True
     if max_value is not None:
-        clipped |= bool(g.max() > max_value or g.min() < -max_value)
+        clipped |= bool(np.max(g) > max_value or np.min(g) < -max_value)
         np.clip(g, -max_value, max_value, out=g)
     return norm, clipped
 

@@ -73,7 +73,7 @@ def _one_stream(
             below = h[layer][t + 1] * (1 if mask is None else mask[layer, t])
         top.append(below)
         o = p["V"] @ below + p["c"]
-        y = np.exp(o - o.max())
+        y = np.exp(o - np.max(o))
         y_hat.append(y / y.sum())
         loss -= np.log(y_hat[t][targets[t]])
     for layer in range(L):
