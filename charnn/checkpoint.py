@@ -49,10 +49,11 @@ _MEMBER = re.compile(
 class Progress(BaseModel):
     """Where training stands: with the arrays, all that the next step depends on.
 
+    No time is in it: the same run gives the same file, byte for byte.
+
     Attributes:
         fingerprint: SHA-256 of the corpus.
         step: steps done; the place in the corpus follows from it.
-        seconds: spent so far, over all invocations.
         val_loss: of the last validation, nats per character.
         best_val_loss: the lowest so far.
         best_step: when that was.
@@ -61,7 +62,6 @@ class Progress(BaseModel):
         nats: training loss summed over `characters`.
         characters: predictions trained on.
         clipped_steps: steps whose gradient was clipped.
-        train_seconds: spent in steps.
         grad_norm: of the last step, before clipping.
     """
 
@@ -69,7 +69,6 @@ class Progress(BaseModel):
 
     fingerprint: str
     step: NonNegativeInt = 0
-    seconds: NonNegativeFloat = 0.0
     val_loss: float | None = None
     best_val_loss: float | None = None
     best_step: NonNegativeInt | None = None
@@ -78,7 +77,6 @@ class Progress(BaseModel):
     nats: NonNegativeFloat = 0.0
     characters: NonNegativeInt = 0
     clipped_steps: NonNegativeInt = 0
-    train_seconds: NonNegativeFloat = 0.0
     grad_norm: NonNegativeFloat = 0.0
 
 

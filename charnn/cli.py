@@ -539,7 +539,6 @@ def info(
         "vocab_size": model.vocab_size,
         "vocabulary": checkpoint.vocabulary.characters,
         "step": progress.step,
-        "seconds": progress.seconds,
         "val_loss": progress.val_loss,
         "best_val_loss": progress.best_val_loss,
         "best_step": progress.best_step,

@@ -213,7 +213,7 @@ class TrainingConfig(_Section):
     drop_last: bool = Field(
         False, description="leave out an epoch's last, shorter window (as min-char-rnn does)"
     )
-    epochs: Count = Field(10, description="passes over the training text")
+    epochs: Count = Field(50, description="passes over the training text")
     max_steps: Whole | None = Field(None, description="steps of the whole plan, instead of epochs")
     time_limit: Seconds | None = Field(
         None, description="stop this invocation after 90s, 10m or 1h30m, to be resumed"
@@ -248,7 +248,7 @@ class TrainingConfig(_Section):
     weight_decay: float = Field(
         0.0, ge=0, description="decoupled: U, W, V shrink by η times this each step"
     )
-    eval_every: Count = Field(500, description="steps between validations")
+    eval_every: Count = Field(250, description="steps between validations")
     save_every: Count = Field(500, description="steps between checkpoints")
     log_every: Count = Field(100, description="steps between lines of the metrics log")
     patience: Count | None = Field(

@@ -18,13 +18,13 @@ class Metrics:
         step: steps done.
         epoch: passes over the training text, with the fraction of the present one.
         characters: characters trained on so far.
-        seconds: spent so far, over all invocations.
+        seconds: spent so far, over all invocations, as far as their lines tell.
         train_loss: mean over the characters since the line before, nats per character.
         val_loss: nats per character over the validation text, on lines that evaluate.
         learning_rate: of the last step.
         grad_norm: of the last step, before clipping.
         clipped: share of the steps since the line before whose gradient was clipped.
-        chars_per_second: since the line before, evaluations left out.
+        chars_per_second: since the line before (or the start, or a resume), validations left out.
     """
 
     step: int
@@ -40,7 +40,12 @@ class Metrics:
 
 
 class MetricsLog:
-    """An append-only log; lines a resumed run will write again are cut when it is opened."""
+    """An append-only log; lines a resumed run will write again are cut when it is opened.
+
+    Attributes:
+        path: of the file.
+        seconds: spent up to the last line kept.
+    """
 
     def __init__(self, path: Path, after_step: int = 0):
         """Open the log, keeping only whole lines up to `after_step` (0: a new log).
@@ -50,7 +55,7 @@ class MetricsLog:
         """
         self.path = path
         try:
-            kept = _whole_lines(path, after_step) if after_step > 0 else 0
+            kept, self.seconds = _whole_lines(path, after_step) if after_step > 0 else (0, 0.0)
             self._file: IO[bytes] = path.open("r+b" if path.exists() else "w+b")
             self._file.truncate(kept)
             self._file.seek(kept)
@@ -85,16 +90,17 @@ class MetricsLog:
         self._file.close()
 
 
-def _whole_lines(path: Path, last_step: int) -> int:
-    """Return the size of the log's lines up to a step, up to the first that is torn."""
-    size = 0
+def _whole_lines(path: Path, last_step: int) -> tuple[int, float]:
+    """Return the bytes and the seconds of the lines up to a step, or to the first that is torn."""
+    size, seconds = 0, 0.0
     if path.exists():
         for line in path.read_bytes().splitlines(keepends=True):
             try:
-                step = json.loads(line)["step"]
-            except (ValueError, KeyError, TypeError, RecursionError):
-                break
-            if not isinstance(step, int) or step > last_step or not line.endswith(b"\n"):
+                entry = json.loads(line)
+                if not line.endswith(b"\n") or int(entry["step"]) > last_step:
+                    break
+                seconds = float(entry["seconds"])
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 break
             size += len(line)
-    return size
+    return size, seconds

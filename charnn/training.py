@@ -115,6 +115,17 @@ class Outputs:
                 f"{files[0]} exists; {way}replace {' and '.join(map(str, files))} by --overwrite"
             )
 
+    def remove_best(self) -> None:
+        """Remove an earlier run's best checkpoint, if there is one.
+
+        Raises:
+            CharnnError: if it cannot be removed.
+        """
+        try:
+            self.best.unlink(missing_ok=True)
+        except OSError as error:
+            raise CharnnError(f"{self.best}: cannot be removed: {error.strerror}") from None
+
     def refuse_inputs(self, inputs: Iterable[Path | str]) -> None:
         """Refuse to write where something is read from.
 
@@ -239,7 +250,9 @@ class Trainer:
         )
         self._optimizer = make_optimizer(training, theta)
         self._state = self.model.zero_state(self.streams.batch_size)
-        self._lap = time.perf_counter()
+        self._began = time.perf_counter()
+        # What the speed is measured by: characters and seconds of steps since the last line.
+        self._timed = (0, 0.0)
         if resume:
             if resume.hidden_state is None or resume.hidden_state.shape != self._state.shape:
                 raise CharnnError("this checkpoint cannot be resumed; start from it with --init")
@@ -344,25 +357,25 @@ class Trainer:
         """
         first = saved = self.progress.step
         logged = self.progress.logged_step
-        began = self._lap = time.perf_counter()
+        began = time.perf_counter()
         limit = self.config.training.time_limit or math.inf
         if first == 0:
             # First a checkpoint that can be resumed, then the old files go.
             self.checkpoint().save(self.outputs.checkpoint)
-            self.outputs.best.unlink(missing_ok=True)
+            self.outputs.remove_best()
         log = MetricsLog(self.outputs.log, self.progress.logged_step)
+        self._began = began - log.seconds
         with closing(log), blas_threads(self.config.training.threads):
             while True:
                 if self._measurement_is_due():
                     yield from self._measure(log, interrupted)
-                self._count_seconds()
                 steps = self.progress.step - first
                 ending: Reason | None = self.finished
                 if ending is None and interrupted():
                     ending = "interrupted"
                 elif ending is None and stop_after is not None and steps >= stop_after:
                     ending = "stop-after"
-                elif ending is None and self._lap - began >= limit:
+                elif ending is None and time.perf_counter() - began >= limit:
                     ending = "time-limit"
                 periodic = self.progress.step % self.config.training.save_every == 0
                 unsaved = self.progress.step > saved or self.progress.logged_step > logged
@@ -375,11 +388,6 @@ class Trainer:
                     yield Ended(ending)
                     return
                 yield self._step()
-
-    def _count_seconds(self) -> None:
-        now = time.perf_counter()
-        self.progress.seconds += now - self._lap
-        self._lap = now
 
     def checkpoint(self, *, resumable: bool = True) -> Checkpoint:
         """Return the run as it stands (arrays are shared, not copied)."""
@@ -441,7 +449,11 @@ class Trainer:
         progress.characters += window.inputs.size
         progress.clipped_steps += clipped
         progress.grad_norm = norm
-        progress.train_seconds += time.perf_counter() - began
+        characters, seconds = self._timed
+        self._timed = (
+            characters + window.inputs.size,
+            seconds + time.perf_counter() - began,
+        )
         return Stepped(progress.step, loss, norm, window.inputs.size)
 
     def evaluation_is_due(self) -> bool:
@@ -467,24 +479,24 @@ class Trainer:
                     return
                 yield Evaluating(score.predictions, score.total)
             val_loss = score.nats_per_char
-        self._count_seconds()
         steps = progress.step - progress.logged_step
+        characters, seconds = self._timed
         metrics = Metrics(
             step=progress.step,
             epoch=round(progress.step / self.streams.steps_per_epoch, 4),
             characters=self.streams.characters(progress.step),
-            seconds=round(progress.seconds, 3),
+            seconds=round(time.perf_counter() - self._began, 3),
             train_loss=progress.nats / progress.characters,
             val_loss=val_loss,
             learning_rate=self.learning_rate(progress.step - 1),
             grad_norm=progress.grad_norm,
             clipped=progress.clipped_steps / steps,
-            chars_per_second=round(progress.characters / progress.train_seconds),
+            chars_per_second=round(characters / seconds) if seconds else 0,
         )
         log.append(metrics)
         progress.logged_step = progress.step
         progress.nats, progress.characters, progress.clipped_steps = 0.0, 0, 0
-        progress.train_seconds = 0.0
+        self._timed = (0, 0.0)
         improved = False
         if val_loss is not None:
             best = progress.best_val_loss

@@ -105,16 +105,14 @@ def test_a_checkpoint_is_readable_with_numpy_alone(trained: Path) -> None:
         assert json.loads(str(file["config"]))["training"]["seed"] == 1
 
 
-def test_stopping_and_resuming_by_commands_gives_the_same_arrays(
+def test_stopping_and_resuming_by_commands_gives_the_same_files(
     trained: Path, folder: Path
 ) -> None:
     ok(*TRAIN, "--stop-after", "13", cwd=folder)
     ok("train", "--resume", "--out", "run.npz", "--stop-after", "9", cwd=folder)
     ok("train", "--resume", "--out", "run.npz", cwd=folder)
     for name in ("run.npz", "run.best.npz"):
-        with np.load(trained / name) as whole, np.load(folder / name) as parts:
-            for member in set(whole.files) - {"checksum", "progress"}:
-                np.testing.assert_array_equal(whole[member], parts[member], err_msg=member)
+        assert (folder / name).read_bytes() == (trained / name).read_bytes()
 
 
 def test_outputs_are_never_overwritten_unasked(folder: Path) -> None:

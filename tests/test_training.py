@@ -78,12 +78,12 @@ def resume(config: Config, text: str = TEXT) -> Trainer:
 
 
 def arrays(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's members, without what tells folders and moments apart."""
+    """Return a checkpoint's members, but for the folder that its config names."""
     with np.load(path, allow_pickle=False) as file:
         members = {name: file[name] for name in file.files if name != "checksum"}
-    config, progress = json.loads(str(members["config"])), json.loads(str(members["progress"]))
-    del config["output"], progress["seconds"], progress["train_seconds"]
-    return members | {"config": np.array(str(config)), "progress": np.array(str(progress))}
+    config = json.loads(str(members["config"]))
+    del config["output"]
+    return members | {"config": np.array(str(config))}
 
 
 def log_lines(path: Path) -> list[dict[str, Any]]:
