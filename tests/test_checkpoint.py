@@ -254,7 +254,7 @@ def assert_refused_or_same(path: Path, content: bytes) -> None:
         assert_same(loaded, make())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(place=st.integers(0), mask=st.integers(1, 255))
 def test_one_flipped_byte_anywhere_is_refused_or_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, good: bytes, place: int, mask: int
@@ -339,7 +339,7 @@ def test_an_array_that_numpy_would_not_have_written_so_is_refused(
     refusal(path)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text("{}[]()'\"#\\,:-1.<f4escrap \n\0", max_size=40))
 def test_a_header_of_any_text_is_refused(
     tmp_path_factory: pytest.TempPathFactory, good: bytes, text: str

@@ -68,7 +68,7 @@ def test_the_printed_config_reads_back_as_the_defaults_and_explains_every_key() 
 PATHS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.fixed_dictionaries(
         {},
@@ -251,7 +251,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(KEYS), VALUES)
 def test_any_value_for_any_key_is_valid_or_one_line(key: str, value: Any) -> None:
     section, name = key.split(".")
@@ -376,7 +376,7 @@ def test_a_file_that_cannot_be_read_is_one_line(path: str, message: str) -> None
     assert str(caught.value) == message
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text("model:tr a-[]{},&*!|>'\"#%\n\t0.e1<?", max_size=30) | st.binary(max_size=20))
 def test_whatever_the_file_holds_the_answer_is_a_config_or_a_config_error(
     content: str | bytes,
