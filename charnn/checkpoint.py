@@ -11,9 +11,9 @@ Members (docs/checkpoint.md describes them for other programs):
     hidden_state     (L, B, H), h at the end of the last step      } not in a best
     optimizer.NAME   (P,), one for each slot of the optimizer      } checkpoint
 
-Saving is atomic: a temporary file in the same folder, flushed to disk, then renamed over the old
-one. Loading trusts nothing: every header is checked against the file's size before an array is
-read, and every array against the config, the vocabulary and the checksum.
+Saving is atomic: a temporary file in the same folder, flushed to disk and read back, then renamed
+over the old one. Loading trusts nothing: every header is checked against the file's size before an
+array is read, and every array against the config, the vocabulary and the checksum.
 """
 
 import contextlib
@@ -43,6 +43,17 @@ FORMAT_VERSION = 1
 _MEMBER = re.compile(
     r"format_version|checksum|config|progress|vocabulary|[UWb][0-9]{1,4}|V|c|hidden_state"
     r"|optimizer\.[a-z]+"
+)
+
+# What a damaged or hostile zip makes zipfile raise, besides our own ValueErrors.
+_UNREADABLE = (
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
 )
 
 
@@ -142,8 +153,9 @@ class Checkpoint:
 
         try:
             write_atomically(path, write)
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}") from None
+        except (OSError, *_UNREADABLE) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CheckpointError(f"{path}: cannot be written: {reason}") from None
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
@@ -183,18 +195,6 @@ def _checksum(members: Mapping[str, NDArray[Any]]) -> str:
 
 
 # --- loading -------------------------------------------------------------------------------------
-
-
-# What a damaged or hostile zip makes zipfile raise, besides our own ValueErrors.
-_UNREADABLE = (
-    ValueError,
-    EOFError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    zipfile.BadZipFile,
-)
 
 
 def load(path: Path | str) -> Checkpoint:

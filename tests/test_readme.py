@@ -12,11 +12,16 @@ from tests.texts import english
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# "$ charnn …" and what it printed, by the command's first word.
-SHOWN = {
-    match[1]: (shlex.split(match[1] + match[2]), match[3])
-    for match in re.finditer(r"```console\n\$ charnn (\w+)(.*)\n((?s:.*?))```", README)
-}
+# "$ charnn …" and what it printed, by the command's first words.
+SHOWN = [
+    (shlex.split(match[1]), match[2])
+    for match in re.finditer(r"```console\n\$ charnn (.*)\n((?s:.*?))```", README)
+]
+
+
+def shown(command: str) -> tuple[list[str], str]:
+    """Return the first example of a command: its arguments and what it printed."""
+    return next(example for example in SHOWN if example[0][0] == command)
 
 
 def shape(text: str) -> list[str]:
@@ -43,33 +48,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data").mkdir()
     (folder / "data" / "shakespeare.txt").write_text(english(150_000))
     (folder / "configs").symlink_to(ROOT / "configs")
-    evaluations = SHOWN["train"][1].count("  val ")
+    evaluations = shown("train")[1].count("  val ")
     small = ["--set", "model.hidden_size=8", "--max-steps", str(4 * evaluations)]
     small += ["--set", "training.eval_every=4", "--set", "training.warmup_steps=2"]
-    result = charnn(*SHOWN["train"][0], *small, cwd=folder)
+    result = charnn(*shown("train")[0], *small, cwd=folder)
     (folder / "stderr").write_text(result.stderr)
     return folder
 
 
 def test_the_readme_shows_train_sample_and_eval() -> None:
-    assert SHOWN.keys() == {"train", "sample", "eval"}
+    assert {arguments[0] for arguments, _ in SHOWN} == {"train", "sample", "eval"}
 
 
 def test_training_speaks_as_the_readme_says(folder: Path) -> None:
-    assert shape((folder / "stderr").read_text()) == shape(SHOWN["train"][1])
+    assert shape((folder / "stderr").read_text()) == shape(shown("train")[1])
 
 
-def test_the_sample_in_the_readme_has_the_length_it_says(folder: Path) -> None:
-    arguments, shown = SHOWN["sample"]
-    n = int(arguments[arguments.index("--n") + 1])
-    assert len(shown.removesuffix("\n")) == n
-    printed = charnn(*arguments, cwd=folder)
-    assert len(printed.stdout) == n
+def test_the_samples_in_the_readme_have_the_length_they_say(folder: Path) -> None:
+    samples = [example for example in SHOWN if example[0][0] == "sample"]
+    assert samples
+    for arguments, text in samples:
+        n = int(arguments[arguments.index("--n") + 1])
+        assert len(text.removesuffix("\n")) == n
+        assert len(charnn(*arguments, cwd=folder).stdout) == n
 
 
 def test_eval_prints_the_lines_of_the_readme(folder: Path) -> None:
-    arguments, shown = SHOWN["eval"]
-    assert shape(charnn(*arguments, cwd=folder).stdout) == shape(shown)
+    arguments, text = shown("eval")
+    assert shape(charnn(*arguments, cwd=folder).stdout) == shape(text)
 
 
 def test_links_and_pictures_are_there() -> None:
