@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import resource
 import struct
 import zipfile
@@ -169,6 +170,24 @@ def test_a_write_that_fails_midway_leaves_the_old_file_alone(
         write_atomically(path, write)
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["old"]
+
+
+def test_a_file_is_on_the_disk_before_it_takes_the_place_of_another(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def noted(call: Any) -> Any:
+        def wrapper(*arguments: Any) -> Any:
+            done.append(call.__name__)
+            return call(*arguments)
+
+        return wrapper
+
+    monkeypatch.setattr(os, "fsync", noted(os.fsync))
+    monkeypatch.setattr(Path, "replace", noted(Path.replace))
+    make().save(path)
+    assert done == ["fsync", "replace", "fsync"]  # the file, and at last its folder
 
 
 def test_a_full_disk_leaves_the_old_checkpoint_alone(path: Path, good: bytes) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from charnn.corpus import Corpus
 from charnn.evaluation import evaluate, evaluating
-from charnn.model import RNN
+from charnn.model import RNN, log_softmax
 from tests.reference import loop
 from tests.texts import english
 
@@ -51,6 +51,25 @@ def test_segments_make_every_prediction_once_and_come_close(
     assert fast.predictions == exact.predictions == fast.total
     assert fast.nats_per_char == pytest.approx(exact.nats_per_char, abs=1e-4)
     assert fast.accuracy == pytest.approx(exact.accuracy, abs=1e-3)
+
+
+def test_a_segment_is_read_from_the_zero_state_after_its_warm_up(
+    model: RNN, corpus: Corpus
+) -> None:
+    """Three segments, each computed here on its own; with big weights the start matters."""
+    rough = RNN(model.vocab_size, 24, 2, dtype=np.float64)
+    rough.initialize("orthogonal", seed=2)
+    rough.parameters.flat[...] *= 1.2
+    ids, warmup = corpus.ids[:1000], 20
+    expected = 0.0
+    for start, end in ((0, 333), (333, 666), (666, 999)):
+        state = rough.zero_state()
+        if start:
+            rough.logits(ids[start - warmup : start, None], state)
+        log_y = log_softmax(rough.logits(ids[start:end, None], state)[:, 0])
+        expected -= log_y[np.arange(end - start), ids[start + 1 : end + 1]].sum()
+    *_, result = evaluating(rough, ids, segments=3, warmup=warmup)
+    assert result.total_nats == pytest.approx(expected, rel=1e-10)
 
 
 def test_progress_only_grows(model: RNN, corpus: Corpus) -> None:

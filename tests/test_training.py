@@ -13,6 +13,7 @@ from charnn.config import Config, Override, load_config
 from charnn.corpus import Corpus
 from charnn.errors import CharnnError, ConfigError, DivergenceError
 from charnn.evaluation import evaluate
+from charnn.metrics import MetricsLog
 from charnn.training import (
     Ended,
     Measured,
@@ -252,6 +253,38 @@ def test_truncated_bptt_carries_the_state_and_resets_it_at_each_epoch(tmp_path: 
     np.testing.assert_allclose(losses, expected, atol=1e-10)
 
 
+def test_adam_counts_its_steps_from_one(tmp_path: Path) -> None:
+    """Four steps are those of the formula, with gradients of the textbook loop."""
+    config = make_config(
+        tmp_path,
+        model__dropout=0,
+        training__schedule="constant",
+        training__warmup_steps=0,
+        training__clip_norm=None,
+        training__weight_decay=0,
+        training__dtype="float64",
+        data__val_fraction=0,
+    )
+    corpus = make_corpus(config, TEXT[:500])
+    trainer = Trainer(config, corpus)
+    theta = {name: array.copy() for name, array in trainer.model.parameters.items()}
+    m, v = ({name: np.zeros_like(array) for name, array in theta.items()} for _ in range(2))
+    finish(trainer, stop_after=4)
+    state = trainer.model.zero_state(4)
+    for t in range(1, 5):
+        places = np.arange(20 * (t - 1), 20 * t)[:, None] + np.arange(4) * 124
+        result = loop(theta, "tanh", corpus.ids[places], corpus.ids[places + 1], state)
+        state = result.state
+        for name, gradient in result.gradients.items():
+            g = gradient / places.size
+            m[name] = 0.9 * m[name] + 0.1 * g
+            v[name] = 0.999 * v[name] + 0.001 * g**2
+            m_hat, v_hat = m[name] / (1 - 0.9**t), v[name] / (1 - 0.999**t)
+            theta[name] -= 0.01 * m_hat / (np.sqrt(v_hat) + 1e-8)
+    for name, array in theta.items():
+        np.testing.assert_allclose(trainer.model.parameters[name], array, atol=1e-8, err_msg=name)
+
+
 def test_full_bptt_is_one_window_over_the_whole_stream(tmp_path: Path) -> None:
     trainer = train(tmp_path, training__seq_length="full", training__max_steps=3)
     assert trainer.streams.steps_per_epoch == 1
@@ -400,6 +433,24 @@ def test_the_final_validation_is_exact_and_the_best_checkpoint_is_the_best(
     assert best.progress.best_step == min(losses, key=losses.__getitem__)
     assert best.progress.step == best.progress.best_step
     assert evaluate(best.model, val).nats_per_char == pytest.approx(min(losses.values()), abs=1e-4)
+
+
+def test_the_log_is_on_the_disk_before_the_checkpoint_that_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def noted(call: Any) -> Any:
+        def wrapper(*arguments: Any) -> Any:
+            done.append(call.__name__)
+            return call(*arguments)
+
+        return wrapper
+
+    monkeypatch.setattr(MetricsLog, "sync", noted(MetricsLog.sync))
+    monkeypatch.setattr(Checkpoint, "save", noted(Checkpoint.save))
+    train(tmp_path, output__keep_best=False, training__max_steps=20)
+    assert done == ["save", *["sync", "save"] * 3]
 
 
 def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path) -> None:
