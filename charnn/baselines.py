@@ -4,7 +4,6 @@ The counting models are adaptive: each character is predicted from those before 
 text, then counted, so they need no training text and their loss is as honest as a compressor's.
 """
 
-import lzma
 from typing import Any
 
 import numpy as np
@@ -39,8 +38,15 @@ def bigram_bits(ids: Ids, vocab_size: int) -> float:
     return _mean_bits((_seen(pairs) + _unigram(ids, vocab_size)) / (_seen(before) + 1))
 
 
-def xz_bits(text: str) -> float:
-    """Return the bits per character of the text's UTF-8 bytes compressed by xz at its best."""
+def xz_bits(text: str) -> float | None:
+    """Return the bits per character of the text's UTF-8 bytes compressed by xz at its best.
+
+    None where Python was built without xz.
+    """
+    try:
+        import lzma
+    except ImportError:
+        return None
     packed = lzma.compress(text.encode("utf-8", "surrogatepass"), preset=9 | lzma.PRESET_EXTREME)
     return 8 * len(packed) / len(text)
 
