@@ -366,8 +366,8 @@ def sample(
 ) -> None:
     """Print text drawn from a model.
 
-    Exactly N characters are drawn after the text to begin with, and nothing is added. Without such a
-    text the model begins as after the end of a line.
+    Exactly N characters are drawn after the text to begin with, and nothing is added. Without
+    such a text the model begins as after the end of a line.
 
     \b
     Examples:
