@@ -28,7 +28,9 @@ help: ## list these targets
 train: $(READY) data/shakespeare.txt ## train on all of Shakespeare (minutes; again to go on), then print a sample
 	$(CHARNN) train --config $(CONFIG) --resume --time-limit $(LIMIT)
 	@echo
-	$(CHARNN) sample --ckpt $(CKPT) --n $(N) --temperature 0.8
+	@# Cut short before its first validation, a run has no best checkpoint yet.
+	ckpt=$(CKPT); [ -e $$ckpt ] || ckpt=$${ckpt/.best/}; \
+	  $(CHARNN) sample --ckpt $$ckpt --n $(N) --temperature 0.8
 	@echo
 
 sample: $(READY) ## print N characters from CKPT

@@ -1,5 +1,6 @@
 """The commands: parse, call, print. Heavy imports wait until a command needs them."""
 
+import contextlib
 import io
 import json
 import os
@@ -7,7 +8,6 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from charnn import __version__
-from charnn.errors import CharnnError, RequestError, escaped
+from charnn.errors import CharnnError, CorpusError, RequestError, escaped
 
 if TYPE_CHECKING:
     from charnn.checkpoint import Checkpoint
@@ -30,12 +30,22 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except BrokenPipeError:
-            # Not an error. Python flushes once more at its end: that must not fail, either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _close_stdout()
             return 0
+        except OSError as error:
+            _close_stdout()
+            where = error.filename or "standard output"
+            raise CharnnError(f"{where}: {error.strerror or error}") from None
         return result
+
+
+def _close_stdout() -> None:
+    """Let what is still to be flushed go nowhere: Python's last flush must not fail, either."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(
@@ -71,7 +81,10 @@ def main() -> None:
             raise
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "charnn"
-        print(f"charnn: error: {escaped(describe())} (see {command} --help)", file=sys.stderr)
+        reason = describe().replace("Input should be", "must be").replace("Value error, ", "")
+        if "extra argument" in reason:
+            reason += "; quote a glob, or give --data for each file"
+        print(f"charnn: error: {escaped(reason)} (see {command} --help)", file=sys.stderr)
         code = 2
     sys.exit(code or 0)
 
@@ -100,7 +113,8 @@ _ENDINGS: dict[str, str] = {
     "time-limit": "stopped by the time limit:",
     "interrupted": "interrupted:",
 }
-_CKPT = typer.Option("--ckpt", help="A checkpoint.", metavar="FILE.npz")
+# Whether a file can be read is found out by reading it.
+_CKPT = typer.Option("--ckpt", help="A checkpoint.", metavar="FILE.npz", readable=False)
 _JSON = typer.Option("--json", help="Print one JSON object.")
 
 
@@ -108,13 +122,19 @@ _JSON = typer.Option("--json", help="Print one JSON object.")
 def train(
     config: Annotated[
         Path | None,
-        typer.Option("--config", "-c", metavar="FILE", help="YAML config; see `charnn config`."),
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            readable=False,
+            help="YAML config; see `charnn config`.",
+        ),
     ] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PATH",
-            help="Text: a file (also .gz), a folder of *.txt, a glob, or - for stdin; repeatable.",
+            help="Text: a file (also .gz), folder of *.txt, quoted glob, - for stdin; repeatable.",
         ),
     ] = None,
     out: Annotated[
@@ -122,7 +142,9 @@ def train(
     ] = None,
     init: Annotated[
         Path | None,
-        typer.Option(help="Start from this checkpoint's parameters.", metavar="FILE.npz"),
+        typer.Option(
+            metavar="FILE.npz", readable=False, help="Start from this checkpoint's parameters."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the checkpoint.")] = False,
     overwrite: Annotated[
@@ -203,6 +225,8 @@ def train(
         notes(f"warning: {warning}")
     if dry_run:
         _print_plan(trainer)
+        if not overwrite and not resume:
+            trainer.outputs.refuse_existing()
         return
     for line in headline(trainer):
         notes(line)
@@ -282,23 +306,30 @@ def _read_corpus(
         raise RequestError("no text given: use --data PATH, or data.path in the config")
     if again and "-" in config.data.path and sys.stdin.isatty():
         raise RequestError("this model was trained on standard input: give the same text, < TEXT")
-    name = " ".join(config.data.path)
+    name = " ".join("standard input" if path == "-" else path for path in config.data.path)
     try:
         with waiting(f"reading {escaped(name)}", quiet=quiet):
-            return Corpus.from_text(
-                read_text(config.data.path, normalize_newlines=config.data.normalize_newlines),
-                vocabulary=source.vocabulary if source else None,
-                val_fraction=config.data.val_fraction,
-                test_fraction=config.data.test_fraction,
-            )
+            text = read_text(config.data.path, normalize_newlines=config.data.normalize_newlines)
+    except CorpusError as error:
+        hint = "; the checkpoint names this path: say where the text is with --data"
+        raise CorpusError(f"{error}{hint if again else ''}") from None
+    try:
+        return Corpus.from_text(
+            text,
+            vocabulary=source.vocabulary if source else None,
+            val_fraction=config.data.val_fraction,
+            test_fraction=config.data.test_fraction,
+        )
     except UnknownCharactersError as error:
         mend = "take them out of the text, or train anew, without --init"
         if again:
             mend = "it is not the text this model was trained on"
         raise UnknownCharactersError(f"{name}: {error}; {mend}") from None
+    except CorpusError as error:
+        raise CorpusError(f"{name}: {error}") from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
     """Note the first Ctrl-C or termination signal; a second one ends at once."""
     received: list[int] = []
@@ -323,10 +354,12 @@ def _print_plan(trainer: "Trainer") -> None:
 
     streams, steps = trainer.streams, trainer.total_steps - trainer.progress.step
     seconds = trainer.seconds_per_step()
-    print(commented_yaml(trainer.config))
+    limit = {"training.time_limit": trainer.time_limit}
+    print(commented_yaml(trainer.config.with_values(limit)))
     print(f"# parameters        {trainer.model.parameters.flat.size:,}")
     print(f"# memory            {trainer.memory(streams) / 1e6:,.0f} MB for buffers and parameters")
     print(f"# steps             {steps:,} ({streams.steps_per_epoch:,} an epoch)")
+    print(f"# characters a step {streams.batch_size} × {streams.seq_length}")
     print(f"# FLOP a step       {trainer.flop_per_step():.3g}")
     print(f"# time              about {duration(seconds * steps)}, validation left out")
 
@@ -403,7 +436,8 @@ def sample(
             raise UnknownCharactersError(f"{option}: {error}") from None
     if seed is None and not greedy:
         seed = fresh_seed()
-        print(f"seed {seed}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"seed {seed}", file=sys.stderr, flush=True)
     pieces = sample_text(
         checkpoint.model,
         checkpoint.vocabulary,
@@ -417,6 +451,8 @@ def sample(
         top_p=top_p,
         greedy=greedy,
     )
+    if sys.stdout is None:
+        raise CharnnError("standard output is closed")
     terminal = sys.stdout.isatty()
     # Flushed twenty times a second: alive on a terminal, cheap in a pipe.
     flushed = time.monotonic()
@@ -464,7 +500,7 @@ def eval_(
         raise RequestError("--split is for the checkpoint's own corpus; leave it out with --data")
     from charnn.baselines import bigram_bits, unigram_bits, xz_bits
     from charnn.checkpoint import load
-    from charnn.console import watch
+    from charnn.console import waiting, watch
     from charnn.corpus import UnknownCharactersError, read_text
     from charnn.evaluation import evaluating
 
@@ -472,7 +508,7 @@ def eval_(
     known = checkpoint.vocabulary
     if data:
         text = read_text(data, normalize_newlines=checkpoint.config.data.normalize_newlines)
-        name = " ".join(data)
+        name = " ".join("standard input" if path == "-" else path for path in data)
         try:
             ids = known.encode(text, unknown=unknown)
         except UnknownCharactersError as error:
@@ -492,8 +528,14 @@ def eval_(
             raise RequestError(f"this run kept no {name} split; use --split train, or --data")
         text = known.decode(ids)
     if len(ids) < 2:
-        raise CharnnError(f"{name}: {len(ids)} known characters; predicting takes at least 2")
+        raise CharnnError(f"{name}: fewer than 2 known characters; there is nothing to predict")
     result = watch(evaluating(checkpoint.model, ids))
+    with waiting("counting and compressing"):
+        scale = {
+            "unigram_bits": unigram_bits(ids, len(known)),
+            "bigram_bits": bigram_bits(ids, len(known)),
+            "xz_bits": xz_bits(known.decode(ids)),
+        }
     figures: dict[str, Any] = {
         "text": escaped(name),
         "characters": len(ids),
@@ -502,9 +544,7 @@ def eval_(
         "bits_per_char": result.bits_per_char,
         "perplexity": result.perplexity,
         "accuracy": result.accuracy,
-        "unigram_bits": unigram_bits(ids, len(known)),
-        "bigram_bits": bigram_bits(ids, len(known)),
-        "xz_bits": xz_bits(known.decode(ids)),
+        **scale,
     }
     _print_figures(figures, as_json)
 

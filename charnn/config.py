@@ -50,7 +50,8 @@ def _seq_length(value: Any) -> Any:
     raise PydanticCustomError("seq_length", "must be a whole number >= 1, or full")
 
 
-_TIME = re.compile(r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s?)?")
+_AMOUNT = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
+_TIME = re.compile(f"(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s?)?")
 
 
 def _seconds(value: Any) -> Any:
@@ -58,8 +59,8 @@ def _seconds(value: Any) -> Any:
     if isinstance(value, str):
         match = _TIME.fullmatch(value.strip())
         if match and any(match.groups()):
-            hours, minutes, seconds = (int(part or 0) for part in match.groups())
-            value = float(3600 * hours + 60 * minutes + seconds)
+            hours, minutes, seconds = (float(part or 0) for part in match.groups())
+            value = 3600 * hours + 60 * minutes + seconds
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e12:
         return float(value)
     raise PydanticCustomError("seconds", "must be a time > 0 like 90s, 10m or 1h30m")
@@ -488,7 +489,7 @@ def _yaml_problem(error: Exception) -> str:
 _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "greater_than": lambda ctx: f"must be > {ctx['gt']:g}",
     "greater_than_equal": lambda ctx: f"must be >= {ctx['ge']:g}",
-    "less_than": lambda ctx: f"must be < {ctx['lt']:g}",
+    "less_than": lambda ctx: f"must be < {ctx['lt']:.19g}",
     "less_than_equal": lambda ctx: f"must be <= {ctx['le']:g}",
     "literal_error": lambda ctx: f"must be {ctx['expected']}".replace("'", ""),
     "int_type": lambda ctx: "must be a whole number",

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,10 +68,11 @@ def headline(trainer: Trainer) -> list[str]:
     stack = (
         f"{layers} {'layer' if layers == 1 else 'layers'} of {H} {config.model.activation} units"
     )
+    steps = f"{trainer.total_steps:,} {'step' if trainer.total_steps == 1 else 'steps'}"
     return [
         f"text: {len(trainer.corpus.ids):,} characters, {len(trainer.corpus.vocabulary)} different",
         f"model: {stack}, {trainer.model.parameters.flat.size:,} parameters",
-        f"plan: {trainer.total_steps:,} steps of {streams.batch_size} × {streams.seq_length} "
+        f"plan: {steps} of {streams.batch_size} × {streams.seq_length} "
         f"characters, {trainer.total_steps / streams.steps_per_epoch:.2f} epochs; "
         f"seed {config.training.seed}",
     ]
@@ -96,17 +96,20 @@ def summary(trainer: Trainer) -> list[str]:
 def watch(scores: Iterator[Evaluation]) -> Evaluation:
     """Return the last of an evaluation's running sums; on a terminal a bar shows the progress."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (TextColumn("evaluate"), BarColumn(bar_width=None), TimeRemainingColumn())
+    columns = (TextColumn("evaluate"), BarColumn(bar_width=None), TextColumn("{task.fields[left]}"))
     console = Console(stderr=True)
+    began = time.perf_counter()
     score = next(scores)
     with Progress(
         *columns, console=console, transient=True, expand=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task("evaluate", total=score.total)
+        task = bar.add_task("evaluate", total=score.total, left="")
         for score in scores:
-            bar.update(task, completed=score.predictions)
+            done = score.predictions / score.total
+            left = (time.perf_counter() - began) * (1 - done) / done
+            bar.update(task, completed=score.predictions, left=f"{duration(left)} left")
     return score
 
 
@@ -197,24 +200,27 @@ class LiveReporter(Reporter):
         super().__init__(trainer)
         from rich.console import Console
         from rich.live import Live
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
         from rich.text import Text
 
         self._preview = preview
         self._loss: float | None = None
         self._drawn = 0.0
         self._console = console or Console(stderr=True, highlight=False)
+        widest = max(trainer.total_steps, len(trainer.corpus.split("val")))
+        counts = Column(min_width=2 * len(f"{widest:,}") + 1, justify="right")
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description:<8}"),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
+            TextColumn("{task.completed:,}/{task.total:,}", table_column=counts),
             TextColumn("{task.fields[left]}"),
             expand=True,
         )
         self._training = self._bars.add_task(
             "train", total=trainer.total_steps, completed=trainer.progress.step, left=""
         )
-        self._evaluating = self._bars.add_task("evaluate", visible=False, left="")
+        self._evaluating = self._bars.add_task("evaluate", total=1, visible=False, left="")
         self._figures = Text(style="dim")
         # Drawn from here alone: a thread of its own could not tell that the terminal is gone.
         self._live = Live(
@@ -252,6 +258,8 @@ class LiveReporter(Reporter):
         if isinstance(event, Stepped):
             self._show_step(event)
         elif isinstance(event, Evaluating):
+            step = self.trainer.progress.step
+            self._bars.update(self._training, completed=step, left=f"{self.time_left()} left")
             self._bars.update(
                 self._evaluating, visible=True, completed=event.done, total=event.total
             )
@@ -268,15 +276,17 @@ class LiveReporter(Reporter):
         self._console.print(Text(text, style=style))
 
     def _show_evaluation(self, event: Measured) -> None:
+        from rich.text import Text
+
         metrics = event.metrics
         line = f"step {metrics.step:,}  train {metrics.train_loss:.4f}"
         if metrics.val_loss is not None:
             line += f"  val {metrics.val_loss:.4f} ({bits(metrics.val_loss):.3f} bits/char)"
         self._print(line + ("  best so far" if event.improved else ""))
         width = max(20, self._console.width - 4)
-        for paragraph in escaped(self._preview()).splitlines():
-            for shown in textwrap.wrap(paragraph, width) or [""]:
-                self._print(f"  │ {shown}", "dim")
+        for paragraph in escaped(self._preview()).split("\n"):
+            for shown in Text(paragraph).wrap(self._console, width) or [Text()]:
+                self._print(f"  │ {shown.plain}", "dim")
 
     def _show_step(self, event: Stepped) -> None:
         past = event.loss if self._loss is None else self._loss

@@ -164,7 +164,8 @@ def _expand(given: str) -> list[str]:
     if given == "-" or Path(given).is_file():
         return [given]
     if Path(given).is_dir():
-        files = sorted(str(path) for path in Path(given).glob("*.txt"))
+        texts = (path for path in Path(given).iterdir() if path.name.endswith(".txt"))
+        files = sorted(str(path) for path in texts if path.is_file())
         if not files:
             raise CorpusError(f"{given}: a folder without *.txt files")
         return files

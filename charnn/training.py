@@ -112,7 +112,7 @@ class Outputs:
         if files:
             way = "go on with it by --resume, or " if self.checkpoint.exists() else ""
             raise RequestError(
-                f"{files[0]} exists; {way}replace {' and '.join(map(str, files))} by --overwrite"
+                f"{files[0]} exists; {way}replace {', '.join(map(str, files))} by --overwrite"
             )
 
     def remove_best(self) -> None:
@@ -193,7 +193,8 @@ class Trainer:
     """One run: a model, its optimizer and its place in the corpus.
 
     Attributes:
-        config: with the seed filled in.
+        config: with the seed filled in, and without the time limit.
+        time_limit: of this invocation in seconds, or None.
         corpus: the text.
         model: the network being trained.
         streams: the training text as it is read, with the batch size that fits it.
@@ -218,11 +219,14 @@ class Trainer:
         """
         if resume and resume.progress.fingerprint != corpus.fingerprint:
             raise CharnnError(
-                "the text is not the one this run was trained on; "
+                f"the text is not the one {config.output.checkpoint} was trained on; "
                 "restore it, or start a new run from these parameters with --init"
             )
         self.warnings: list[str] = []
         self.corpus = corpus
+        self.time_limit = config.training.time_limit
+        # A limit is this invocation's alone; the checkpoint must not pass it on.
+        config = config.with_values({"training.time_limit": None})
         if config.training.seed is None:
             config = config.with_values({"training.seed": fresh_seed()})
         self.config = config
@@ -255,8 +259,15 @@ class Trainer:
         self._timed = (0, 0.0)
         if resume:
             if resume.hidden_state is None or resume.hidden_state.shape != self._state.shape:
-                raise CharnnError("this checkpoint cannot be resumed; start from it with --init")
+                raise CharnnError(
+                    f"{self.outputs.checkpoint} cannot be resumed; start from it with --init"
+                )
             self.progress = resume.progress.model_copy()
+            if self.total_steps < self.progress.step:
+                raise RequestError(
+                    f"the plan is {self.total_steps:,} steps, but the run has made "
+                    f"{self.progress.step:,}; raise training.max_steps"
+                )
             self._state[...] = resume.hidden_state
             for name, slot in resume.slots.items():
                 self._optimizer.slots[name][...] = slot
@@ -358,7 +369,7 @@ class Trainer:
         first = saved = self.progress.step
         logged = self.progress.logged_step
         began = time.perf_counter()
-        limit = self.config.training.time_limit or math.inf
+        limit = self.time_limit or math.inf
         if first == 0:
             # First a checkpoint that can be resumed, then the old files go.
             self.checkpoint().save(self.outputs.checkpoint)
@@ -434,7 +445,7 @@ class Trainer:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergenceError(
                 f"training diverged at step {step + 1}: the loss is {loss}, the gradient's norm "
-                f"{norm}; lower training.learning_rate or training.clip_norm "
+                f"{norm}; lower training.learning_rate, or set a lower training.clip_norm "
                 "(nothing was saved since the last checkpoint)"
             )
         learning_rate = self.learning_rate(step)

@@ -208,6 +208,8 @@ def test_the_time_limit_ends_an_invocation_and_not_the_plan(folder: Path) -> Non
     assert " of 1,000,000\n" in result.stderr
     info = json.loads(ok("info", "run.npz", "--json", cwd=folder))
     assert info["config"]["training"]["max_steps"] == 1_000_000
+    # It is of that invocation alone: the next one must not inherit it.
+    assert info["config"]["training"]["time_limit"] is None
 
 
 def test_standard_input_trains_and_resumes_on_the_same_text_alone(folder: Path) -> None:
@@ -217,7 +219,7 @@ def test_standard_input_trains_and_resumes_on_the_same_text_alone(folder: Path) 
     assert result.returncode == 0
     assert result.stderr.endswith("charnn train --resume --out run.npz < TEXT\n")
     line = refused(1, "train", "--resume", "--out", "run.npz", cwd=folder, text=text[1:])
-    assert "not the one this run was trained on" in line
+    assert "the text is not the one run.npz was trained on" in line
     ok("train", "--resume", "--out", "run.npz", cwd=folder, text=text)
 
 
@@ -466,6 +468,17 @@ def test_bad_requests_get_one_clear_line(
     before = sorted(path.name for path in folder.iterdir())
     assert expected in refused(code, *arguments, cwd=folder)
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_full_disk_behind_stdout_is_one_line(trained: Path) -> None:
+    for command in (["config"], ["sample", "--ckpt", "run.npz", "--seed", "1"]):
+        with Path("/dev/full").open("wb") as full:
+            result = subprocess.run(
+                [*CHARNN, *command], cwd=trained, stdout=full, stderr=subprocess.PIPE, check=False
+            )
+        assert result.returncode == 1
+        line = b"charnn: error: standard output: No space left on device\n"
+        assert result.stderr == line
 
 
 def test_output_is_utf8_whatever_the_locale(folder: Path) -> None:

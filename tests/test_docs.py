@@ -1,5 +1,7 @@
 """What is generated is up to date; the schema and the loader are of one mind."""
 
+import html
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,15 @@ def parsed(text: str) -> Any:
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
 def test_generated_files_are_those_of_make_docs(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == GENERATED[path], "run make docs"
+
+
+def test_the_picture_of_help_shows_the_help_of_today() -> None:
+    drawing = (ROOT / "docs" / "help.svg").read_text(encoding="utf-8")
+    seen = html.unescape(re.sub(r"<[^>]*>", "", drawing)).replace("\xa0", " ")
+    for command in (["--help"], ["sample", "--help"]):
+        shown = CliRunner().invoke(app, command, env={"COLUMNS": "92"}, prog_name="charnn")
+        missing = [line for line in shown.stdout.splitlines() if line not in seen]
+        assert not missing, "run python docs/picture.py"
 
 
 def test_the_command_prints_the_shipped_schema() -> None:

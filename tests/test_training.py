@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from charnn.checkpoint import Checkpoint, load
 from charnn.config import Config, Override, load_config
 from charnn.corpus import Corpus
-from charnn.errors import CharnnError, ConfigError, DivergenceError
+from charnn.errors import CharnnError, ConfigError, DivergenceError, RequestError
 from charnn.evaluation import evaluate
 from charnn.metrics import MetricsLog
 from charnn.training import (
@@ -200,7 +200,7 @@ def test_a_changed_key_or_a_changed_text_is_refused_by_name(
     assert resumed_config(unseeded, stored).training.seed == 3
     longer = resumed_config(make_config(tmp_path, training__max_steps=99), stored)
     assert longer.training.max_steps == 99
-    with pytest.raises(CharnnError, match="not the one this run was trained on"):
+    with pytest.raises(CharnnError, match=r"not the one .*run\.npz was trained on"):
         Trainer(
             stored,
             make_corpus(stored, TEXT.replace("king", "ging")),
@@ -307,6 +307,13 @@ def test_a_batch_too_large_for_the_text_shrinks_and_says_so(tmp_path: Path) -> N
         "the training text has 2,700 characters, fewer than batch_size 500 × seq_length 20 + 1 "
         "= 10,001; using batch_size 134"
     ]
+
+
+def test_fewer_steps_than_were_made_are_refused(tmp_path: Path, uninterrupted: Path) -> None:
+    stored = load(uninterrupted / "run.npz")
+    config = resumed_config(make_config(tmp_path, training__max_steps=20), stored.config)
+    with pytest.raises(RequestError, match="plan is 20 steps, but the run has made 60"):
+        Trainer(config, make_corpus(config), resume=stored)
 
 
 def test_stop_after_never_shapes_the_schedule(tmp_path: Path) -> None:
