@@ -3,11 +3,18 @@
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from charnn.errors import CharnnError
+
+try:
+    import fcntl
+except ImportError:  # not a Unix: runs are not kept apart there
+    fcntl = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,28 @@ class Metrics:
     grad_norm: float
     clipped: float
     chars_per_second: float
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a run's log against other processes; the lock of a dead process is gone with it.
+
+    Raises:
+        CharnnError: if another process holds it, or it cannot be written.
+    """
+    try:
+        file = path.open("ab")
+    except OSError as error:
+        raise CharnnError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CharnnError(
+                f"{path}: another run is writing here; wait for its end, or choose another --out"
+            ) from None
+        yield
 
 
 class MetricsLog:

@@ -9,7 +9,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from charnn.corpus import Corpus, Streams, files_named, fitting_batch_size
 from charnn.draws import fresh_seed
 from charnn.errors import CharnnError, ConfigError, DivergenceError, RequestError
 from charnn.evaluation import evaluating
-from charnn.metrics import Metrics, MetricsLog
+from charnn.metrics import Metrics, MetricsLog, exclusive
 from charnn.model import BPTT, RNN, dropout_masks
 from charnn.optimizers import clip, learning_rate_at, make_optimizer
 from charnn.textbook import TextbookBPTT
@@ -370,13 +370,15 @@ class Trainer:
         logged = self.progress.logged_step
         began = time.perf_counter()
         limit = self.time_limit or math.inf
-        if first == 0:
-            # First a checkpoint that can be resumed, then the old files go.
-            self.checkpoint().save(self.outputs.checkpoint)
-            self.outputs.remove_best()
-        log = MetricsLog(self.outputs.log, self.progress.logged_step)
-        self._began = began - log.seconds
-        with closing(log), blas_threads(self.config.training.threads):
+        with ExitStack() as stack:
+            stack.enter_context(exclusive(self.outputs.log))
+            stack.enter_context(blas_threads(self.config.training.threads))
+            if first == 0:
+                # First a checkpoint that can be resumed, then the old files go.
+                self.checkpoint().save(self.outputs.checkpoint)
+                self.outputs.remove_best()
+            log = stack.enter_context(closing(MetricsLog(self.outputs.log, logged)))
+            self._began = began - log.seconds
             while True:
                 if self._measurement_is_due():
                     yield from self._measure(log, interrupted)

@@ -147,6 +147,22 @@ def test_what_is_read_is_never_written(folder: Path) -> None:
     assert (folder / "run.npz").read_bytes() == before
 
 
+def test_a_second_run_on_the_same_files_is_refused_and_a_dead_one_blocks_nobody(
+    folder: Path,
+) -> None:
+    command = [*CHARNN, *TRAIN, "--max-steps", "1000000"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert any("step 10/" in line for line in process.stderr)
+        for way in ("--resume", "--overwrite"):
+            line = refused(1, *TRAIN, "--quiet", "--max-steps", "1000000", way, cwd=folder)
+            assert line.startswith("run.jsonl: another run is writing here; ")
+        process.kill()
+    ok("train", "--resume", "--out", "run.npz", "--stop-after", "1", cwd=folder)
+    steps = [json.loads(line)["step"] for line in (folder / "run.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps))
+
+
 def test_a_terminal_that_closes_costs_nothing(folder: Path) -> None:
     controller, terminal = pty.openpty()
     command = [*CHARNN, *TRAIN, "--max-steps", "1000000"]
