@@ -65,6 +65,8 @@ def exclusive(path: Path) -> Iterator[None]:
             raise CharnnError(
                 f"{path}: another run is writing here; wait for its end, or choose another --out"
             ) from None
+        except OSError:
+            pass  # a file system without locks
         yield
 
 
