@@ -239,9 +239,8 @@ def train(
     if quiet:
         reporter = Reporter(trainer)
     elif sys.stderr.isatty():
-        draws = {"seed": trainer.config.training.seed or 0}
-        known = trainer.corpus.vocabulary
-        reporter = LiveReporter(trainer, lambda: preview(trainer.model, known, **draws))
+        known, chosen = trainer.corpus.vocabulary, trainer.config.training.seed or 0
+        reporter = LiveReporter(trainer, lambda: preview(trainer.model, known, seed=chosen))
     else:
         reporter = PlainReporter(trainer)
     ending: Reason = "finished"

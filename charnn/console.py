@@ -81,9 +81,7 @@ def headline(trainer: Trainer) -> list[str]:
 def summary(trainer: Trainer) -> list[str]:
     """Say what the run has reached and where it lies."""
     progress, outputs = trainer.progress, trainer.outputs
-    lines = [f"{outputs.checkpoint}: step {progress.step:,}"]
-    if progress.step <= trainer.total_steps:
-        lines[0] += f" of {trainer.total_steps:,}"
+    lines = [f"{outputs.checkpoint}: step {progress.step:,} of {trainer.total_steps:,}"]
     if progress.best_val_loss is not None and trainer.config.output.keep_best:
         loss = progress.best_val_loss
         lines.append(

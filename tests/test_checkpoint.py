@@ -173,19 +173,9 @@ def test_a_write_that_fails_midway_leaves_the_old_file_alone(
 
 
 def test_a_file_is_on_the_disk_before_it_takes_the_place_of_another(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, noting: Callable[..., list[str]]
 ) -> None:
-    done: list[str] = []
-
-    def noted(call: Any) -> Any:
-        def wrapper(*arguments: Any) -> Any:
-            done.append(call.__name__)
-            return call(*arguments)
-
-        return wrapper
-
-    monkeypatch.setattr(os, "fsync", noted(os.fsync))
-    monkeypatch.setattr(Path, "replace", noted(Path.replace))
+    done = noting((os, "fsync"), (Path, "replace"))
     make().save(path)
     assert done == ["fsync", "replace", "fsync"]  # the file, and at last its folder
 

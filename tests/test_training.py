@@ -1,6 +1,7 @@
 """The loop: the plan, the log, the files, and resuming to the last bit."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,18 @@ SMALL: dict[str, Any] = {
     "training.save_every": 9,
     "training.log_every": 4,
     "training.seed": 3,
+}
+
+
+# Nothing between the gradient and the optimizer's formula.
+PLAIN: dict[str, Any] = {
+    "model__dropout": 0,
+    "training__schedule": "constant",
+    "training__warmup_steps": 0,
+    "training__clip_norm": None,
+    "training__weight_decay": 0,
+    "training__dtype": "float64",
+    "data__val_fraction": 0,
 }
 
 
@@ -222,16 +235,10 @@ def test_truncated_bptt_carries_the_state_and_resets_it_at_each_epoch(tmp_path: 
     """Each step's loss is the textbook loop's, by an SGD written here, over two epochs."""
     config = make_config(
         tmp_path,
-        model__dropout=0,
+        **PLAIN,
         training__optimizer="sgd",
         training__momentum=0,
-        training__schedule="constant",
-        training__warmup_steps=0,
-        training__clip_norm=None,
-        training__weight_decay=0,
-        training__dtype="float64",
         training__learning_rate=0.1,
-        data__val_fraction=0,
     )
     corpus = make_corpus(config, TEXT[:500])
     trainer = Trainer(config, corpus)
@@ -257,13 +264,7 @@ def test_adam_counts_its_steps_from_one(tmp_path: Path) -> None:
     """Four steps are those of the formula, with gradients of the textbook loop."""
     config = make_config(
         tmp_path,
-        model__dropout=0,
-        training__schedule="constant",
-        training__warmup_steps=0,
-        training__clip_norm=None,
-        training__weight_decay=0,
-        training__dtype="float64",
-        data__val_fraction=0,
+        **PLAIN,
     )
     corpus = make_corpus(config, TEXT[:500])
     trainer = Trainer(config, corpus)
@@ -443,19 +444,9 @@ def test_the_final_validation_is_exact_and_the_best_checkpoint_is_the_best(
 
 
 def test_the_log_is_on_the_disk_before_the_checkpoint_that_knows_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, noting: Callable[..., list[str]]
 ) -> None:
-    done: list[str] = []
-
-    def noted(call: Any) -> Any:
-        def wrapper(*arguments: Any) -> Any:
-            done.append(call.__name__)
-            return call(*arguments)
-
-        return wrapper
-
-    monkeypatch.setattr(MetricsLog, "sync", noted(MetricsLog.sync))
-    monkeypatch.setattr(Checkpoint, "save", noted(Checkpoint.save))
+    done = noting((MetricsLog, "sync"), (Checkpoint, "save"))
     train(tmp_path, output__keep_best=False, training__max_steps=20)
     assert done == ["save", *["sync", "save"] * 3]
 
