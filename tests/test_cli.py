@@ -152,12 +152,14 @@ def test_a_second_run_on_the_same_files_is_refused_and_a_dead_one_blocks_nobody(
 ) -> None:
     command = [*CHARNN, *TRAIN, "--max-steps", "1000000"]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        assert any("step 10/" in line for line in process.stderr)
-        for way in ("--resume", "--overwrite"):
-            line = refused(1, *TRAIN, "--quiet", "--max-steps", "1000000", way, cwd=folder)
-            assert line.startswith("run.jsonl: another run is writing here; ")
-        process.kill()
+        try:
+            assert process.stderr
+            assert any("step 10/" in line for line in process.stderr)
+            for way in (["--resume", "--stop-after", "1"], ["--overwrite"]):
+                line = refused(1, *TRAIN, "--quiet", *way, "--max-steps", "1000000", cwd=folder)
+                assert line.startswith("run.jsonl: another run is writing here; ")
+        finally:
+            process.kill()
     ok("train", "--resume", "--out", "run.npz", "--stop-after", "1", cwd=folder)
     steps = [json.loads(line)["step"] for line in (folder / "run.jsonl").read_text().splitlines()]
     assert steps == sorted(set(steps))
