@@ -260,7 +260,7 @@ class TrainingConfig(_Section):
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="float32 or float64")
     threads: Count | None = Field(
-        None, description="BLAS threads; null = BLAS's own choice, usually all cores"
+        None, description="cores to use; null = all (bits depend on it)"
     )
 
 
