@@ -272,6 +272,51 @@ class RNN:
         np.matmul(rows_da.T, one_hot, out=g["U0"])
 
 
+class Stepper:
+    """The same equations for one character of each of M texts at a time, to generate by.
+
+    h(t) is needed twice, by its own layer's W and by the V or U above: side by side, the two are
+    one product.
+
+    Attributes:
+        logits: o of the last character read, (K,) if M is 1, else (M, K); overwritten by `step`.
+    """
+
+    def __init__(self, model: RNN, state: Array):
+        """Begin after what gave a state, (L, M, H).
+
+        Later changes of the model's parameters are not seen.
+        """
+        p, (L, M, H) = model.parameters, state.shape
+        self._tanh = model.activation == "tanh"
+        self._Ub = np.ascontiguousarray(p["U0"].T + p["b0"])
+        row = (H,) if M == 1 else (M, H)
+        self._h = np.empty(row, model.dtype)
+        self._layers = []
+        for layer in range(L):
+            top = layer == L - 1
+            above, bias = ("V", "c") if top else (f"U{layer + 1}", f"b{layer + 1}")
+            both = np.concatenate([p[f"W{layer}"], p[above]]).T.copy()
+            product = np.dot(state[layer].reshape(row), both)
+            Wh, up = product[..., :H], product[..., H:]
+            up += p[bias]
+            self._layers.append((both, product, Wh, up, p[bias]))
+        self.logits = up
+
+    def step(self, ids: np.intp | NDArray[np.intp]) -> None:
+        """Read the next character: its id, or (M,) ids."""
+        a, h = self._Ub[ids], self._h
+        for both, product, Wh, up, bias in self._layers:
+            np.add(a, Wh, out=h)
+            if self._tanh:
+                np.tanh(h, out=h)
+            else:
+                np.maximum(h, 0, out=h)
+            h.dot(both, product)
+            up += bias
+            a = up
+
+
 def times(A: Array, batch_size: int) -> Callable[[Array], Array]:
     """Return x ↦ x A for x (B, H) and a matrix A (H, H) that stays the same for many products.
 
@@ -288,8 +333,16 @@ def times(A: Array, batch_size: int) -> Callable[[Array], Array]:
     """
     B, H = batch_size, len(A)
     out = np.empty((B, H), A.dtype)
+    if B == 1:
+        A, vector = np.ascontiguousarray(A), out[0]
+
+        def vector_product(x: Array) -> Array:
+            x[0].dot(A, vector)  # the call of least overhead that there is
+            return out
+
+        return vector_product
     m, n = largest_divisor(H, 128), largest_divisor(H, 64)
-    if B == 1 or B * m * n > 1_000_000 or n < 16:
+    if B * m * n > 1_000_000 or n < 16:
         return lambda x: np.matmul(x, A, out=out)
     blocks = np.ascontiguousarray(A.reshape(H // m, m, H // n, n).transpose(0, 2, 1, 3))
     partial = np.empty((H // m, B, H), A.dtype)
