@@ -8,9 +8,9 @@ import numpy as np
 
 from charnn.corpus import Ids
 from charnn.errors import DivergenceError
-from charnn.model import RNN, log_softmax
+from charnn.model import RNN, Reader, log_softmax
 
-_MAX_NUMBERS = 4_000_000  # hidden states or logits held at a time; bounds the memory
+_MAX_NUMBERS = 1_000_000  # hidden states or logits held at a time, so that they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def evaluate(model: RNN, ids: Ids, *, segments: int = 1) -> Evaluation:
 
 
 def evaluating(
-    model: RNN, ids: Ids, *, segments: int = 1, warmup: int = 256
+    model: RNN, ids: Ids, *, segments: int = 1, warmup: int = 128
 ) -> Iterator[Evaluation]:
     """Evaluate a model over a text, yielding the sums so far; the last ones are the result.
 
@@ -83,23 +83,24 @@ def evaluating(
     width = max(model.vocab_size, model.num_layers * model.hidden_size)
     chunk = max(1, min(512, _MAX_NUMBERS // (S * width)))
     nats, correct, done = 0.0, 0, 0
+    read = Reader(model, chunk, S)
     if S > 1:
         # The first segment has nothing before it: it reads anything, then starts from zero.
         before = np.maximum(0, starts - warmup)
         for at in range(0, warmup, chunk):
             places = before + np.arange(at, min(at + chunk, warmup))[:, None]
             with np.errstate(all="ignore"):
-                model.logits(ids[places], state)
+                read(ids[places], state)
         state[:, 0] = 0
     # Each segment side by side; then what is left of the text, read on by the last one.
-    for where, first, last, carried in (
-        (starts, 0, length, state),
-        (starts[-1:], length, total - (S - 1) * length, state[:, -1:]),
+    for reader, where, first, last, carried in (
+        (read, starts, 0, length, state),
+        (Reader(model, 1, 1), starts[-1:], length, total - (S - 1) * length, state[:, -1:]),
     ):
-        for at in range(first, last, chunk):
-            places = where + np.arange(at, min(at + chunk, last))[:, None]
+        for at in range(first, last, reader.seq_length):
+            places = where + np.arange(at, min(at + reader.seq_length, last))[:, None]
             with np.errstate(all="ignore"):  # looked for below
-                o = model.logits(ids[places], carried)
+                o = reader(ids[places], carried)
                 log_y = log_softmax(o.reshape(places.size, -1))
             targets = ids[places + 1].reshape(-1)
             nats -= float(log_y[np.arange(places.size), targets].sum(dtype=np.float64))

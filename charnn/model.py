@@ -152,13 +152,7 @@ class RNN:
         Returns:
             o: (T, B, K), where o[t] are the unnormalised log-probabilities of what follows x(t).
         """
-        T, B = inputs.shape
-        h = np.empty((self.num_layers, T + 1, B, self.hidden_size), self.dtype)
-        h[:, 0] = state
-        self.hidden_states(inputs, h)
-        state[...] = h[:, T]
-        o = np.empty((T * B, self.vocab_size), self.dtype)
-        return self.outputs(h[-1, 1:].reshape(T * B, -1), o).reshape(T, B, -1)
+        return Reader(self, *inputs.shape)(inputs, state)
 
     def hidden_states(
         self, inputs: CharacterIds, h: Array, masks: Array | None = None, x: Array | None = None
@@ -270,6 +264,34 @@ class RNN:
         one_hot.fill(0)
         one_hot.reshape(-1)[places(inputs)] = 1
         np.matmul(rows_da.T, one_hot, out=g["U0"])
+
+
+class Reader:
+    """The equations forward, with buffers allocated once for T × B characters.
+
+    Attributes:
+        seq_length: T.
+    """
+
+    def __init__(self, model: RNN, seq_length: int, batch_size: int):
+        L, T, B = model.num_layers, seq_length, batch_size
+        self.seq_length = T
+        self._model = model
+        self._h = np.empty((L, T + 1, B, model.hidden_size), model.dtype)
+        self._o = np.empty((T * B, model.vocab_size), model.dtype)
+
+    def __call__(self, inputs: CharacterIds, state: Array) -> Array:
+        """Read up to T characters of B streams; see `RNN.logits`.
+
+        The next call overwrites what this one returned.
+        """
+        T, B = inputs.shape
+        h = self._h[:, : T + 1]
+        h[:, 0] = state
+        self._model.hidden_states(inputs, h)
+        state[...] = h[:, T]
+        top = h[-1, 1:].reshape(T * B, -1)
+        return self._model.outputs(top, self._o[: T * B]).reshape(T, B, -1)
 
 
 class Stepper:
