@@ -11,11 +11,21 @@ from numpy.typing import NDArray
 
 from charnn.corpus import Ids
 
+_STRETCH = 1 << 20  # characters counted at a time; bounds the memory
 
-def unigram_entropy(ids: Ids) -> float:
-    """Return the loss, in nats per character, of knowing no more than how often each comes."""
-    counts = np.bincount(ids)
-    p = counts[counts > 0] / len(ids)
+
+def unigram_entropy(ids: Ids, vocab_size: int) -> float:
+    """Return the loss, in nats per character, of knowing no more than how often each comes.
+
+    Of a very long text only stretches spread over it are counted.
+    """
+    starts = np.arange(0, len(ids), _STRETCH)
+    if len(starts) > 64:
+        starts = np.linspace(0, len(ids) - _STRETCH, 64, dtype=np.int64)
+    counts = np.zeros(vocab_size, np.int64)
+    for start in starts:
+        counts += np.bincount(ids[start : start + _STRETCH], minlength=vocab_size)
+    p = counts[counts > 0] / counts.sum()
     return float((p * np.log(1 / p)).sum())
 
 
