@@ -549,7 +549,7 @@ def eval_(
         scale = {
             "unigram_bits": unigram_bits(ids, len(known)),
             "bigram_bits": bigram_bits(ids, len(known)),
-            "xz_bits": xz_bits(known.decode(ids)),
+            "xz_bits": xz_bits(ids, known),
         }
     figures: dict[str, Any] = {
         "text": escaped(name),
