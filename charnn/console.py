@@ -89,7 +89,8 @@ def reading(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, int | 
     finally:
         start.cancel()
         start.join()
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def bits(nats: float) -> float:
