@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from charnn.checkpoint import Checkpoint, load
     from charnn.config import Config, load_config
-    from charnn.corpus import Corpus, Vocabulary, read_text
+    from charnn.corpus import Corpus, Vocabulary, read_blocks, read_text
     from charnn.errors import CharnnError
     from charnn.evaluation import Evaluation, evaluate
     from charnn.model import RNN
@@ -38,6 +38,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "load": "checkpoint",
     "load_config": "config",
+    "read_blocks": "corpus",
     "read_text": "corpus",
     "sample": "sampling",
     "train": "training",
@@ -56,6 +57,7 @@ __all__ = [
     "evaluate",
     "load",
     "load_config",
+    "read_blocks",
     "read_text",
     "sample",
     "train",

@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -298,34 +298,57 @@ def _read_corpus(
     config: "Config", source: "Checkpoint | None", *, again: bool, quiet: bool = False
 ) -> "Corpus":
     """Read the text with a checkpoint's vocabulary, or its own; `again` if that model read it."""
-    from charnn.console import waiting
-    from charnn.corpus import Corpus, UnknownCharactersError, read_text
-
     if not config.data.path:
         raise RequestError("no text given: use --data PATH, or data.path in the config")
     if again and "-" in config.data.path and sys.stdin.isatty():
         raise RequestError("this model was trained on standard input: give the same text, < TEXT")
-    name = " ".join("standard input" if path == "-" else path for path in config.data.path)
+    from charnn.corpus import ReadError
+
+    mend = "take them out of the text, or train anew, without --init"
+    if again:
+        mend = "it is not the text this model was trained on"
     try:
-        with waiting(f"reading {escaped(name)}", quiet=quiet):
-            text = read_text(config.data.path, normalize_newlines=config.data.normalize_newlines)
-    except CorpusError as error:
-        hint = "; the checkpoint names this path: say where the text is with --data"
-        raise CorpusError(f"{error}{hint if again else ''}") from None
-    try:
-        return Corpus.from_text(
-            text,
+        return _encode(
+            config.data.path,
+            config.data.normalize_newlines,
+            mend=mend,
+            quiet=quiet,
             vocabulary=source.vocabulary if source else None,
             val_fraction=config.data.val_fraction,
             test_fraction=config.data.test_fraction,
         )
+    except ReadError as error:
+        hint = "; the checkpoint names this path: say where the text is with --data"
+        raise ReadError(f"{error}{hint if again else ''}") from None
+
+
+def _encode(
+    paths: Sequence[str],
+    normalize_newlines: bool,
+    *,
+    mend: str,
+    quiet: bool = False,
+    **options: Any,
+) -> "Corpus":
+    """Read texts into a corpus; `mend` says what helps against unknown characters."""
+    from charnn.console import reading
+    from charnn.corpus import Corpus, ReadError, UnknownCharactersError, read_blocks
+
+    name = _shown_paths(paths)
+    try:
+        with reading(name, quiet=quiet) as on_read:
+            text = read_blocks(paths, normalize_newlines=normalize_newlines, on_read=on_read)
+            return Corpus.from_text(text, **options)
+    except ReadError:
+        raise  # it names the file
     except UnknownCharactersError as error:
-        mend = "take them out of the text, or train anew, without --init"
-        if again:
-            mend = "it is not the text this model was trained on"
         raise UnknownCharactersError(f"{name}: {error}; {mend}") from None
     except CorpusError as error:
         raise CorpusError(f"{name}: {error}") from None
+
+
+def _shown_paths(paths: Sequence[str]) -> str:
+    return " ".join("standard input" if path == "-" else path for path in paths)
 
 
 @contextlib.contextmanager
@@ -500,20 +523,16 @@ def eval_(
     from charnn.baselines import bigram_bits, unigram_bits, xz_bits
     from charnn.checkpoint import load
     from charnn.console import waiting, watch
-    from charnn.corpus import UnknownCharactersError, read_text
     from charnn.evaluation import evaluating
 
     checkpoint = load(ckpt)
     known = checkpoint.vocabulary
     if data:
-        text = read_text(data, normalize_newlines=checkpoint.config.data.normalize_newlines)
-        name = " ".join("standard input" if path == "-" else path for path in data)
-        try:
-            ids = known.encode(text, unknown=unknown)
-        except UnknownCharactersError as error:
-            raise UnknownCharactersError(
-                f"{name}: {error}; leave them out by --unknown skip"
-            ) from None
+        name = _shown_paths(data)
+        newlines = checkpoint.config.data.normalize_newlines
+        mend = "leave them out by --unknown skip"
+        corpus = _encode(data, newlines, mend=mend, vocabulary=known, unknown=unknown)
+        ids = corpus.ids
     else:
         name = split or "val"
         corpus = _read_corpus(checkpoint.config, checkpoint, again=True)
@@ -525,20 +544,17 @@ def eval_(
         ids = corpus.split(name)
         if not len(ids):
             raise RequestError(f"this run kept no {name} split; use --split train, or --data")
-        text = known.decode(ids)
-    if len(ids) < 2:
-        raise CharnnError(f"{name}: fewer than 2 known characters; there is nothing to predict")
     result = watch(evaluating(checkpoint.model, ids))
     with waiting("counting and compressing"):
         scale = {
             "unigram_bits": unigram_bits(ids, len(known)),
             "bigram_bits": bigram_bits(ids, len(known)),
-            "xz_bits": xz_bits(known.decode(ids)),
+            "xz_bits": xz_bits(ids, known),
         }
     figures: dict[str, Any] = {
         "text": escaped(name),
         "characters": len(ids),
-        "skipped": len(text) - len(ids),
+        "skipped": corpus.skipped,
         "nats_per_char": result.nats_per_char,
         "bits_per_char": result.bits_per_char,
         "perplexity": result.perplexity,

@@ -50,6 +50,49 @@ def waiting(what: str, *, quiet: bool = False) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def reading(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, int | None], None]]:
+    """Show on a terminal, if it lasts, how much of a text is read.
+
+    Yields what is to be told the bytes read so far, and of how many or None.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from threading import Timer
+
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("reading {task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = bar.add_task(escaped(name), total=None)
+    # It begins by itself: nothing may come for a while where a text is piped.
+    start = Timer(1, bar.start)
+    start.start()
+    shown = 0.0
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal shown
+        if time.perf_counter() - shown > 0.1:
+            shown = time.perf_counter()
+            bar.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        start.cancel()
+        start.join()
+        if bar.live.is_started:
+            bar.stop()
+
+
 def bits(nats: float) -> float:
     """Convert nats to bits."""
     return nats / math.log(2)
@@ -118,7 +161,9 @@ class Reporter:
         self.trainer = trainer
         self._began = time.perf_counter()
         self._first_step = trainer.progress.step
-        self._advisor = Advisor(unigram_entropy(trainer.streams.ids))
+        self._advisor = Advisor(
+            unigram_entropy(trainer.streams.ids, len(trainer.corpus.vocabulary))
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -1,14 +1,20 @@
 """Text to character ids: reading, the vocabulary, the splits, and the streams a run trains on."""
 
+import codecs
 import glob
 import gzip
 import hashlib
+import mmap
+import os
+import stat
 import sys
+import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,6 +23,10 @@ from charnn.errors import CorpusError
 
 Ids = NDArray[np.unsignedinteger[Any]]
 SplitName = Literal["train", "val", "test", "all"]
+Unknown = Literal["error", "skip"]
+
+_BLOCK = 1 << 16  # bytes read, or ids worked on, at a time: few enough to stay in the cache
+_IN_MEMORY = 1 << 26  # bytes of ids; more than that lie in a temporary file
 
 
 class UnknownCharactersError(CorpusError):
@@ -41,7 +51,8 @@ class Vocabulary:
         """
         if not characters:
             raise CorpusError("a vocabulary needs at least one character")
-        self.code_points = np.unique(_code_points(characters))
+        # Not np.unique, which imports a quarter of NumPy more.
+        self.code_points = np.array(sorted(map(ord, set(characters))), np.uint32)
 
     def __len__(self) -> int:
         return len(self.code_points)
@@ -60,7 +71,7 @@ class Vocabulary:
         """All K characters, in the order of their ids."""
         return _text(self.code_points)
 
-    def encode(self, text: str, *, unknown: Literal["error", "skip"] = "error") -> Ids:
+    def encode(self, text: str, *, unknown: Unknown = "error") -> Ids:
         """Return the ids of a text, (N,), in the smallest unsigned dtype that holds K ids.
 
         Args:
@@ -70,17 +81,9 @@ class Vocabulary:
         Raises:
             UnknownCharactersError: naming the first few unknown characters and their places.
         """
-        points = _code_points(text)
-        # One table look-up per character; the last entry stands for "unknown".
-        table = np.full(int(self.code_points[-1]) + 2, len(self), np.uint32)
-        table[self.code_points] = np.arange(len(self), dtype=np.uint32)
-        ids = table[np.minimum(points, len(table) - 1)]
-        known = ids < len(self)
-        if not known.all():
-            if unknown == "error":
-                raise UnknownCharactersError(_describe_unknown(text, np.flatnonzero(~known)))
-            ids = ids[known]
-        return ids.astype(np.min_scalar_type(len(self) - 1))
+        with closing(_Numbering(self.code_points)) as numbering:
+            numbering.read(text)
+            return numbering.encoded(self, unknown)
 
     def decode(self, ids: NDArray[np.integer[Any]] | Sequence[int]) -> str:
         """Return the text of some ids (any shape, read in C order)."""
@@ -102,7 +105,9 @@ def show_character(character: str) -> str:
     return f"'{shown}' (U+{ord(character):04X})"
 
 
-def _code_points(text: str) -> NDArray[np.uint32]:
+def _code_points(text: str) -> Ids:
+    if text.isascii():
+        return np.frombuffer(text.encode(), np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
@@ -110,64 +115,229 @@ def _text(code_points: NDArray[np.uint32]) -> str:
     return code_points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
-def _describe_unknown(text: str, places: NDArray[np.intp]) -> str:
-    """Name the first few different unknown characters, each with its first place."""
-    firsts: dict[str, int] = {}
-    for place in places:
-        firsts.setdefault(text[place], int(place))
-    named = []
-    for character, place in list(firsts.items())[:5]:
-        line = text.count("\n", 0, place) + 1
-        column = place - (text.rfind("\n", 0, place) + 1) + 1
-        named.append(f"{show_character(character)} at line {line}, column {column}")
-    more = f" and {len(firsts) - 5} more" if len(firsts) > 5 else ""
-    subject = "1 character is" if len(places) == 1 else f"{len(places):,} characters are"
-    return f"{subject} not in the vocabulary ({len(firsts)} different): {'; '.join(named)}{more}"
+# --- encoding ------------------------------------------------------------------------------------
+
+
+class _Numbering:
+    """A text being encoded before all of its vocabulary is known, in one pass.
+
+    Its characters are numbered in the order in which they first come; the numbers are kept in
+    memory, or in a temporary file when they become many, and turned into ids at the end.
+
+    Attributes:
+        code_points: (M,) uint32, of the characters expected, then of others as they first came.
+        characters: N, how many there are so far.
+        digest: SHA-256 of their UTF-8 bytes.
+    """
+
+    def __init__(self, expected: NDArray[np.uint32]):
+        self.code_points = expected
+        self.characters = 0
+        self.digest = hashlib.sha256()
+        # The number of each code point; the largest of the dtype stands for none yet.
+        self._table: Ids = np.empty(0, np.uint8)
+        self._file = _spool()
+        self._widen(np.min_scalar_type(len(expected)))
+
+    def read(self, text: str | Iterable[str]) -> None:
+        """Number a text, given whole or in pieces.
+
+        Raises:
+            CorpusError: if the temporary file cannot be written.
+        """
+        for piece in _pieces(text) if isinstance(text, str) else text:
+            self.digest.update(piece.encode("utf-8", "surrogatepass"))
+            points = _code_points(piece)
+            numbers = _look_up(self._table, points)
+            new = numbers == np.iinfo(numbers.dtype).max
+            if new.any():
+                self._extend(points[new])
+                numbers = _look_up(self._table, points)
+            with _disk_errors():
+                self._file.write(numbers.data)
+            self.characters += len(numbers)
+
+    def _extend(self, points: Ids) -> None:
+        before = len(self.code_points)
+        different = np.array(list(dict.fromkeys(points.tolist())), np.uint32)
+        self.code_points = np.concatenate([self.code_points, different])
+        after = len(self.code_points)
+        if after > np.iinfo(self._table.dtype).max:
+            self._widen(np.min_scalar_type(after))
+        self._table[self.code_points[before:]] = np.arange(before, after)
+
+    def _widen(self, dtype: np.dtype[Any]) -> None:
+        narrow = self._blocks()
+        with _disk_errors(), self._file:
+            wide = _spool()
+            for numbers in narrow:
+                wide.write(numbers.astype(dtype).data)
+            self._file = wide
+        self._table = np.full(sys.maxunicode + 1, np.iinfo(dtype).max, dtype)
+        self._table[self.code_points] = np.arange(len(self.code_points))
+
+    def _blocks(self) -> Iterator[Ids]:
+        """Yield the numbers from the file, which may be written behind them."""
+        file, dtype = self._file, self._table.dtype
+        for at in range(0, self.characters, _BLOCK):
+            file.seek(at * dtype.itemsize)
+            size = min(_BLOCK, self.characters - at) * dtype.itemsize
+            yield np.frombuffer(file.read(size), dtype)
+
+    def encoded(self, vocabulary: Vocabulary, unknown: Unknown) -> Ids:
+        """Return the ids of the text; many are read from the file where they lie.
+
+        Raises:
+            UnknownCharactersError: if the vocabulary lacks some characters.
+            CorpusError: if the temporary file cannot be written.
+        """
+        K, M = len(vocabulary), len(self.code_points)
+        id_of = np.minimum(np.searchsorted(vocabulary.code_points, self.code_points), K - 1)
+        known = vocabulary.code_points[id_of] == self.code_points
+        complete, dtype = bool(known.all()), np.min_scalar_type(K - 1)
+        if not complete and unknown == "error":
+            raise UnknownCharactersError(self._describe(np.flatnonzero(~known)))
+        table = np.zeros(max(M, 256), dtype)
+        table[:M] = id_of
+        end = self.characters * dtype.itemsize
+        with _disk_errors():
+            if not np.array_equal(id_of, np.arange(M)) or dtype != self._table.dtype:
+                end = 0
+                for numbers in self._blocks():
+                    ids = _look_up(table, numbers if complete else numbers[known[numbers]])
+                    self._file.seek(end)
+                    end += self._file.write(ids.data)
+            self._file.flush()
+            if end > _IN_MEMORY:
+                in_file = mmap.mmap(self._file.fileno(), end, access=mmap.ACCESS_READ)
+                return np.frombuffer(in_file, dtype)
+            self._file.seek(0)
+            return np.frombuffer(bytearray(self._file.read(end)), dtype)
+
+    def _describe(self, unknown: NDArray[np.intp]) -> str:
+        """Name the first few of some numbers, each with the first place of its character."""
+        first, named = unknown[:5].tolist(), list[str]()
+        line, line_start, at, total = 1, 0, 0, 0
+        for numbers in self._blocks():
+            total += int(np.isin(numbers, unknown).sum())
+            breaks = np.flatnonzero(self.code_points[numbers] == ord("\n"))
+            while first and len(places := np.flatnonzero(numbers == first[0])):
+                before = breaks[breaks < places[0]]
+                start = at + before[-1] + 1 if len(before) else line_start
+                character = show_character(chr(self.code_points[first.pop(0)]))
+                place = f"line {line + len(before)}, column {at + places[0] - start + 1}"
+                named.append(f"{character} at {place}")
+            line += len(breaks)
+            line_start = at + int(breaks[-1]) + 1 if len(breaks) else line_start
+            at += len(numbers)
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        subject = "1 character is" if total == 1 else f"{total:,} characters are"
+        different = f"not in the vocabulary ({len(unknown)} different)"
+        return f"{subject} {different}: {'; '.join(named)}{more}"
+
+    def close(self) -> None:
+        """Let go of the temporary file; the ids that were returned stay."""
+        with suppress(OSError):  # of a last write that was reported already
+            self._file.close()
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for at in range(0, len(text), _BLOCK):
+        yield text[at : at + _BLOCK]
+
+
+def _spool() -> "tempfile.SpooledTemporaryFile[bytes]":
+    return tempfile.SpooledTemporaryFile(_IN_MEMORY)
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CorpusError(
+            f"{tempfile.tempdir or 'TMPDIR'}: {error.strerror or error}; a long text takes room "
+            "there while it is read: name another folder by TMPDIR"
+        ) from None
+
+
+def _look_up(table: Ids, symbols: Ids) -> Ids:
+    """Return table[symbols]; from bytes to bytes, as with most texts, in a third of the time."""
+    if table.itemsize == symbols.itemsize == 1:
+        return np.frombuffer(symbols.tobytes().translate(table[:256].tobytes()), np.uint8)
+    return table.take(symbols)
 
 
 # --- reading -------------------------------------------------------------------------------------
 
 
+class ReadError(CorpusError):
+    """A text that cannot be read."""
+
+
 def read_text(paths: Sequence[str], *, normalize_newlines: bool = False) -> str:
+    """Return the text that `read_blocks` reads, in one piece."""
+    return "".join(read_blocks(paths, normalize_newlines=normalize_newlines))
+
+
+def read_blocks(
+    paths: Sequence[str],
+    *,
+    normalize_newlines: bool = False,
+    on_read: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Iterator[str]:
     """Read UTF-8 text from files, `.gz` files, folders (their *.txt, sorted), globs, or `-`.
 
     Several texts are joined as they are. A byte-order mark is dropped, line ends are kept unless
-    `normalize_newlines`.
+    `normalize_newlines`. The pieces are short, so that a text may be longer than the memory.
+
+    Args:
+        paths: what to read, in this order.
+        normalize_newlines: turn \\r\\n and \\r into \\n.
+        on_read: called for each piece with the bytes read so far and, if it is known, of how many.
 
     Raises:
-        CorpusError: naming the path and what is wrong with it.
+        ReadError: naming the path and what is wrong with it.
     """
-    text = "".join(map(_read_one, files_named(paths)))
-    if normalize_newlines:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text
+    blocks = _read_files(files_named(paths), on_read)
+    return _normalized(blocks) if normalize_newlines else blocks
+
+
+def _normalized(blocks: Iterable[str]) -> Iterator[str]:
+    held = ""  # a \r at the end of a block, as a \n may follow
+    for block in blocks:
+        joined = held + block
+        held = "\r" if joined.endswith("\r") else ""
+        yield joined.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n")
+    if held:
+        yield "\n"
 
 
 def files_named(paths: Sequence[str]) -> list[str]:
     """Return the files that some paths name, in order; standard input stays `-`.
 
     Raises:
-        CorpusError: for a folder without *.txt, or a glob that nothing matches.
+        ReadError: for a folder without *.txt, or a glob that nothing matches.
     """
     files: list[str] = []
     for given in paths:
         try:
             files += _expand(given)
         except OSError as error:
-            raise CorpusError(f"{given}: {error.strerror or error}") from None
+            raise ReadError(f"{given}: {error.strerror or error}") from None
     return files
 
 
 def _expand(given: str) -> list[str]:
     if not given:
-        raise CorpusError("the path of a text is empty")
+        raise ReadError("the path of a text is empty")
     if given == "-" or Path(given).is_file():
         return [given]
     if Path(given).is_dir():
         texts = (path for path in Path(given).iterdir() if path.name.endswith(".txt"))
         files = sorted(str(path) for path in texts if path.is_file())
         if not files:
-            raise CorpusError(f"{given}: a folder without *.txt files")
+            raise ReadError(f"{given}: a folder without *.txt files")
         return files
     if any(mark in given for mark in "*?["):
         files = sorted(
@@ -176,37 +346,72 @@ def _expand(given: str) -> list[str]:
             if Path(path).is_file()
         )
         if not files:
-            raise CorpusError(f"{given}: no file matches")
+            raise ReadError(f"{given}: no file matches")
         return files
     return [given]
 
 
-def _read_one(path: str) -> str:
-    name = "standard input" if path == "-" else path
+def _read_files(files: Sequence[str], on_read: Callable[[int, int | None], None]) -> Iterator[str]:
+    sizes = [_size(path) for path in files]
+    total = None if None in sizes else sum(size or 0 for size in sizes)
+    before = 0
+    for path in files:
+        done = 0
+        for done, block in _read_file(path):
+            on_read(before + done, total)
+            yield block
+        before += done
+
+
+def _size(path: str) -> int | None:
+    """Return the bytes of a file, or None if that is known only when they have been read."""
     try:
-        if path == "-":
-            raw = sys.stdin.buffer.read()
-        elif path.endswith(".gz"):
-            with gzip.open(path) as file:
-                raw = file.read()
-        else:
-            raw = Path(path).read_bytes()
-        return raw.decode("utf-8-sig")
+        status = os.fstat(0) if path == "-" else Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _opened(path: str) -> AbstractContextManager[BinaryIO]:
+    if path != "-":
+        return Path(path).open("rb")
+    if sys.stdin is None:
+        raise ReadError("standard input is closed")
+    return nullcontext(sys.stdin.buffer)
+
+
+def _read_file(path: str) -> Iterator[tuple[int, str]]:
+    """Yield a file's text in pieces, each with the bytes of the file read so far."""
+    name = "standard input" if path == "-" else path
+    read, line, begun, last = 0, 1, False, False
+    zipped = path.endswith(".gz")
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with _opened(path) as raw, gzip.open(raw) if zipped else nullcontext(raw) as file:
+            while not last:
+                block = file.read(_BLOCK)
+                last = not block
+                read += len(block)
+                text = decoder.decode(block, last)
+                line += int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
+                if text and not begun:
+                    text, begun = text.removeprefix("\ufeff"), True
+                yield raw.tell() if zipped else read, text
     except UnicodeDecodeError as error:
-        # The decoder counts from behind a byte-order mark.
-        start = error.start + len(raw) - len(error.object)
-        line = raw.count(b"\n", 0, start) + 1
-        wrong = raw[start]
-        raise CorpusError(
+        # The decoder may have begun with bytes kept from the block before.
+        start = read - (len(error.object) - error.start)
+        line += error.object.count(b"\n", 0, error.start)
+        wrong = error.object[error.start]
+        raise ReadError(
             f"{name}:{line}: not UTF-8 text: byte 0x{wrong:02x} at offset {start:,}; "
             "convert it first, for instance with iconv"
         ) from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise CorpusError(f"{name}: not a whole gzip file: {error}") from None
+        raise ReadError(f"{name}: not a whole gzip file: {error}") from None
     except OSError as error:
-        raise CorpusError(f"{name}: {error.strerror or error}") from None
+        raise ReadError(f"{name}: {error.strerror or error}") from None
     except ValueError as error:
-        raise CorpusError(f"{name}: {error}") from None
+        raise ReadError(f"{name}: {error}") from None
 
 
 # --- splits --------------------------------------------------------------------------------------
@@ -218,10 +423,11 @@ class Corpus:
 
     Attributes:
         vocabulary: of the whole text, all splits.
-        ids: (N,) character ids.
+        ids: (N,) character ids; those of a long text lie in a file that is mapped into memory.
         fingerprint: SHA-256 of the text's UTF-8 bytes, in hexadecimal.
         val_fraction: share of the text that validates.
         test_fraction: share of the text kept for the test.
+        skipped: characters left out, as the vocabulary does not know them.
     """
 
     vocabulary: Vocabulary
@@ -229,39 +435,56 @@ class Corpus:
     fingerprint: str
     val_fraction: float = 0.0
     test_fraction: float = 0.0
+    skipped: int = 0
 
     @classmethod
     def from_text(
         cls,
-        text: str,
+        text: str | Iterable[str],
         *,
         vocabulary: Vocabulary | None = None,
+        unknown: Unknown = "error",
         val_fraction: float = 0.0,
         test_fraction: float = 0.0,
     ) -> Self:
         """Encode a text with its own vocabulary, or a given one.
 
+        Args:
+            text: whole, or in pieces as `read_blocks` yields them, which are not kept.
+            vocabulary: the characters that have ids.
+            unknown: what to do with other characters: raise, or leave them out.
+            val_fraction: share of the text that validates.
+            test_fraction: share of the text kept for the test.
+
         Raises:
             CorpusError: if there are too few characters to predict one.
             UnknownCharactersError: if the given vocabulary lacks characters of the text.
         """
-        if len(text) < 2:
-            found = "is empty" if not text else "holds one character"
-            raise CorpusError(f"the text {found}; predicting takes at least 2 characters")
-        vocabulary = vocabulary or Vocabulary(text)
+        expected = vocabulary.code_points if vocabulary else np.empty(0, np.uint32)
+        with closing(_Numbering(expected)) as numbering:
+            numbering.read(text)
+            characters = numbering.characters
+            if characters < 2:
+                found = "is empty" if not characters else "holds one character"
+                raise CorpusError(f"the text {found}; predicting takes at least 2 characters")
+            vocabulary = vocabulary or Vocabulary(_text(numbering.code_points))
+            ids = numbering.encoded(vocabulary, unknown)
+        if len(ids) < 2:
+            raise CorpusError("fewer than 2 known characters; there is nothing to predict")
         corpus = cls(
             vocabulary,
-            vocabulary.encode(text),
-            hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+            ids,
+            numbering.digest.hexdigest(),
             val_fraction,
             test_fraction,
+            skipped=characters - len(ids),
         )
         for name in ("train", "val", "test"):
             part = corpus.split(name)
             wanted = name == "train" or getattr(corpus, f"{name}_fraction") > 0
             if wanted and len(part) < 2:
                 raise CorpusError(
-                    f"{len(text):,} characters leave {len(part)} for the {name} split; "
+                    f"{len(ids):,} characters leave {len(part)} for the {name} split; "
                     "use a longer text, or smaller data.val_fraction and data.test_fraction"
                 )
         return corpus

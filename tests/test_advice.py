@@ -52,4 +52,4 @@ def test_a_loss_at_the_unigram_level_is_stalled() -> None:
 
 def test_the_unigram_entropy_of_four_even_characters_is_ln_4() -> None:
     ids = np.array([0, 1, 2, 5] * 10, dtype=np.uint8)
-    assert unigram_entropy(ids) == pytest.approx(np.log(4))
+    assert unigram_entropy(ids, 6) == pytest.approx(np.log(4))

@@ -317,6 +317,26 @@ def on_a_terminal(*arguments: str, cwd: Path) -> bytes:
     return shown
 
 
+def test_on_a_terminal_a_text_that_takes_long_is_shown_as_it_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    controller, terminal = pty.openpty()
+    command = [*CHARNN, "train", "--data", "pipe", "--out", "run.npz"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=terminal) as process:
+        os.close(terminal)
+        with (tmp_path / "pipe").open("wb") as pipe:
+            pipe.write(b"to be or not to be\n" * 10_000)
+            pipe.flush()
+            shown = b""
+            while b"kB" not in shown:
+                assert select.select([controller], [], [], 30)[0]
+                shown += os.read(controller, 65536)
+            assert b"reading pipe" in shown
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+    os.close(controller)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
 def test_on_a_terminal_there_is_a_bar_and_a_sample_and_control_characters_are_escaped(
     tmp_path: Path,
 ) -> None:
