@@ -29,7 +29,10 @@ def main() -> None:
     if unknown:
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     options = Options(given.rounds, given.seconds, given.cell or GRID, given.megabytes)
-    tables = [SECTIONS[name](options) for name in given.sections or SECTIONS]
+    try:
+        tables = [SECTIONS[name](options) for name in given.sections or SECTIONS]
+    except RuntimeError as error:
+        sys.exit(f"error: {error}")
     if given.json:
         record = {"machine": machine(), "tables": [table.record() for table in tables]}
         json.dump(record, sys.stdout, indent=1, ensure_ascii=False)

@@ -3,9 +3,8 @@
 import datetime
 import os
 import platform
-import statistics
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +43,13 @@ def shown(value: Value) -> str:
         return value
     if isinstance(value, Spread):
         return f"{shown(value.median)} ({shown(value.low)}–{shown(value.high)})"
-    digits = max(0, 2 - len(str(int(abs(value)))) + 1) if abs(value) >= 1 else 3
-    return f"{value:,.{digits}f}"
+    digits = 3 - len(str(int(value))) if value >= 1 else 3
+    return f"{value:,.{max(0, digits)}f}"
 
 
 def ratio(peer: Spread | None, own: Spread) -> float | None:
     """Return how many times faster charnn is, or None without the peer."""
     return None if peer is None else peer.median / own.median
-
-
-def geometric_mean(values: Iterable[float]) -> float:
-    """Return the geometric mean of at least one value."""
-    return statistics.geometric_mean(values)
 
 
 def machine() -> dict[str, str]:
@@ -82,7 +76,7 @@ def machine() -> dict[str, str]:
         "BLAS": ", ".join(blas) or "unknown",
     }
     for peer, name in (("torch", "PyTorch"), ("jax", "JAX")):
-        found[name] = _version(peer) if installed(peer) else "not installed: left out"
+        found[name] = version(peer) if installed(peer) else "not installed, left out"
     return found
 
 
@@ -91,12 +85,5 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    keys = dict(line.split(":", 1) for line in lines if ":" in line)
-    by_name = {key.strip(): value.strip() for key, value in keys.items()}
-    return by_name.get("model name", platform.machine())
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -21,7 +21,7 @@ def training(checkpoint: str, cell: Cell, embedding: bool, unroll: int) -> Run:
     def loss_of(parameters: Any, inputs: Any, targets: Any, state: Any) -> tuple[Any, Any]:
         layers, V, c = parameters
         states = []
-        h = None
+        h: Any = None
         for n, (U, W, b) in enumerate(layers):
             if n > 0:
                 a = h.reshape(T * B, H) @ U.T

@@ -3,8 +3,7 @@
 import numpy as np
 
 from benchmarks.measuring import Run
-
-SGEMM = 2048
+from benchmarks.workload import SGEMM
 
 
 def sgemm() -> Run:

@@ -76,14 +76,14 @@ def stepped(checkpoint: str, streams: int, threads: int) -> Run:
     state = torch.zeros(len(start.layers), streams, len(start.layers[0][1]))
     ids = torch.zeros(1, streams, dtype=torch.long)
 
-    @torch.inference_mode()
     def run(n: int) -> None:
         nonlocal state, ids
         torch.set_num_threads(threads)
-        for _ in range(n):
-            h, state = rnn(entry(ids), state)
-            ids = torch.multinomial(torch.softmax(output(h[0]), dim=1), 1).T
-            ids.tolist()
+        with torch.inference_mode():
+            for _ in range(n):
+                h, state = rnn(entry(ids), state)
+                ids = torch.multinomial(torch.softmax(output(h[0]), dim=1), 1).T
+                ids.tolist()
 
     return run
 
@@ -149,16 +149,16 @@ def by_hand(checkpoint: str, script: bool) -> Run:
     rows = list(tensors.table)
     a, o = torch.empty(H), torch.empty(K)
 
-    @torch.inference_mode()
     def run(n: int) -> None:
         nonlocal i
         torch.set_num_threads(1)
-        while n > 0:
-            noise = list(tensors.noise(min(n, NOISE)))
-            i = loop(
-                rows, tensors.matrices, tensors.biases, tensors.V, noise, read, written, a, o, i
-            )[-1]
-            n -= len(noise)
+        with torch.inference_mode():
+            while n > 0:
+                noise = list(tensors.noise(min(n, NOISE)))
+                i = loop(
+                    rows, tensors.matrices, tensors.biases, tensors.V, noise, read, written, a, o, i
+                )[-1]
+                n -= len(noise)
 
     return run
 
@@ -171,21 +171,24 @@ def by_hand_batched(checkpoint: str, streams: int, threads: int) -> Run:
     state, ids = torch.zeros(streams, L * H), torch.zeros(streams, dtype=torch.long)
     rows, a, o = torch.empty(streams, H), torch.empty(streams, H), torch.empty(streams, K)
 
-    @torch.inference_mode()
+    def turn(z: Any) -> None:
+        torch.index_select(tensors.table, 0, ids, out=rows)
+        for layer, matrix in enumerate(matrices):
+            bias = tensors.biases[layer - 1] if layer else rows
+            read = state[:, max(0, layer - 1) * H : (layer + 1) * H]
+            torch.addmm(bias, read, matrix, out=a)
+            torch.tanh(a, out=state[:, layer * H : (layer + 1) * H])
+        torch.addmm(z, state[:, -H:], tensors.V.T, out=o)
+        torch.argmax(o, dim=1, out=ids)
+        ids.tolist()
+
     def run(n: int) -> None:
         torch.set_num_threads(threads)
-        while n > 0:
-            noise = tensors.noise(min(n, NOISE // streams), streams)
-            for z in noise:
-                torch.index_select(tensors.table, 0, ids, out=rows)
-                for layer, matrix in enumerate(matrices):
-                    bias = tensors.biases[layer - 1] if layer else rows
-                    read = state[:, max(0, layer - 1) * H : (layer + 1) * H]
-                    torch.addmm(bias, read, matrix, out=a)
-                    torch.tanh(a, out=state[:, layer * H : (layer + 1) * H])
-                torch.addmm(z, state[:, -H:], tensors.V.T, out=o)
-                torch.argmax(o, dim=1, out=ids)
-                ids.tolist()
-            n -= len(noise)
+        with torch.inference_mode():
+            while n > 0:
+                noise = tensors.noise(min(n, NOISE // streams), streams)
+                for z in noise:
+                    turn(z)
+                n -= len(noise)
 
     return run

@@ -9,6 +9,7 @@ K = 65  # different characters, as in tiny Shakespeare
 ALPHABET = "".join(map(chr, range(ord("0"), ord("0") + K)))
 LEARNING_RATE = 2e-3
 CLIP_NORM = 5.0
+SGEMM = 2048  # rows and columns of the matrices whose product is the ceiling
 WINDOWS = 50  # windows in the training text, read again and again
 
 
