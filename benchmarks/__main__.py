@@ -19,8 +19,8 @@ def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each side (7)")
-    parser.add_argument("--seconds", type=float, default=0.4, help="of each turn (0.4)")
+    parser.add_argument("--rounds", type=int, default=11, help="turns of each side (11)")
+    parser.add_argument("--seconds", type=float, default=0.2, help="of each turn (0.2)")
     parser.add_argument("--cell", type=cell, action="append", help="H,layers,B,T of a step")
     parser.add_argument("--megabytes", type=int, default=300, help="of the large corpus (300)")
     parser.add_argument("--json", action="store_true", help="for a program")

@@ -38,9 +38,9 @@ class Spread:
         """Return the same in another unit."""
         return Spread(self.median * factor, self.low * factor, self.high * factor)
 
-    def inverse(self) -> "Spread":
-        """Return units per second for seconds per unit."""
-        return Spread(1 / self.median, 1 / self.high, 1 / self.low)
+    def rate(self, units: float = 1.0) -> "Spread":
+        """Return units per second for the seconds that so many units took."""
+        return Spread(units / self.median, units / self.high, units / self.low)
 
 
 class Worker:
@@ -145,14 +145,19 @@ class Job:
         return max(1, round(n * seconds / taken))
 
 
-def race(jobs: dict[str, Job], rounds: int, seconds: float) -> dict[str, Spread]:
-    """Let jobs take turns of about so many seconds; return the seconds per unit of each."""
+def race(jobs: dict[str, Job], rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Let jobs take turns of about so many seconds; return the seconds per unit in each round."""
     units = {name: job.units(seconds) for name, job in jobs.items()}
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
             taken[name].append(job.seconds(units[name]))
-    return {name: Spread.of(values) for name, values in taken.items()}
+    return taken
+
+
+def quotient(over: list[float], under: list[float]) -> Spread:
+    """Return the ratio round by round: what slows the machine down slows both."""
+    return Spread.of(a / b for a, b in zip(over, under, strict=True))
 
 
 def best(forms: dict[str, Job], seconds: float) -> str:

@@ -47,11 +47,6 @@ def shown(value: Value) -> str:
     return f"{value:,.{max(0, digits)}f}"
 
 
-def ratio(peer: Spread | None, own: Spread) -> float | None:
-    """Return how many times faster charnn is, or None without the peer."""
-    return None if peer is None else peer.median / own.median
-
-
 def machine() -> dict[str, str]:
     """Return what the figures depend on beside the code."""
     import numpy as np

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import geometric_mean
 
-from benchmarks.measuring import Job, Spread, Worker, best, installed, race, workers
-from benchmarks.report import Table, Value, ratio
+from benchmarks.measuring import Job, Spread, Worker, best, installed, quotient, race, workers
+from benchmarks.report import Table, Value
 from benchmarks.workload import SGEMM, Cell, text
 
 GRID = [
@@ -57,15 +57,16 @@ def step(options: Options) -> Table:
         table.rows.append(_cell(cell, options))
     table.notes.append(
         "Cells are (H, layers, B, T); milliseconds per step, median (lowest–highest); ÷: how many "
-        "times faster charnn is. Of sgemm: the speed at 6·B·T·H·((2L−1)·H + K) FLOP a step, as a "
-        "share of that of a 2048 × 2048 × 2048 product in NumPy, which took its turns, too. Loop: "
-        "the textbook's equations one character at a time."
+        "times faster charnn is, round by round. % of sgemm: charnn's speed, with "
+        "6·B·T·H·((2L−1)·H + K) FLOP a step, as a share of the speed of a 2048 × 2048 × 2048 "
+        "product in NumPy, which took its turns, too. Loop: the textbook's equations one character "
+        "at a time."
     )
     for peer in ("PyTorch", "JAX"):
         ratios = {
-            cell: value
+            cell: value.median
             for cell, row in zip(options.cells, table.rows, strict=True)
-            if isinstance(value := row[f"{peer} ÷"], float)
+            if isinstance(value := row.get(f"{peer} ÷"), Spread)
         }
         batched = [value for cell, value in ratios.items() if cell.B > 1]
         if batched:
@@ -110,14 +111,14 @@ def _cell(cell: Cell, options: Options) -> dict[str, Value]:
             _same("the loop", jobs["loop"], losses)
         taken = race(jobs, options.rounds, options.seconds)
     forms_of = {name: row.pop(name) for name in list(row) if name.endswith("form")}
-    for name in ("charnn", "PyTorch", "JAX", "loop"):
-        if name in taken:
-            row[name] = taken[name].scaled(1e3)
-    for name in ("PyTorch", "JAX", "loop"):
-        row[f"{name} ÷"] = ratio(taken.get(name), taken["charnn"])
-    row["sgemm GFLOP/s"] = taken["sgemm"].inverse().scaled(SGEMM_FLOP / 1e9)
-    speed = cell.flop / taken["charnn"].median
-    row["of sgemm"] = f"{speed / (SGEMM_FLOP / taken['sgemm'].median):.0%}"
+    peers = [name for name in ("PyTorch", "JAX", "loop") if name in taken]
+    for name in ("charnn", *peers):
+        row[name] = Spread.of(taken[name]).scaled(1e3)
+    for name in peers:
+        row[f"{name} ÷"] = quotient(taken[name], taken["charnn"])
+    row["sgemm GFLOP/s"] = Spread.of(taken["sgemm"]).rate(SGEMM_FLOP / 1e9)
+    share = quotient(taken["sgemm"], taken["charnn"]).scaled(100 * cell.flop / SGEMM_FLOP)
+    row["% of sgemm"] = share
     return row | forms_of
 
 
@@ -177,10 +178,9 @@ def sampling(options: Options) -> Table:
             if "with_torch" in sides:
                 jobs |= _torch_loops(sides["with_torch"], checkpoint, streams, options)
             taken = race(jobs, options.rounds, options.seconds)
-        for name, spread in taken.items():
-            row[name] = spread.inverse().scaled(streams)
-        for name in ("nn.RNN", "by hand", "TorchScript"):
-            row[f"{name} ÷"] = ratio(taken.get(name), taken["charnn"])
+        row |= {name: Spread.of(seconds).rate(streams) for name, seconds in taken.items()}
+        for name in list(taken)[1:]:
+            row[f"{name} ÷"] = quotient(taken[name], taken["charnn"])
         table.rows.append(row)
     table.notes.append(
         "Characters per second, all streams together; ÷: how many times faster charnn is. nn.RNN: "
@@ -236,8 +236,8 @@ def evaluation(options: Options) -> Table:
                 options.seconds,
             )
         row: dict[str, Value] = {"H": str(H)}
-        row |= {name: spread.inverse() for name, spread in taken.items()}
-        row["share"] = f"{taken['W h'].median / taken['charnn'].median:.0%}"
+        row |= {name: Spread.of(seconds).rate() for name, seconds in taken.items()}
+        row["% of W h"] = quotient(taken["W h"], taken["charnn"]).scaled(100)
         table.rows.append(row)
     table.notes.append(
         "Exact evaluation of one stream, characters per second, one layer, beside the bare "
@@ -280,14 +280,14 @@ def validation(options: Options) -> Table:
                 "characters": f"{predictions:,}",
                 "ms/step": steps.scaled(1e3),
                 "validation, s": seconds,
-                "characters/s": seconds.inverse().scaled(predictions),
-                "every 250 steps": f"{seconds.median / (250 * steps.median):.1%}",
+                "characters/s": seconds.rate(predictions),
+                "% of training": seconds.scaled(100 / (250 * steps.median)),
             }
         )
     table.notes.append(
         f"H {SHIPPED.H}, {SHIPPED.layers} layers, B {SHIPPED.B}, T {SHIPPED.T}; the last tenth "
-        "of a text of such a length validates. Last column: the time of validations as a share "
-        "of the time of steps."
+        "of a text of such a length validates. Last column: a validation every 250 steps, as a "
+        "share of the time of the steps."
     )
     return table
 
@@ -317,11 +317,11 @@ def startup(options: Options) -> Table:
                 _python(arguments)
                 if turn > 0:  # the first compiles and fills the caches
                     taken[name].append(time.perf_counter() - began)
-    spreads = {name: Spread.of(values) for name, values in taken.items()}
-    torch = spreads.get('python -c "import torch"')
-    for name, spread in spreads.items():
-        row: dict[str, Value] = {"process": name, "seconds": spread}
-        row["of import torch"] = None if torch is None else f"{spread.median / torch.median:.0%}"
+    torch = taken.get('python -c "import torch"')
+    for name, seconds in taken.items():
+        row: dict[str, Value] = {"process": name, "seconds": Spread.of(seconds)}
+        if torch:
+            row["% of import torch"] = quotient(seconds, torch).scaled(100)
         table.rows.append(row)
     return table
 
