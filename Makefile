@@ -20,7 +20,7 @@ LIMIT  ?= 8m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train sample eval test lint docs clean
+.PHONY: help train sample eval test lint bench peers docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-zA-Z\/.]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,6 +102,12 @@ lint: $(VENV)/dev ## style and strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(VENV)/run ## measure speed, of all or of ONLY="step sampling"; see benchmarks/README.md
+	@$(BIN)/python -m benchmarks $(ONLY)
+
+peers: $(VENV)/run ## install PyTorch and JAX, gigabytes, for make bench to compare with
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 
 docs: $(VENV)/run ## regenerate docs/config.md, docs/commands.md and configs/schema.json
 	$(BIN)/python docs/generate.py

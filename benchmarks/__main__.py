@@ -1,0 +1,47 @@
+"""Measure and print: `python -m benchmarks [SECTION ...]`, or `make bench`."""
+
+import argparse
+import json
+import sys
+
+from benchmarks.report import machine
+from benchmarks.sections import GRID, SECTIONS, Options
+from benchmarks.workload import Cell
+
+
+def cell(given: str) -> Cell:
+    """Read H,layers,B,T."""
+    H, layers, B, T = map(int, given.split(","))
+    return Cell(H, layers, B, T)
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("--rounds", type=int, default=11, help="turns of each side (11)")
+    parser.add_argument("--seconds", type=float, default=0.2, help="of each turn (0.2)")
+    parser.add_argument("--cell", type=cell, action="append", help="H,layers,B,T of a step")
+    parser.add_argument("--megabytes", type=int, default=300, help="of the large corpus (300)")
+    parser.add_argument("--json", action="store_true", help="for a program")
+    given = parser.parse_args()
+    unknown = set(given.sections) - set(SECTIONS)
+    if unknown:
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    options = Options(given.rounds, given.seconds, given.cell or GRID, given.megabytes)
+    try:
+        tables = [SECTIONS[name](options) for name in given.sections or SECTIONS]
+    except RuntimeError as error:
+        sys.exit(f"error: {error}")
+    if given.json:
+        record = {"machine": machine(), "tables": [table.record() for table in tables]}
+        json.dump(record, sys.stdout, indent=1, ensure_ascii=False)
+        print()
+        return
+    print("# Results\n")
+    print("".join(f"- {name}: {value}\n" for name, value in machine().items()))
+    print("\n".join(table.markdown().rstrip() + "\n" for table in tables), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,411 @@
+"""What is measured: each section prepares the sides, lets them take turns and makes a table."""
+
+import contextlib
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import geometric_mean
+
+from benchmarks.measuring import Job, Spread, Worker, best, installed, quotient, race, workers
+from benchmarks.report import Table, Value
+from benchmarks.workload import SGEMM, Cell, text
+
+GRID = [
+    Cell(100, 1, 1, 25),
+    Cell(128, 1, 32, 64),
+    Cell(128, 2, 50, 50),
+    Cell(256, 1, 32, 64),
+    Cell(256, 2, 64, 64),
+    Cell(512, 1, 64, 64),
+    Cell(512, 2, 64, 128),
+    Cell(1024, 1, 64, 64),
+]
+SHIPPED = Cell(256, 2, 32, 128)  # the sizes of configs/shakespeare.yaml
+THREADS = sorted({1, os.cpu_count() or 1})
+SGEMM_FLOP = 2.0 * SGEMM**3
+
+
+@dataclass(frozen=True)
+class Options:
+    """How long to measure, and what of it."""
+
+    rounds: int
+    seconds: float  # of each turn
+    cells: list[Cell]
+    megabytes: int  # of the corpus
+
+
+def progress(text: str) -> None:
+    """Say on stderr what is being measured."""
+    print(text, file=sys.stderr, flush=True)
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+def step(options: Options) -> Table:
+    """Measure the training step on a grid of sizes."""
+    table = Table("Training step")
+    for cell in options.cells:
+        progress(f"step {tuple(cell)}")
+        table.rows.append(_cell(cell, options))
+    table.notes.append(
+        "Cells are (H, layers, B, T); milliseconds per step, median (lowest–highest); ÷: how many "
+        "times faster charnn is, round by round. % of sgemm: charnn's speed, with "
+        "6·B·T·H·((2L−1)·H + K) FLOP a step, as a share of the speed of a 2048 × 2048 × 2048 "
+        "product in NumPy, which took its turns, too. Loop: the textbook's equations one character "
+        "at a time."
+    )
+    for peer in ("PyTorch", "JAX"):
+        ratios = {
+            cell: value.median
+            for cell, row in zip(options.cells, table.rows, strict=True)
+            if isinstance(value := row.get(f"{peer} ÷"), Spread)
+        }
+        batched = [value for cell, value in ratios.items() if cell.B > 1]
+        if batched:
+            table.notes.append(
+                f"Against {peer}: geometric mean {geometric_mean(ratios.values()):.2f}×, "
+                f"without B = 1 {geometric_mean(batched):.2f}×, lowest {min(ratios.values()):.2f}×."
+            )
+    return table
+
+
+def _cell(cell: Cell, options: Options) -> dict[str, Value]:
+    """Measure one cell in new processes, so that no side inherits another cell's memory."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        workers("with_charnn", "with_numpy", "with_torch", "with_jax") as sides,
+    ):
+        checkpoint = str(Path(folder, "run.npz"))
+        own = sides["with_charnn"].prepare("training", checkpoint=checkpoint, cell=cell)
+        losses = own(1), own(2)
+        row: dict[str, Value] = {"cell": str(tuple(cell))}
+        jobs = {"charnn": own, "sgemm": sides["with_numpy"].prepare("sgemm")}
+        for peer, side, forms in (
+            ("PyTorch", "with_torch", _torch_forms()),
+            ("JAX", "with_jax", _jax_forms()),
+        ):
+            if side in sides:
+                common = {"checkpoint": checkpoint, "cell": cell}
+                prepared = {
+                    name: sides[side].prepare("training", **common, **form)
+                    for name, form in forms.items()
+                }
+                for name, job in prepared.items():
+                    more = peer == "PyTorch" and forms[name]["embedding"]
+                    _same(f"{peer} ({name})", job, losses[: 1 if more else 2])
+                form = best(prepared, options.seconds)
+                row[f"{peer}'s form"], jobs[peer] = form, prepared[form]
+        if cell.B == 1:
+            path = str(Path(folder, "loop.npz"))
+            jobs["loop"] = sides["with_charnn"].prepare(
+                "training", checkpoint=path, cell=cell, loop="textbook"
+            )
+            _same("the loop", jobs["loop"], losses)
+        taken = race(jobs, options.rounds, options.seconds)
+    forms_of = {name: row.pop(name) for name in list(row) if name.endswith("form")}
+    peers = [name for name in ("PyTorch", "JAX", "loop") if name in taken]
+    for name in ("charnn", *peers):
+        row[name] = Spread.of(taken[name]).scaled(1e3)
+    for name in peers:
+        row[f"{name} ÷"] = quotient(taken[name], taken["charnn"])
+    row["sgemm GFLOP/s"] = Spread.of(taken["sgemm"]).rate(SGEMM_FLOP / 1e9)
+    share = quotient(taken["sgemm"], taken["charnn"]).scaled(100 * cell.flop / SGEMM_FLOP)
+    row["% of sgemm"] = share
+    return row | forms_of
+
+
+def _torch_forms() -> dict[str, dict[str, object]]:
+    return {
+        f"{entry}, {threads} thread{'s' * (threads > 1)}": {
+            "embedding": entry == "embedding",
+            "threads": threads,
+        }
+        for entry in ("one-hot", "embedding")
+        for threads in THREADS
+    }
+
+
+def _jax_forms() -> dict[str, dict[str, object]]:
+    return {
+        f"{entry}{f', unrolled by {unroll}' * (unroll > 1)}": {
+            "embedding": entry == "embedding",
+            "unroll": unroll,
+        }
+        for entry in ("one-hot", "embedding")
+        for unroll in (1, 4)
+    }
+
+
+def _same(name: str, job: Job, losses: tuple[float, ...]) -> None:
+    """See that a side computes what charnn does, by the losses of steps 1 and 3.
+
+    Step 3 comes after two updates, so that gradients, clipping and Adam are in it. In PyTorch
+    an embedding has one matrix more to learn, and only step 1 is the same.
+    """
+    for n, loss in enumerate(losses, start=1):
+        found = job(n)
+        if not math.isclose(found, loss, abs_tol=1e-4):
+            raise RuntimeError(f"{name} computes something else: loss {found}, charnn {loss}")
+
+
+# --- sampling ------------------------------------------------------------------------------------
+
+
+def sampling(options: Options) -> Table:
+    """Measure how fast text is drawn, H 256."""
+    table = Table("Sampling")
+    for layers, streams in ((1, 1), (2, 1), (1, 64), (2, 64)):
+        progress(f"sampling {layers} layers, {streams} streams")
+        row: dict[str, Value] = {"layers": str(layers), "streams": str(streams)}
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            workers("with_charnn", "with_torch") as sides,
+        ):
+            checkpoint = _checkpoint(sides["with_charnn"], folder, Cell(256, layers, 1, 8))
+            jobs = {
+                "charnn": sides["with_charnn"].prepare(
+                    "sampling", checkpoint=checkpoint, streams=streams
+                )
+            }
+            if "with_torch" in sides:
+                jobs |= _torch_loops(sides["with_torch"], checkpoint, streams, options)
+            taken = race(jobs, options.rounds, options.seconds)
+        row |= {name: Spread.of(seconds).rate(streams) for name, seconds in taken.items()}
+        for name in list(taken)[1:]:
+            row[f"{name} ÷"] = quotient(taken[name], taken["charnn"])
+        table.rows.append(row)
+    table.notes.append(
+        "Characters per second, all streams together; ÷: how many times faster charnn is. nn.RNN: "
+        "stepped under inference_mode. By hand: bare tensors. TorchScript: that loop, compiled."
+    )
+    return table
+
+
+def _checkpoint(worker: Worker, folder: str, cell: Cell) -> str:
+    """Return the path of a model of some sizes, not trained."""
+    path = str(Path(folder, "model.npz"))
+    worker.prepare("training", checkpoint=path, cell=cell)(1)
+    return path
+
+
+def _torch_loops(worker: Worker, checkpoint: str, streams: int, options: Options) -> dict[str, Job]:
+    def fastest(function: str) -> Job:
+        forms = {
+            str(threads): worker.prepare(
+                function, checkpoint=checkpoint, streams=streams, threads=threads
+            )
+            for threads in THREADS
+        }
+        return forms[best(forms, options.seconds)]
+
+    jobs = {"nn.RNN": fastest("stepped")}
+    if streams > 1:
+        return jobs | {"by hand": fastest("by_hand_batched")}
+    for name, script in (("by hand", False), ("TorchScript", True)):
+        jobs[name] = worker.prepare("by_hand", checkpoint=checkpoint, script=script)
+    return jobs
+
+
+# --- evaluation ----------------------------------------------------------------------------------
+
+
+def evaluation(options: Options) -> Table:
+    """Measure the exact single stream against the bare matrix-vector product."""
+    table = Table("Evaluation")
+    for H in (256, 512):
+        progress(f"evaluation H {H}")
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            workers("with_charnn", "with_numpy") as sides,
+        ):
+            checkpoint = _checkpoint(sides["with_charnn"], folder, Cell(H, 1, 1, 8))
+            taken = race(
+                {
+                    "charnn": sides["with_charnn"].prepare("evaluation", checkpoint=checkpoint),
+                    "W h": sides["with_numpy"].prepare("matvec", H=H),
+                },
+                options.rounds,
+                options.seconds,
+            )
+        row: dict[str, Value] = {"H": str(H)}
+        row |= {name: Spread.of(seconds).rate() for name, seconds in taken.items()}
+        row["% of W h"] = quotient(taken["W h"], taken["charnn"]).scaled(100)
+        table.rows.append(row)
+    table.notes.append(
+        "Exact evaluation of one stream, characters per second, one layer, beside the bare "
+        "products W h per second, numpy.dot in a loop."
+    )
+    return table
+
+
+def validation(options: Options) -> Table:
+    """Measure what validating every 250 steps costs a run of the shipped sizes."""
+    table = Table("Validation during training")
+    corpora = {"the plays": 4_784_718, "tinyshakespeare": 1_115_394}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        workers("with_charnn") as sides,
+    ):
+        jobs = {
+            name: sides["with_charnn"].prepare(
+                "validation",
+                checkpoint=str(Path(folder, f"{name}.npz")),
+                cell=SHIPPED,
+                characters=characters,
+            )
+            for name, characters in corpora.items()
+        }
+        found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in jobs}
+        for turn in range(options.rounds + 1):
+            progress(f"validation {turn} of {options.rounds}")
+            for name, job in jobs.items():
+                measured = job(1)
+                if turn > 0:  # the first warms up
+                    found[name].append(measured)
+    for name, turns in found.items():
+        steps = Spread.of(step for step, _, _ in turns)
+        seconds = Spread.of(seconds for _, seconds, _ in turns)
+        predictions = turns[0][2]
+        table.rows.append(
+            {
+                "length of": name,
+                "characters": f"{predictions:,}",
+                "ms/step": steps.scaled(1e3),
+                "validation, s": seconds,
+                "characters/s": seconds.rate(predictions),
+                "% of training": seconds.scaled(100 / (250 * steps.median)),
+            }
+        )
+    table.notes.append(
+        f"H {SHIPPED.H}, {SHIPPED.layers} layers, B {SHIPPED.B}, T {SHIPPED.T}; the last tenth "
+        "of a text of such a length validates. Last column: a validation every 250 steps, as a "
+        "share of the time of the steps."
+    )
+    return table
+
+
+# --- whole processes -----------------------------------------------------------------------------
+
+
+def startup(options: Options) -> Table:
+    """Measure whole processes from start to exit."""
+    table = Table("Start-up")
+    with tempfile.TemporaryDirectory() as folder:
+        with workers("with_charnn") as sides:
+            checkpoint = _checkpoint(sides["with_charnn"], folder, Cell(256, 2, 1, 8))
+        commands = {
+            "charnn --help": ["-m", "charnn", "--help"],
+            "charnn sample --n 1": ["-m", "charnn", "sample", "--ckpt", checkpoint, "--n", "1"],
+            'python -c "import numpy"': ["-c", "import numpy"],
+        }
+        for peer in ("torch", "jax"):
+            if installed(peer):
+                commands[f'python -c "import {peer}"'] = ["-c", f"import {peer}"]
+        taken: dict[str, list[float]] = {name: [] for name in commands}
+        for turn in range(options.rounds + 1):
+            progress(f"startup {turn} of {options.rounds}")
+            for name, arguments in commands.items():
+                began = time.perf_counter()
+                _python(arguments)
+                if turn > 0:  # the first compiles and fills the caches
+                    taken[name].append(time.perf_counter() - began)
+    torch = taken.get('python -c "import torch"')
+    for name, seconds in taken.items():
+        row: dict[str, Value] = {"process": name, "seconds": Spread.of(seconds)}
+        if torch:
+            row["% of import torch"] = quotient(seconds, torch).scaled(100)
+        table.rows.append(row)
+    return table
+
+
+def _python(arguments: list[str]) -> None:
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+
+
+def corpora(options: Options) -> Table:
+    """Measure how fast a large text is read, and the memory that takes."""
+    table = Table("Corpora")
+    with tempfile.TemporaryDirectory() as folder:
+        block = text(1_000_000)
+        for megabytes in (1, options.megabytes):
+            path = Path(folder, f"{megabytes}.txt")
+            with path.open("w") as file:
+                for _ in range(megabytes):
+                    file.write(block)
+            seconds, peaks = [], []
+            for turn in range(options.rounds):
+                progress(f"corpora {megabytes} MB, {turn + 1} of {options.rounds}")
+                taken, peak = _one_step(str(path), str(Path(folder, "run.npz")))
+                seconds.append(taken)
+                peaks.append(peak / 1e6)
+            table.rows.append(
+                {"MB": str(megabytes), "seconds": Spread.of(seconds), "peak MB": Spread.of(peaks)}
+            )
+    small, large = (row["seconds"] for row in table.rows)
+    assert isinstance(small, Spread)
+    assert isinstance(large, Spread)
+    speed = (options.megabytes - 1) / (large.median - small.median)
+    table.notes.append(
+        "`charnn train --max-steps 1` on a generated text, from start to exit; peak: anonymous "
+        f"memory. What the large text has more of is read at {speed:.0f} MB/s."
+    )
+    return table
+
+
+def _one_step(path: str, out: str) -> tuple[float, int]:
+    """Train one step on a text; return the seconds and the peak of anonymous memory in bytes."""
+    command = [sys.executable, "-m", "charnn", "train", "--data", path, "--out", out]
+    command += ["--overwrite", "--quiet", "--max-steps", "1", "--set", "data.val_fraction=0"]
+    began = time.perf_counter()
+    with subprocess.Popen(command) as process:
+        peak = _peak_until(process.pid, lambda: process.poll() is not None)
+    if process.returncode:
+        raise RuntimeError(f"charnn train exited with {process.returncode}")
+    return time.perf_counter() - began, peak
+
+
+def _peak_until(pid: int, over: Callable[[], bool]) -> int:
+    """Return the most anonymous memory that a process had until it was over, in bytes."""
+    peak = 0
+    while not over():
+        with contextlib.suppress(OSError, IndexError):
+            status = Path(f"/proc/{pid}/status").read_text()
+            peak = max(peak, int(status.partition("RssAnon:")[2].split()[0]) * 1024)
+        time.sleep(0.005)
+    return peak
+
+
+def memory(options: Options) -> Table:
+    """Measure whether resident memory grows over 10,000 steps."""
+    table = Table("Memory")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        workers("with_charnn") as sides,
+    ):
+        job = sides["with_charnn"].prepare(
+            "resident",
+            checkpoint=str(Path(folder, "run.npz")),
+            cell=Cell(64, 1, 8, 32),
+            characters=100_000,
+        )
+        made = 0
+        for steps in (100, 1000, 10_000):
+            progress(f"memory, {steps} steps")
+            table.rows.append({"steps": f"{steps:,}", "resident MB": job(steps - made) / 1e6})
+            made = steps
+    table.notes.append("H 64, one layer, B 8, T 32, with logs, validations and checkpoints.")
+    return table
+
+
+SECTIONS: dict[str, Callable[[Options], Table]] = {
+    function.__name__: function
+    for function in (step, sampling, evaluation, validation, startup, corpora, memory)
+}

@@ -1,0 +1,130 @@
+"""charnn by its public functions, with its own choice of threads."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import charnn
+from benchmarks.measuring import Run
+from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Cell, character_ids, text
+from charnn.sampling import generate
+from charnn.training import Evaluating, Event, Measured, Stepped
+
+NEVER = 10**9
+
+
+def _trainer(
+    checkpoint: str, cell: Cell, characters: int, data: dict[str, Any], training: dict[str, Any]
+) -> charnn.Trainer:
+    """Return a run on a text made for it, which writes its files at `checkpoint`."""
+    config = charnn.Config.model_validate(
+        {
+            "data": data,
+            "model": {"hidden_size": cell.H, "num_layers": cell.layers},
+            "training": {
+                "batch_size": cell.B,
+                "seq_length": cell.T,
+                "optimizer": "adam",
+                "learning_rate": LEARNING_RATE,
+                "schedule": "constant",
+                "clip_norm": CLIP_NORM,
+                "max_steps": NEVER,
+                "seed": 1,
+                **training,
+            },
+            "output": {"checkpoint": checkpoint},
+        }
+    )
+    val_fraction = config.data.val_fraction
+    corpus = charnn.Corpus.from_text(text(characters), val_fraction=val_fraction)
+    return charnn.Trainer(config, corpus)
+
+
+def _steps(events: Iterator[Event]) -> Iterator[Stepped]:
+    return (event for event in events if isinstance(event, Stepped))
+
+
+def training(checkpoint: str, cell: Cell, loop: str = "fast") -> Run:
+    """Train as `charnn train` does; the start is saved at `checkpoint` before the first step."""
+    rarely = {"eval_every": NEVER, "save_every": NEVER, "log_every": NEVER}
+    trainer = _trainer(
+        checkpoint,
+        cell,
+        WINDOWS * cell.B * cell.T + 1,
+        {"val_fraction": 0},
+        {"loop": loop, **rarely},
+    )
+    steps = _steps(trainer.run())
+
+    def run(n: int) -> float:
+        *_, last = islice(steps, n)
+        return last.loss
+
+    return run
+
+
+def validation(checkpoint: str, cell: Cell, characters: int) -> Run:
+    """Train, and after every tenth step validate; each unit is one validation.
+
+    A unit returns the median seconds of its steps, the seconds of its validation with all that
+    belongs to it, and the predictions made in it.
+    """
+    every = {"eval_every": 10, "log_every": 10, "save_every": NEVER}
+    events = _trainer(checkpoint, cell, characters, {"val_fraction": 0.1}, every).run()
+
+    def run(n: int) -> tuple[float, float, int]:
+        assert n == 1
+        steps: list[float] = []
+        predictions, began = 0, time.perf_counter()
+        while True:
+            event = next(events)
+            now = time.perf_counter()
+            if isinstance(event, Stepped):
+                steps.append(now - began)
+                began = now
+            elif isinstance(event, Evaluating):
+                predictions = event.done
+            elif isinstance(event, Measured):
+                return statistics.median(steps), now - began, predictions
+
+    return run
+
+
+def resident(checkpoint: str, cell: Cell, characters: int) -> Run:
+    """Train with logs, validations and checkpoints as usual; return the resident bytes."""
+    steps = _steps(_trainer(checkpoint, cell, characters, {}, {}).run())
+
+    def run(n: int) -> int:
+        for _ in islice(steps, n):
+            pass
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+    return run
+
+
+def sampling(checkpoint: str, streams: int) -> Run:
+    """Draw from the loop of `charnn sample`, a character of each text at a time."""
+    model = charnn.load(checkpoint).model
+    turns = generate(model, np.zeros(1, np.intp), seed=1, samples=streams)
+
+    def run(n: int) -> None:
+        for _ in islice(turns, n):
+            pass
+
+    return run
+
+
+def evaluation(checkpoint: str) -> Run:
+    """Evaluate exactly, as `charnn eval` does, a text of n + 1 characters."""
+    model, ids = charnn.load(checkpoint).model, character_ids(2_000_000).astype(np.uint8)
+
+    def run(n: int) -> float:
+        return charnn.evaluate(model, ids[: n + 1]).nats_per_char
+
+    return run

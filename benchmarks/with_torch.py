@@ -1,0 +1,194 @@
+"""PyTorch on the CPU: nn.RNN, and the best that was found with bare tensors."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.measuring import Run
+from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Cell, K, Start, streams
+
+NOISE = 1024  # turns whose noise is drawn at once
+
+
+def _network(start: Start, embedding: bool) -> tuple[nn.Embedding, nn.RNN, nn.Linear]:
+    """Return input, nn.RNN and output layers that compute what charnn's parameters do.
+
+    One-hot vectors are rows of an identity, looked up. An embedding has Uᵀ as its table and the
+    identity as the first layer's input matrix, so that it starts from the same function, but has
+    more to learn.
+    """
+    (U, _, _), L, H = start.layers[0], len(start.layers), len(start.layers[0][1])
+    rnn, output = nn.RNN(H if embedding else K, H, L), nn.Linear(H, K)
+    table = torch.tensor(U.T) if embedding else torch.eye(K)
+    entry = nn.Embedding.from_pretrained(table.contiguous(), freeze=not embedding)
+    with torch.no_grad():
+        for n, (U, W, b) in enumerate(start.layers):
+            first = torch.eye(H) if embedding and n == 0 else torch.tensor(U)
+            for name, value in (
+                ("weight_ih", first),
+                ("weight_hh", torch.tensor(W)),
+                ("bias_ih", torch.tensor(b)),
+                ("bias_hh", torch.zeros(H)),
+            ):
+                getattr(rnn, f"{name}_l{n}").copy_(value)
+            # The second bias of nn.RNN would learn b twice as fast.
+            getattr(rnn, f"bias_hh_l{n}").requires_grad_(False)
+        output.weight.copy_(torch.tensor(start.V))
+        output.bias.copy_(torch.tensor(start.c))
+    return entry, rnn, output
+
+
+def training(checkpoint: str, cell: Cell, embedding: bool, threads: int) -> Run:
+    """Train nn.RNN: cross entropy, clip_grad_norm_, fused Adam."""
+    start = Start.read(checkpoint)
+    network = nn.ModuleList(_network(start, embedding))
+    entry, rnn, output = network
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    adam = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
+    data = torch.from_numpy(streams(cell.B, cell.T))
+    state = torch.zeros(cell.layers, cell.B, cell.H)
+    step = 0
+
+    def run(n: int) -> float:
+        nonlocal state, step
+        torch.set_num_threads(threads)
+        for _ in range(n):
+            at = step % WINDOWS * cell.T
+            window = data[at : at + cell.T + 1]
+            adam.zero_grad(set_to_none=True)
+            h, state = rnn(entry(window[:-1]), state)
+            state = state.detach()
+            loss = nn.functional.cross_entropy(output(h).flatten(0, 1), window[1:].flatten())
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+            adam.step()
+            step += 1
+        return float(loss.detach())
+
+    return run
+
+
+def stepped(checkpoint: str, streams: int, threads: int) -> Run:
+    """Sample as a PyTorch script does: nn.RNN a character at a time, softmax, multinomial."""
+    start = Start.read(checkpoint)
+    entry, rnn, output = _network(start, embedding=False)
+    state = torch.zeros(len(start.layers), streams, len(start.layers[0][1]))
+    ids = torch.zeros(1, streams, dtype=torch.long)
+
+    def run(n: int) -> None:
+        nonlocal state, ids
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            for _ in range(n):
+                h, state = rnn(entry(ids), state)
+                ids = torch.multinomial(torch.softmax(output(h[0]), dim=1), 1).T
+                ids.tolist()
+
+    return run
+
+
+class _Tensors:
+    """The parameters laid out for sampling by hand.
+
+    U of the first layer and its bias make a table of rows; the layers above multiply [U W] by
+    the two states that lie side by side. Matrices are stored by columns, which is faster.
+    """
+
+    def __init__(self, start: Start):
+        (U, W, b), *above = [[torch.tensor(p) for p in layer] for layer in start.layers]
+        self.table = (U.T + b).contiguous()
+        self.matrices = [self._columns(W)]
+        self.matrices += [self._columns(torch.cat((U, W), dim=1)) for U, W, _ in above]
+        self.biases = [b for _, _, b in above]
+        self.V, self.c = self._columns(torch.tensor(start.V)), torch.tensor(start.c)
+
+    @staticmethod
+    def _columns(matrix: Any) -> Any:
+        return matrix.T.contiguous().T
+
+    def noise(self, *shape: int) -> Any:
+        """Return Gumbel noise plus c: the largest of V h + noise is a draw from the softmax."""
+        return self.c - torch.empty(*shape, K).exponential_().log_()
+
+
+def _loop(
+    rows: list[torch.Tensor],
+    matrices: list[torch.Tensor],
+    biases: list[torch.Tensor],
+    V: torch.Tensor,
+    noise: list[torch.Tensor],
+    read: list[torch.Tensor],
+    written: list[torch.Tensor],
+    a: torch.Tensor,
+    o: torch.Tensor,
+    i: int,
+) -> list[int]:
+    """Draw a character for each row of noise, in place, without an allocation."""
+    drawn: list[int] = []
+    for z in noise:
+        torch.addmv(rows[i], matrices[0], read[0], out=a)
+        torch.tanh(a, out=written[0])
+        for n in range(1, len(matrices)):
+            torch.addmv(biases[n - 1], matrices[n], read[n], out=a)
+            torch.tanh(a, out=written[n])
+        torch.addmv(z, V, written[-1], out=o)
+        i = int(torch.argmax(o))
+        drawn.append(i)
+    return drawn
+
+
+def by_hand(checkpoint: str, script: bool) -> Run:
+    """Sample one stream with bare tensors and one thread; `script` compiles it by TorchScript."""
+    start = Start.read(checkpoint)
+    tensors, L, H = _Tensors(start), len(start.layers), len(start.layers[0][1])
+    state, i = torch.zeros(L * H), 0
+    written = [state[n * H : (n + 1) * H] for n in range(L)]
+    read = [state[max(0, n - 1) * H : (n + 1) * H] for n in range(L)]
+    loop = torch.jit.script(_loop) if script else _loop
+    rows = list(tensors.table)
+    a, o = torch.empty(H), torch.empty(K)
+
+    def run(n: int) -> None:
+        nonlocal i
+        torch.set_num_threads(1)
+        with torch.inference_mode():
+            while n > 0:
+                noise = list(tensors.noise(min(n, NOISE)))
+                i = loop(
+                    rows, tensors.matrices, tensors.biases, tensors.V, noise, read, written, a, o, i
+                )[-1]
+                n -= len(noise)
+
+    return run
+
+
+def by_hand_batched(checkpoint: str, streams: int, threads: int) -> Run:
+    """Sample several streams with bare tensors: `_loop` with matrices for vectors."""
+    start = Start.read(checkpoint)
+    tensors, L, H = _Tensors(start), len(start.layers), len(start.layers[0][1])
+    matrices = [matrix.T for matrix in tensors.matrices]
+    state, ids = torch.zeros(streams, L * H), torch.zeros(streams, dtype=torch.long)
+    rows, a, o = torch.empty(streams, H), torch.empty(streams, H), torch.empty(streams, K)
+
+    def turn(z: Any) -> None:
+        torch.index_select(tensors.table, 0, ids, out=rows)
+        for layer, matrix in enumerate(matrices):
+            bias = tensors.biases[layer - 1] if layer else rows
+            read = state[:, max(0, layer - 1) * H : (layer + 1) * H]
+            torch.addmm(bias, read, matrix, out=a)
+            torch.tanh(a, out=state[:, layer * H : (layer + 1) * H])
+        torch.addmm(z, state[:, -H:], tensors.V.T, out=o)
+        torch.argmax(o, dim=1, out=ids)
+        ids.tolist()
+
+    def run(n: int) -> None:
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            while n > 0:
+                noise = tensors.noise(min(n, NOISE // streams), streams)
+                for z in noise:
+                    turn(z)
+                n -= len(noise)
+
+    return run

@@ -1,0 +1,99 @@
+"""The benchmarks run without their peers, end to end, and refuse sides that differ."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.measuring import Spread, Worker, quotient
+from benchmarks.report import Table, shown
+from benchmarks.sections import _same
+from benchmarks.workload import ALPHABET, Cell, streams, text
+from charnn.corpus import Corpus, Streams
+
+ROOT = Path(__file__).parents[1]
+# As if neither peer were installed.
+ALONE = """
+import runpy, sys
+sys.modules["torch"] = sys.modules["jax"] = None
+runpy.run_module("benchmarks", run_name="__main__", alter_sys=True)
+"""
+
+
+def measured(*arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-c", ALONE, "--json", *arguments]
+    printed = subprocess.check_output(command, cwd=ROOT, text=True, encoding="utf-8", timeout=120)
+    record: dict[str, Any] = json.loads(printed)
+    return record
+
+
+def test_a_step_is_measured_beside_the_loop_and_the_machine() -> None:
+    record = measured("step", "--cell", "16,1,1,8", "--rounds", "5", "--seconds", "0.02")
+    assert record["machine"]["PyTorch"] == record["machine"]["JAX"] == "not installed, left out"
+    (row,) = record["tables"][0]["rows"]
+    assert "PyTorch" not in row
+    for name in ("charnn", "loop", "loop ÷", "sgemm GFLOP/s", "% of sgemm"):
+        assert 0 < row[name]["low"] <= row[name]["median"] <= row[name]["high"]
+    assert row["loop ÷"]["low"] <= row["loop"]["high"] / row["charnn"]["low"]
+
+
+def test_corpora_are_measured_as_whole_processes() -> None:
+    table = measured("corpora", "--megabytes", "3", "--rounds", "1")["tables"][0]
+    small, large = table["rows"]
+    assert large["seconds"]["median"] > 0.02
+    assert 10 < small["peak MB"]["median"] < 1000
+    assert "MB/s" in table["notes"][0]
+
+
+def test_a_side_that_computes_something_else_is_refused(tmp_path: Path) -> None:
+    worker = Worker("with_charnn")
+    try:
+        first, second = (
+            worker.prepare("training", checkpoint=str(tmp_path / f"{n}.npz"), cell=Cell(8, n, 2, 5))
+            for n in (1, 2)
+        )
+        losses = first(1), first(2)
+        again = worker.prepare(
+            "training", checkpoint=str(tmp_path / "3.npz"), cell=Cell(8, 1, 2, 5)
+        )
+        _same("the same", again, losses)
+        with pytest.raises(RuntimeError, match="another computes something else"):
+            _same("another", second, losses)
+        with pytest.raises(RuntimeError, match="with_charnn: AttributeError"):
+            worker.prepare("nothing")
+    finally:
+        worker.stop()
+
+
+def test_every_side_reads_what_charnn_reads() -> None:
+    B, T = 4, 7
+    data = streams(B, T)
+    corpus = Corpus.from_text(text(50 * B * T + 1))
+    assert corpus.vocabulary.characters == ALPHABET
+    cut = Streams(corpus.ids, B, T)
+    assert cut.steps_per_epoch == 50
+    for step in range(50):
+        window = cut.window(step)
+        assert (window.inputs == data[step * T : (step + 1) * T]).all()
+        assert (window.targets == data[step * T + 1 : (step + 1) * T + 1]).all()
+
+
+def test_figures_are_shown_with_three_digits() -> None:
+    spread = Spread.of([3.0, 1.0, 2.0])
+    assert spread == Spread(2, 1, 3)
+    assert spread.rate(6) == Spread(3, 2, 6)
+    assert quotient([2, 9, 8], [1, 3, 2]) == Spread(3, 2, 4)
+    assert [shown(x) for x in (0.01234, 1.234, 12.34, 123.4, 12345.6)] == [
+        "0.012",
+        "1.23",
+        "12.3",
+        "123",
+        "12,346",
+    ]
+    table = Table("Title", [{"a": "x", "b": None, "c": spread}], ["Note."])
+    assert table.markdown() == (
+        "## Title\n\n| a | c |\n| --- | --- |\n| x | 2.00 (1.00–3.00) |\n\nNote.\n\n"
+    )
