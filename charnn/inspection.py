@@ -163,16 +163,8 @@ def units(
         text: N characters.
         top: how many to find.
         chosen: (layer, index) of the units wanted instead.
-
-    Raises:
-        RequestError: if the model has no such unit.
     """
-    L, N, H = reading.h.shape
-    for layer, index in chosen:
-        if not (0 <= layer < L and 0 <= index < H):
-            raise RequestError(
-                f"--unit {layer}:{index}: the model has layers 0 to {L - 1}, units 0 to {H - 1}"
-            )
+    _, N, H = reading.h.shape
     half = N // 2
     varying = {
         name: values
@@ -251,11 +243,15 @@ class GradientFlow:
         if lost == 0:
             return "dead: no gradient comes here at all"
         if lost and (not exploded or lost < exploded):
-            return f"vanishes: less than 1 % is left after {lost} characters"
+            return f"vanishes: less than 1 % is left after {_characters(lost)}"
         if exploded:
-            return f"explodes: a hundredfold after {exploded} characters"
+            return f"explodes: a hundredfold after {_characters(exploded)}"
         last = len(self.norms) - 1
-        return f"holds: {self.shares[-1]:.0%} is left after {last} characters"
+        return f"holds: {self.shares[-1]:.0%} is left after {_characters(last)}"
+
+
+def _characters(count: int) -> str:
+    return f"{count} character{'s' if count != 1 else ''}"
 
 
 def _first(wanted: NDArray[np.bool_]) -> int | None:
@@ -268,7 +264,7 @@ def gradient_flow(
     """Follow the gradients of single losses back through time, in float64; one result per layer.
 
     All positions go back together. In a short text there are fewer lags; they also end where a
-    gradient is too large for a number.
+    gradient (or its square) is too large for a number.
 
     Args:
         model: the model.
@@ -346,11 +342,20 @@ class Inspection:
             top: see `read`.
             find: see `units`, as `top`.
             chosen: see `units`.
+
+        Raises:
+            RequestError: if the model has no such unit.
         """
+        L, H = model.num_layers, model.hidden_size
+        for layer, index in chosen:
+            if layer >= L or index >= H:
+                raise RequestError(
+                    f"--unit {layer}:{index}: the model has layers 0 to {L - 1}, units 0 to {H - 1}"
+                )
         self.model = model
         self.vocabulary = vocabulary
         self.total = len(ids)
-        self.ids = ids[: max(2, min(n, _MAX_STATES // (model.num_layers * model.hidden_size)))]
+        self.ids = ids[: max(2, min(n, _MAX_STATES // (L * H)))]
         self._top, self._find, self._chosen = top, find, chosen
 
     @cached_property

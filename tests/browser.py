@@ -144,7 +144,8 @@ def test_choosing_a_unit_recolours_the_text(page: Page) -> None:
 CONTRAST = """
 (() => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
-  const behind = element => element ? [...behind(element.parentElement), getComputedStyle(element).backgroundColor] : [];
+  const behind = element =>
+    element ? [...behind(element.parentElement), getComputedStyle(element).backgroundColor] : [];
   const luminance = colours => {
     canvas.clearRect(0, 0, 1, 1);
     for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
@@ -158,13 +159,15 @@ CONTRAST = """
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const element = texts.currentNode.parentElement;
-    if (!texts.currentNode.data.trim() || !element.checkVisibility() || element.closest("script, select")) continue;
+    if (!texts.currentNode.data.trim() || !element.checkVisibility()) continue;
+    if (element.closest("script, select")) continue;
     const style = getComputedStyle(element);
     const colours = [...behind(element), element.closest("svg") ? style.fill : style.color];
     const key = colours.join();
     if (known.has(key)) continue;
-    const [dark, light] = [luminance(colours), luminance(colours.slice(0, -1))].sort((a, b) => a - b);
-    known.set(key, [(light + 0.05) / (dark + 0.05), texts.currentNode.data.trim().slice(0, 30)]);
+    const both = [luminance(colours), luminance(colours.slice(0, -1))];
+    const contrast = (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+    known.set(key, [contrast, texts.currentNode.data.trim().slice(0, 30)]);
   }
   return Array.from(known.values()).sort((a, b) => a[0] - b[0])[0];
 })()
