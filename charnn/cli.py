@@ -599,7 +599,7 @@ def inspect(
     unknown: Annotated[Literal["error", "skip"], _UNKNOWN] = "error",
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Show what a model does on a text: surprise, expectation, memory, gradients.
+    """Show what a model expects, what it remembers, how far back it learns.
 
     Surprise is the bits each character costs; expectation, what was likeliest in its place; memory,
     what hidden units follow (correlation of the activation with a feature of the text, chosen on
@@ -611,7 +611,7 @@ def inspect(
     Examples:
       charnn inspect --ckpt run1.best.npz
       charnn inspect --ckpt run1.npz --view memory --unit 0:17 --text mine.txt
-      charnn inspect --ckpt run1.npz --view surprise | sort -t "$(printf '\t')" -k3 -g | tail
+      charnn inspect --ckpt run1.npz --view surprise > surprise.tsv
       charnn inspect --ckpt run1.npz --view gradients --json | jq .layers
     """
     chosen = _units_named(unit)
@@ -663,9 +663,7 @@ def _units_named(names: list[str] | None) -> list[tuple[int, int]]:
 def plot(
     logs: Annotated[
         list[Path],
-        typer.Argument(
-            help="Metrics logs, one for each run.", metavar="RUN.jsonl...", readable=False
-        ),
+        typer.Argument(help="Metrics logs, one for each run.", metavar="RUN.jsonl", readable=False),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="Picture to write, .png or .svg.")
@@ -705,11 +703,11 @@ def report(
     unknown: Annotated[Literal["error", "skip"], _UNKNOWN] = "error",
     overwrite: Annotated[bool, _OVERWRITE] = False,
 ) -> None:
-    """Write a page that shows a model: its config, curves, losses, samples, and inside.
+    """Write a page that shows a model, outside and inside.
 
-    One file that needs no network. Curves come from the log beside the checkpoint. Pointing at a
-    character, or moving with the arrow keys, shows what the model expected there; any of some
-    twenty units can colour the text. Needs Jinja2: pip install 'charnn[report]'.
+    Its losses, curves (from the log beside the checkpoint), samples, gradients and config; and the
+    text, where pointing at a character, or moving with the arrow keys, shows what the model
+    expected, and any of some twenty units gives the colours. One file that needs no network. Needs Jinja2: pip install 'charnn[report]'.
 
     \b
     Examples:
@@ -717,7 +715,7 @@ def report(
       charnn report --ckpt run1.npz --text mine.txt --unit 0:17 --unit 1:3 -o mine.html
     """
     chosen = _units_named(unit)
-    _check_output(out, (".html", ".htm"), overwrite, read=[ckpt])
+    _check_output(out, (".html", ".htm"), overwrite, read=[ckpt, *map(Path, text or [])])
     from charnn.checkpoint import load
     from charnn.console import waiting
     from charnn.report import page

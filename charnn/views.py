@@ -15,7 +15,7 @@ from charnn.inspection import LOST, Floats, GradientFlow, Inspection
 View = Literal["surprise", "expectation", "memory", "gradients"]
 
 # How many characters a terminal is shown; tables have all that were read.
-_SHOWN = {"summary": 400, "surprise": 2000, "expectation": 60, "memory": 600}
+_SHOWN = {"summary": 400, "surprise": 2000, "expectation": 40, "memory": 600}
 _LAGS = (0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128)
 
 
@@ -189,7 +189,7 @@ def show(seen: Inspection, view: View | None, top: int, console: Console) -> Non
         case "expectation":
             parts = [_expected_text(seen)]
         case "memory":
-            parts = [_legend(_ACTIVATION, "−1 to 1"), *_remembered_text(seen)]
+            parts = _remembered_text(seen)
         case "gradients":
             parts = [_fading(seen.gradients), _verdicts(seen.gradients)]
         case None:
@@ -263,7 +263,7 @@ def _surprising_places(seen: Inspection, top: int) -> Group:
             shown(seen.text[place + 1 : place + 9]),
         )
         grid.add_row(
-            f"{line}:{column}", f"{seen.reading.bits[place]:.1f}", where, _expected(seen, place, 3)
+            f"{line}:{column}", f"{seen.reading.bits[place]:.1f}", where, _expected(seen, place, 2)
         )
     return Group(_title("The most surprising characters"), grid)
 
@@ -313,10 +313,14 @@ def _correlation(value: float) -> str:
 
 def _remembered_text(seen: Inspection) -> Iterable[RenderableType]:
     most = _SHOWN["memory"]
+    yield Group(
+        _title("Memory", f"activation after each character; {_first_of(most, seen)}"),
+        _legend(_ACTIVATION, "−1 to 1"),
+    )
     for unit in seen.units:
         score = f"{unit.feature or 'nothing known'}, correlation {_correlation(unit.correlation)}"
         yield Group(
-            _title(f"Unit {unit.name}", f"{score}; {_first_of(most, seen)}"),
+            _title(f"Unit {unit.name}", score),
             _coloured(seen.text[:most], seen.scaled(unit)[:most], _ACTIVATION),
         )
 
@@ -327,8 +331,8 @@ def _fading(flows: Sequence[GradientFlow]) -> Group:
     last = len(flows[0].norms) - 1
     for lag in [*(lag for lag in _LAGS if lag < last), last]:
         grid.add_row(str(lag), *(_bar(float(flow.shares[lag])) for flow in flows))
-    positions = f"mean of ‖∂L(t)/∂h(t−k)‖ over {flows[0].positions} places t, by lag k"
-    return Group(_title("Gradient flow", f"{positions}; bars from 1 %, logarithmic"), grid)
+    mean = f"mean of ‖∂L(t)/∂h(t−k)‖ over {flows[0].positions} places t, by lag k; bars from 1 %"
+    return Group(_title("Gradient flow", mean), grid)
 
 
 def _bar(share: float, width: int = 20) -> str:
@@ -337,8 +341,9 @@ def _bar(share: float, width: int = 20) -> str:
 
 
 def _verdicts(flows: Sequence[GradientFlow]) -> Group:
-    grid = _grid("layer", "gradient", "spectral radius of W", "largest singular value")
+    grid = _grid("layer", "gradient", "ρ", "σ")
     for layer, flow in enumerate(flows):
         radius, value = f"{flow.spectral_radius:.2f}", f"{flow.largest_singular_value:.2f}"
         grid.add_row(str(layer), flow.verdict, radius, value)
-    return Group(_title("How far back it still learns"), grid)
+    title = _title("How far back it learns", "W: spectral radius ρ, largest singular value σ")
+    return Group(title, grid)

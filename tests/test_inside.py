@@ -188,7 +188,7 @@ def test_on_a_terminal_there_are_colours_with_a_legend_and_no_control_characters
     for view, expected in (
         ("surprise", ["bits: ", "0 to 1", "> 8", "The most surprising characters"]),
         ("expectation", ["expected, the true one in brackets", "[r]"]),
-        ("memory", ["−1 to 1", "> 0.6", "Unit 0:"]),
+        ("memory", ["Memory", "−1 to 1", "> 0.6", "Unit 0:"]),
         ("gradients", ["lag", "█", "How far back"]),
     ):
         drawn = on_a_terminal("inspect", "--ckpt", "bad.npz", "--view", view, cwd=tmp_path)
@@ -301,6 +301,14 @@ def test_hostile_text_is_escaped_in_the_page(tmp_path: Path) -> None:
     assert json.loads(page.split('json">')[1].split("</script>")[0])["units"][0]["name"] == "0:3"
 
 
+def test_the_page_of_the_docs_has_its_pictures_and_they_are_small() -> None:
+    page = (ROOT / "docs" / "inside.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page)
+    assert pictures == ["inspect.svg", "report.png"]
+    for picture in pictures:
+        assert (ROOT / "docs" / picture).stat().st_size < 300_000
+
+
 # --- errors --------------------------------------------------------------------------------------
 
 
@@ -319,6 +327,7 @@ def test_hostile_text_is_escaped_in_the_page(tmp_path: Path) -> None:
         (1, ["plot", "one.txt", "-o", "a.png"], "one.txt:1: not a line of a metrics log"),
         (1, ["plot", "empty.jsonl", "-o", "a.png"], "empty.jsonl: no metrics in it yet"),
         (2, ["report", "--ckpt", "one.npz", "-o", "one.npz"], "a name ending in .html"),
+        (2, ["report", "--ckpt", "one.npz", "--text", "a.html", "-o", "a.html"], "but is read"),
         (1, ["report", "--ckpt", "none.npz", "-o", "a.html"], "none.npz: No such file"),
     ],
 )
