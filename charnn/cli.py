@@ -707,7 +707,8 @@ def report(
 
     Its losses, curves (from the log beside the checkpoint), samples, gradients and config; and the
     text, where pointing at a character, or moving with the arrow keys, shows what the model
-    expected, and any of some twenty units gives the colours. One file that needs no network. Needs Jinja2: pip install 'charnn[report]'.
+    expected, and any of some twenty units gives the colours. One file that needs no network.
+    Making it needs Jinja2: pip install 'charnn[report]'.
 
     \b
     Examples:
