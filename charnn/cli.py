@@ -684,11 +684,10 @@ def plot(
       charnn plot runs/*.jsonl --against seconds -o compared.svg
     """
     _check_output(out, (".png", ".svg"), overwrite, read=logs)
-    from charnn.curves import read_curves
+    from charnn.curves import read_all
     from charnn.plots import plot as picture
 
-    runs = [read_curves(log) for log in logs]
-    _write(out, picture(runs, against, "svg" if out.suffix == ".svg" else "png"))
+    _write(out, picture(read_all(logs), against, "svg" if out.suffix == ".svg" else "png"))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
@@ -68,3 +69,9 @@ def read_curves(path: Path, name: str | None = None) -> Curves:
     if not any(_is_number(entry.get("step")) for entry in kept):
         raise CharnnError(f"{path}: no metrics in it yet")
     return Curves(name or path.stem, kept)
+
+
+def read_all(paths: Sequence[Path]) -> list[Curves]:
+    """Read several logs; runs are named by their files, with folders where names repeat."""
+    stems = [path.stem for path in paths]
+    return [read_curves(path, str(path) if stems.count(path.stem) > 1 else None) for path in paths]

@@ -247,6 +247,8 @@ class GradientFlow:
         if exploded:
             return f"explodes: a hundredfold after {_characters(exploded)}"
         last = len(self.norms) - 1
+        if not last:
+            return "not known: the text is too short"
         return f"holds: {self.shares[-1]:.0%} is left after {_characters(last)}"
 
 

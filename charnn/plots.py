@@ -67,5 +67,5 @@ def _draw(axes: "Axes", runs: Sequence[Curves], keys: Sequence[str], against: Ax
                 linewidth=1 if thin else 1.5,
                 alpha=0.6 if thin else 1,
                 marker="." if len(x) == 1 else "",
-                label=f"{run.name} {key.removesuffix('_loss')}",
+                label=f"{run.name} {key.removesuffix('_loss')}".replace("$", r"\$"),
             )

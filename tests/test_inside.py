@@ -249,6 +249,16 @@ def test_plot_compares_runs_against_steps_or_time(folder: Path) -> None:
     assert ">three train<" not in (folder / "loss.svg").read_text()
 
 
+def test_runs_of_one_name_are_told_apart_by_their_folders(folder: Path, tmp_path: Path) -> None:
+    for name in ("a$b", "c$"):
+        (tmp_path / name).mkdir()
+        shutil.copy(folder / "one.jsonl", tmp_path / name / "run.jsonl")
+    ok("plot", "a$b/run.jsonl", "c$/run.jsonl", "-o", "loss.svg", cwd=tmp_path)
+    drawn = (tmp_path / "loss.svg").read_text()
+    assert ">a$b/run.jsonl train<" in drawn
+    assert ">c$/run.jsonl val<" in drawn
+
+
 def test_plot_writes_png_and_reads_logs_of_unfinished_runs_with_events(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -160,6 +160,7 @@ def test_two_characters_have_one_position_and_no_lag() -> None:
     model = make_model(2)
     (first, _) = gradient_flow(model, read(model, make_ids()[:2], 1))
     assert (len(first.norms), first.positions) == (1, 1)
+    assert first.verdict == "not known: the text is too short"
 
 
 # --- units ---------------------------------------------------------------------------------------
