@@ -172,7 +172,7 @@ def train(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all random draws.")] = None,
-    threads: Annotated[int | None, typer.Option(metavar="N", help="BLAS threads.")] = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", help="Cores to use.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the config and its costs; train nothing.")
     ] = False,

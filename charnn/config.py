@@ -259,9 +259,7 @@ class TrainingConfig(_Section):
         None, description="seed of all random draws; null = choose, show and store"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="float32 or float64")
-    threads: Count | None = Field(
-        None, description="BLAS threads; null = BLAS's own choice, usually all cores"
-    )
+    threads: Count | None = Field(None, description="cores to use; null = all (bits depend on it)")
 
 
 class OutputConfig(_Section):

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -285,20 +285,6 @@ class Corpus:
 # --- streams -------------------------------------------------------------------------------------
 
 
-class Window(NamedTuple):
-    """One step's characters.
-
-    Attributes:
-        inputs: (T, B) intp, x(1) … x(T) of every stream.
-        targets: (T, B) intp, the character after each input.
-        starts_epoch: whether the hidden state is to be reset first.
-    """
-
-    inputs: NDArray[np.intp]
-    targets: NDArray[np.intp]
-    starts_epoch: bool
-
-
 @dataclass(frozen=True)
 class Streams:
     """A text cut into B parallel streams and read T characters at a time.
@@ -337,18 +323,36 @@ class Streams:
         per_epoch = min(self.steps_per_epoch * self.seq_length, self.stream_length)
         return (epochs * per_epoch + rest * self.seq_length) * self.batch_size
 
-    def window(self, step: int) -> Window:
-        """Return the characters of a step (counted from 0, over all epochs)."""
+    def starts_epoch(self, step: int) -> bool:
+        """Whether a step (counted from 0, over all epochs) is the first of its epoch."""
+        return step % self.steps_per_epoch == 0
+
+    def length(self, step: int) -> int:
+        """Return how many characters of each stream a step reads: T, or fewer at an epoch's end."""
         start = (step % self.steps_per_epoch) * self.seq_length
-        stop = min(start + self.seq_length, self.stream_length)
+        return min(self.seq_length, self.stream_length - start)
+
+    def read(
+        self,
+        step: int,
+        inputs: NDArray[np.intp],
+        targets: NDArray[np.intp],
+        streams: slice = slice(None),
+    ) -> None:
+        """Write the characters of a step over those of the last, for some of the B streams.
+
+        Args:
+            step: counted from 0, over all epochs.
+            inputs: (T, b); the first `length` rows become x(1) … of each stream.
+            targets: (T, b); likewise the character after each input.
+            streams: which b streams.
+        """
+        start = (step % self.steps_per_epoch) * self.seq_length
+        length = self.length(step)
         used = self.batch_size * self.stream_length
-        inputs = self.ids[:used].reshape(self.batch_size, -1)[:, start:stop]
-        targets = self.ids[1 : used + 1].reshape(self.batch_size, -1)[:, start:stop]
-        return Window(
-            np.ascontiguousarray(inputs.T, dtype=np.intp),
-            np.ascontiguousarray(targets.T, dtype=np.intp),
-            start == 0,
-        )
+        for shift, out in enumerate((inputs, targets)):
+            rows = self.ids[shift : used + shift].reshape(self.batch_size, -1)[streams]
+            out[:length] = rows[:, start : start + length].T
 
 
 def fitting_batch_size(characters: int, batch_size: int, seq_length: int) -> int:

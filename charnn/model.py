@@ -14,11 +14,13 @@ numpy keeps rows together, so a batch is stored as rows: h is (T, B, H) and U x 
 
 Why it is fast. Only W h(t-1) has to wait for the previous character; all the rest is one matrix
 product over all T·B rows. U x for a one-hot x is a column of U, so it is looked up, not
-multiplied. And every buffer is allocated once and overwritten in place: a becomes h, o becomes ŷ
-and then dL/do.
+multiplied. W is rearranged once a window for the T products that need it (`times`). And every
+buffer is allocated once and overwritten in place: a becomes h, o becomes ŷ and then dL/do.
+docs/speed.md tells what each of these buys.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -57,9 +59,9 @@ class Parameters(Mapping[str, Array]):
         flat: (P,) all parameters, in the order of `parameter_shapes`.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike):
-        sizes = [int(np.prod(shape)) for shape in shapes.values()]
-        self.flat: Array = np.zeros(sum(sizes), dtype)
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: Array):
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        self.flat = flat
         ends = np.cumsum(sizes)
         self._views = {
             name: self.flat[end - size : end].reshape(shape)
@@ -84,6 +86,7 @@ class RNN:
         hidden_size: H.
         num_layers: L.
         activation: f.
+        num_parameters: P.
         parameters: all zero until `initialize` or until they are assigned.
     """
 
@@ -100,9 +103,13 @@ class RNN:
         self.num_layers = num_layers
         self.activation: Activation = activation
         self.dtype = np.dtype(dtype)
-        self.parameters = Parameters(
-            parameter_shapes(vocab_size, hidden_size, num_layers), self.dtype
-        )
+        self._shapes = parameter_shapes(vocab_size, hidden_size, num_layers)
+        self.num_parameters = sum(map(math.prod, self._shapes.values()))
+        self.parameters = self.parameters_in(np.zeros(self.num_parameters, dtype))
+
+    def parameters_in(self, flat: Array) -> Parameters:
+        """Return (P,) numbers by this model's names: its parameters, or a gradient."""
+        return Parameters(self._shapes, flat)
 
     def initialize(self, init: str, seed: int, std: float | None = None) -> None:
         """Draw the initial parameters; b and c are zero.
@@ -166,7 +173,6 @@ class RNN:
         """
         p = self.parameters
         T, B = inputs.shape
-        Wh = np.empty((B, self.hidden_size), self.dtype)
         for layer in range(self.num_layers):
             U, W, b = p[f"U{layer}"], p[f"W{layer}"], p[f"b{layer}"]
             a = h[layer, 1 : T + 1]  # holds U x + b, then a, then h = f(a)
@@ -177,13 +183,15 @@ class RNN:
                 below = h[layer - 1, 1 : T + 1] if x is None else x[layer - 1]
                 np.matmul(below.reshape(T * B, -1), U.T, out=a.reshape(T * B, -1))
                 a += b
-            for t in range(T):
-                np.matmul(h[layer, t], W.T, out=Wh)
-                a[t] += Wh
+            times_W = times(W.T, B)
+            before = h[layer, 0]
+            for now in a:
+                now += times_W(before)
                 if self.activation == "tanh":
-                    np.tanh(a[t], out=a[t])
+                    np.tanh(now, out=now)
                 else:
-                    np.maximum(a[t], 0, out=a[t])
+                    np.maximum(now, 0, out=now)
+                before = now
             if masks is not None and x is not None:
                 np.multiply(a, masks[layer], out=x[layer])
 
@@ -200,6 +208,7 @@ class RNN:
         h: Array,
         gradients: Parameters,
         work: Array,
+        places: "Places",
         masks: Array | None = None,
         x: Array | None = None,
     ) -> None:
@@ -216,6 +225,7 @@ class RNN:
             h: (L, T + 1, B, H) from `hidden_states`.
             gradients: written.
             work: (2, T, B, H) scratch.
+            places: of T·B ids among K.
             masks: the dropout factors given to `hidden_states`.
             x: the masked outputs written by `hidden_states`.
         """
@@ -224,7 +234,6 @@ class RNN:
         N, H = T * B, self.hidden_size
         dh, da = work[0], work[1]
         rows_dh, rows_da = dh.reshape(N, H), da.reshape(N, H)
-        Wda = np.empty((B, H), self.dtype)
 
         def output(layer: int) -> Array:
             """What `layer` passed up: h, or h ⊙ mask, as (T·B, H) rows."""
@@ -243,11 +252,13 @@ class RNN:
                 np.subtract(1, da, out=da)
             else:
                 np.greater(h[layer, 1 : T + 1], 0, out=da)
-            for t in reversed(range(T)):
-                if t < T - 1:
-                    np.matmul(da[t + 1], W, out=Wda)
-                    dh[t] += Wda
-                da[t] *= dh[t]
+            times_W = times(W, B)
+            after = None
+            for dh_t, da_t in zip(dh[::-1], da[::-1], strict=True):
+                if after is not None:
+                    dh_t += times_W(after)
+                da_t *= dh_t
+                after = da_t
             np.matmul(rows_da.T, h[layer, :T].reshape(N, H), out=g[f"W{layer}"])
             np.sum(rows_da, axis=0, out=g[f"b{layer}"])
             if layer > 0:
@@ -257,8 +268,109 @@ class RNN:
         # their one-hot vectors, for which the memory of `do` is free by now.
         one_hot = do
         one_hot.fill(0)
-        one_hot[np.arange(N), inputs.reshape(N)] = 1
+        one_hot.reshape(-1)[places(inputs)] = 1
         np.matmul(rows_da.T, one_hot, out=g["U0"])
+
+
+class Stepper:
+    """The same equations for one character of each of M texts at a time, to generate by.
+
+    h(t) is needed twice, by its own layer's W and by the V or U above: side by side, the two are
+    one product.
+
+    Attributes:
+        logits: o of the last character read, (K,) if M is 1, else (M, K); overwritten by `step`.
+    """
+
+    def __init__(self, model: RNN, state: Array):
+        """Begin after what gave a state, (L, M, H).
+
+        Later changes of the model's parameters are not seen.
+        """
+        p, (L, M, H) = model.parameters, state.shape
+        self._tanh = model.activation == "tanh"
+        self._Ub = np.ascontiguousarray(p["U0"].T + p["b0"])
+        row = (H,) if M == 1 else (M, H)
+        self._h = np.empty(row, model.dtype)
+        self._layers = []
+        for layer in range(L):
+            top = layer == L - 1
+            above, bias = ("V", "c") if top else (f"U{layer + 1}", f"b{layer + 1}")
+            both = np.concatenate([p[f"W{layer}"], p[above]]).T.copy()
+            product = np.dot(state[layer].reshape(row), both)
+            Wh, up = product[..., :H], product[..., H:]
+            up += p[bias]
+            self._layers.append((both, product, Wh, up, p[bias]))
+        self.logits = up
+
+    def step(self, ids: np.intp | NDArray[np.intp]) -> None:
+        """Read the next character: its id, or (M,) ids."""
+        a, h = self._Ub[ids], self._h
+        for both, product, Wh, up, bias in self._layers:
+            np.add(a, Wh, out=h)
+            if self._tanh:
+                np.tanh(h, out=h)
+            else:
+                np.maximum(h, 0, out=h)
+            h.dot(both, product)
+            up += bias
+            a = up
+
+
+def times(A: Array, batch_size: int) -> Callable[[Array], Array]:
+    """Return x ↦ x A for x (B, H) and a matrix A (H, H) that stays the same for many products.
+
+    At every call a BLAS copies A into the order its inner loop reads, which for a small batch
+    takes about as long as the arithmetic. Here A is cut once into blocks that fit in the
+    first-level cache and are small enough (10⁶ multiplications) for OpenBLAS to do without.
+
+    Args:
+        A: (H, H), or a transposed view.
+        batch_size: B.
+
+    Returns:
+        The product; each call overwrites the (B, H) array that the last one returned.
+    """
+    B, H = batch_size, len(A)
+    out = np.empty((B, H), A.dtype)
+    if B == 1:
+        A, vector = np.ascontiguousarray(A), out[0]
+
+        def vector_product(x: Array) -> Array:
+            x[0].dot(A, vector)  # the call of least overhead that there is
+            return out
+
+        return vector_product
+    m, n = largest_divisor(H, 128), largest_divisor(H, 64)
+    if B * m * n > 1_000_000 or n < 16:
+        return lambda x: np.matmul(x, A, out=out)
+    blocks = np.ascontiguousarray(A.reshape(H // m, m, H // n, n).transpose(0, 2, 1, 3))
+    partial = np.empty((H // m, B, H), A.dtype)
+    partial_blocks = partial.reshape(H // m, B, H // n, n).transpose(0, 2, 1, 3)
+
+    def product(x: Array) -> Array:
+        np.matmul(x.reshape(B, H // m, 1, m).transpose(1, 2, 0, 3), blocks, out=partial_blocks)
+        return np.add.reduce(partial, axis=0, out=out)
+
+    return product
+
+
+def largest_divisor(n: int, limit: int) -> int:
+    """Return the largest divisor of n that is at most `limit`."""
+    return next(d for d in range(min(n, limit), 0, -1) if n % d == 0)
+
+
+class Places:
+    """Where id k of row n lies in a flattened (N, K) array, n K + k, for N up to a limit."""
+
+    def __init__(self, rows: int, vocab_size: int):
+        self._starts = np.arange(0, rows * vocab_size, vocab_size)
+        self._places = np.empty_like(self._starts)
+
+    def __call__(self, ids: CharacterIds) -> NDArray[np.intp]:
+        """Return the (N,) places of N ids; the next call overwrites them."""
+        N = ids.size
+        return np.add(self._starts[:N], ids.reshape(N), out=self._places[:N])
 
 
 class BPTT:
@@ -268,15 +380,36 @@ class BPTT:
         gradients: dL/dθ of the last window, overwritten by the next.
     """
 
-    def __init__(self, model: RNN, seq_length: int, batch_size: int, *, dropout: bool = False):
+    def __init__(
+        self,
+        model: RNN,
+        seq_length: int,
+        batch_size: int,
+        *,
+        dropout: bool = False,
+        gradient: Array | None = None,
+    ):
+        """Allocate the buffers.
+
+        Args:
+            model: the model.
+            seq_length: T.
+            batch_size: B.
+            dropout: whether masks will be given.
+            gradient: (P,) the memory for `gradients`, or None for some of its own.
+        """
         L, H, dtype = model.num_layers, model.hidden_size, model.dtype
         T, B = seq_length, batch_size
         self.model = model
-        self.gradients = Parameters(parameter_shapes(model.vocab_size, H, L), dtype)
+        self.gradients = model.parameters_in(
+            np.zeros(model.num_parameters, dtype) if gradient is None else gradient
+        )
         self._h = np.zeros((L, T + 1, B, H), dtype)
         self._work = np.empty((2, T, B, H), dtype)
         self._o = np.empty((T * B, model.vocab_size), dtype)
         self._x = np.empty((L, T, B, H), dtype) if dropout else None
+        self._places = Places(T * B, model.vocab_size)
+        self._row = np.empty((2, T * B), dtype)
 
     def __call__(
         self,
@@ -285,7 +418,7 @@ class BPTT:
         state: Array,
         *,
         masks: Array | None = None,
-        reduction: Literal["mean", "sum"] = "mean",
+        scale: float = 1.0,
     ) -> float:
         """Run one window forward and backward; leave the gradient in `gradients`.
 
@@ -296,10 +429,10 @@ class BPTT:
             targets: (T', B) the character after each input.
             state: (L, B, H), h before the window; overwritten with h after it.
             masks: (L, T', B, H) dropout factors; needs `dropout=True` at construction.
-            reduction: whether the gradient is of the mean or the sum over all T'·B characters.
+            scale: factor on the gradient: 1 / (T'·B) for that of the mean loss.
 
         Returns:
-            The mean loss in nats per character, whatever the reduction.
+            The loss summed over the T'·B characters, in nats.
         """
         T, B = inputs.shape
         model, h = self.model, self._h[:, : T + 1]
@@ -309,10 +442,9 @@ class BPTT:
         state[...] = h[:, T]
         top = (h[-1, 1:] if x is None else x[-1]).reshape(T * B, -1)
         o = model.outputs(top, self._o[: T * B])
-        scale = 1 / (T * B) if reduction == "mean" else 1.0
-        loss = softmax_cross_entropy(o, targets.reshape(-1), scale)
-        model.backward(inputs, o, h, self.gradients, self._work[:, :T], masks, x)
-        return loss / inputs.size
+        loss = softmax_cross_entropy(o, self._places(targets), scale, self._row[:, : T * B])
+        model.backward(inputs, o, h, self.gradients, self._work[:, :T], self._places, masks, x)
+        return loss
 
 
 def log_softmax(o: Array) -> Array:
@@ -322,46 +454,80 @@ def log_softmax(o: Array) -> Array:
     return o
 
 
-def softmax_cross_entropy(o: Array, targets: CharacterIds, scale: float = 1.0) -> float:
+def softmax_cross_entropy(
+    o: Array, places: NDArray[np.intp], scale: float = 1.0, work: Array | None = None
+) -> float:
     """Return L = Σ −log ŷ[target] in nats and overwrite o with its gradient times `scale`.
 
     ŷ = softmax(o) and dL/do = ŷ − onehot(target), eqs. 10.11 and 10.18.
 
     Args:
         o: (N, K) logits, overwritten.
-        targets: (N,) ids of the characters that came.
+        places: (N,) where the logits of the characters that came lie in the flattened o.
         scale: factor on the gradient, not on the loss.
+        work: (2, N) scratch, or None for some of its own.
     """
-    rows = np.arange(len(o))
-    o -= o.max(axis=1, keepdims=True)
-    target_o = o[rows, targets]
+    flat = o.reshape(-1)
+    at_target, per_row = np.empty((2, len(o)), o.dtype) if work is None else work
+    row = per_row[:, None]
+    o -= np.max(o, axis=1, keepdims=True, out=row)
+    # "clip" skips a copy of `out`; every place is in range.
+    np.take(flat, places, out=at_target, mode="clip")
     np.exp(o, out=o)
-    total = o.sum(axis=1, keepdims=True)
-    loss: float = (np.log(total[:, 0]) - target_o).sum(dtype=np.float64).item()
-    o *= scale / total
-    o[rows, targets] -= o.dtype.type(scale)
+    np.sum(o, axis=1, keepdims=True, out=row)
+    # With e = exp(o): the loss is log Σ e − o[target], and dL/do = e / Σ e − onehot(target).
+    loss = -float(at_target.sum(dtype=np.float64))
+    o *= np.divide(scale, row, out=at_target[:, None])
+    loss += float(np.log(per_row, out=per_row).sum(dtype=np.float64))
+    np.take(flat, places, out=at_target, mode="clip")
+    at_target -= o.dtype.type(scale)
+    flat[places] = at_target
     return loss
 
 
-def dropout_masks(
-    rate: float, shape: tuple[int, int, int, int], seed: int, step: int, dtype: DTypeLike
-) -> Array:
-    """Draw dropout factors, 0 or 1 / (1 − rate), for the outputs of every layer.
+class Dropout:
+    """Draws dropout factors, 0 or 1 / (1 − rate), for the outputs of every layer.
 
-    Applied to what goes up, never to what goes through time (Zaremba, Sutskever & Vinyals 2014).
-
-    Args:
-        rate: share of outputs dropped.
-        shape: (L, T, B, H).
-        seed: of the run.
-        step: of the run; each of the B streams has draws of its own.
-        dtype: of the factors, which are drawn in float32.
+    They act on what goes up, never on what goes through time (Zaremba, Sutskever & Vinyals
+    2014). A factor depends on the seed, the step and the stream alone.
     """
-    L, T, B, H = shape
-    masks = np.empty(shape, dtype)
-    uniform = np.empty((L, T, H), np.float32)
-    for stream in range(B):
-        generator(seed, Purpose.DROPOUT, step, stream).random(out=uniform, dtype=np.float32)
-        np.greater_equal(uniform, np.float32(rate), out=masks[:, :, stream])
-    masks *= np.asarray(1 / (1 - rate), dtype)
-    return masks
+
+    def __init__(
+        self,
+        rate: float,
+        shape: tuple[int, int, int, int],
+        dtype: DTypeLike,
+        *,
+        seed: int,
+        first_stream: int = 0,
+    ):
+        """Allocate the factors.
+
+        Args:
+            rate: share of outputs dropped.
+            shape: (L, T, B, H).
+            dtype: of the factors, which are drawn in float32.
+            seed: of the run.
+            first_stream: the number of the first of these B streams in the whole batch.
+        """
+        L, T, _, H = shape
+        self.rate = rate
+        self.seed = seed
+        self.first_stream = first_stream
+        self._masks = np.empty(shape, dtype)
+        self._uniform = np.empty((L * T * H,), np.float32)
+
+    def __call__(self, step: int, length: int) -> Array:
+        """Return the (L, T', B, H) factors of a step of T' = `length` characters.
+
+        The next call overwrites them.
+        """
+        masks = self._masks[:, :length]
+        L, T, B, H = masks.shape
+        uniform = self._uniform[: L * T * H].reshape(L, T, H)
+        for stream in range(B):
+            draw = generator(self.seed, Purpose.DROPOUT, step, self.first_stream + stream)
+            draw.random(out=uniform, dtype=np.float32)
+            np.greater_equal(uniform, np.float32(self.rate), out=masks[:, :, stream])
+        masks *= masks.dtype.type(1 / (1 - self.rate))
+        return masks

@@ -12,6 +12,8 @@ import numpy as np
 from charnn.config import TrainingConfig
 from charnn.model import Array
 
+_BLOCK = 32_768  # parameters updated at a time
+
 
 class Optimizer(ABC):
     """A rule that moves θ against its gradient.
@@ -24,9 +26,8 @@ class Optimizer(ABC):
 
     def __init__(self, like: Array):
         self.slots = {name: np.zeros_like(like) for name in self.slot_names}
-        self._scratch = np.empty_like(like)
+        self._scratch = np.empty_like(like[:_BLOCK])
 
-    @abstractmethod
     def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:
         """Update θ in place; g may be overwritten.
 
@@ -36,6 +37,18 @@ class Optimizer(ABC):
             learning_rate: η.
             step: how many updates this one makes, counted from 1.
         """
+        # Block by block, so that the ten passes of a rule find its numbers in the cache.
+        for start in range(0, len(theta), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            slots = {name: slot[block] for name, slot in self.slots.items()}
+            part = theta[block]
+            self._apply(part, g[block], self._scratch[: len(part)], learning_rate, step, **slots)
+
+    @abstractmethod
+    def _apply(
+        self, theta: Array, g: Array, scratch: Array, eta: float, step: int, **slots: Array
+    ) -> None:
+        """Apply the rule to some of the parameters, with as much scratch memory."""
 
 
 class SGD(Optimizer):
@@ -47,12 +60,13 @@ class SGD(Optimizer):
         super().__init__(like)
         self.momentum = momentum
 
-    def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:
-        """Apply the rule; see `Optimizer.update`."""
-        v = self.slots["v"]
+    def _apply(
+        self, theta: Array, g: Array, scratch: Array, eta: float, step: int, **slots: Array
+    ) -> None:
+        v = slots["v"]
         v *= self.momentum
         v += g
-        theta -= np.multiply(v, learning_rate, out=self._scratch)
+        theta -= np.multiply(v, eta, out=scratch)
 
 
 class Adagrad(Optimizer):
@@ -64,13 +78,14 @@ class Adagrad(Optimizer):
         super().__init__(like)
         self.eps = eps
 
-    def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:
-        """Apply the rule; see `Optimizer.update`."""
-        s, scratch = self.slots["s"], self._scratch
+    def _apply(
+        self, theta: Array, g: Array, scratch: Array, eta: float, step: int, **slots: Array
+    ) -> None:
+        s = slots["s"]
         s += np.square(g, out=scratch)
         np.add(s, self.eps, out=scratch)
         np.sqrt(scratch, out=scratch)
-        g *= learning_rate
+        g *= eta
         g /= scratch
         theta -= g
 
@@ -85,16 +100,17 @@ class RMSprop(Optimizer):
         self.alpha = alpha
         self.eps = eps
 
-    def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:
-        """Apply the rule; see `Optimizer.update`."""
-        s, scratch = self.slots["s"], self._scratch
+    def _apply(
+        self, theta: Array, g: Array, scratch: Array, eta: float, step: int, **slots: Array
+    ) -> None:
+        s = slots["s"]
         np.square(g, out=scratch)
         scratch -= s
         scratch *= 1 - self.alpha
         s += scratch
         np.sqrt(s, out=scratch)
         scratch += self.eps
-        g *= learning_rate
+        g *= eta
         g /= scratch
         theta -= g
 
@@ -114,9 +130,10 @@ class Adam(Optimizer):
         self.beta2 = beta2
         self.eps = eps
 
-    def update(self, theta: Array, g: Array, learning_rate: float, step: int) -> None:
-        """Apply the rule; see `Optimizer.update`."""
-        m, v, scratch = self.slots["m"], self.slots["v"], self._scratch
+    def _apply(
+        self, theta: Array, g: Array, scratch: Array, eta: float, step: int, **slots: Array
+    ) -> None:
+        m, v = slots["m"], slots["v"]
         np.subtract(g, m, out=scratch)
         scratch *= 1 - self.beta1
         m += scratch
@@ -129,7 +146,7 @@ class Adam(Optimizer):
         np.sqrt(v, out=scratch)
         scratch += self.eps * root
         np.divide(m, scratch, out=scratch)
-        scratch *= learning_rate * root / (1 - self.beta1**step)
+        scratch *= eta * root / (1 - self.beta1**step)
         theta -= scratch
 
 

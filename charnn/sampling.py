@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from charnn.corpus import Vocabulary
 from charnn.draws import Purpose, generator
-from charnn.model import RNN, Array, log_softmax
+from charnn.model import RNN, Array, Stepper, log_softmax
 
-_DRAWS = 1024  # uniform numbers drawn at a time for each text
+_DRAWS = 16_384  # random numbers drawn at a time for each text
 _GROUP = 64  # texts generated side by side
 
 
@@ -77,6 +77,10 @@ def generate(
 ) -> Iterator[NDArray[np.intp]]:
     """Yield characters without end: at each turn the next id of every text.
 
+    Drawn by the Gumbel-max trick: with G = −log E and E from the standard exponential
+    distribution, independent for each character, argmax(o / temperature + G) is a draw from
+    softmax(o / temperature), as if by an exponential race (Gumbel 1954).
+
     Args:
         model: the model.
         prime: (N,) ids read first, from the zero state; N at least 1.
@@ -89,35 +93,39 @@ def generate(
         greedy: take the most probable character instead of drawing.
 
     Yields:
-        (M,) character ids.
+        (M,) character ids, not to be changed.
     """
-    state = model.zero_state()
+    K, state = model.vocab_size, model.zero_state()
     for at in range(0, len(prime), 512):
-        o = model.logits(prime[at : at + 512, None], state)[-1]
-    # Every text begins alike.
-    o, state = np.repeat(o, samples, axis=0), np.repeat(state, samples, axis=1)
+        model.logits(prime[at : at + 512, None], state)
+    stepper = Stepper(model, np.repeat(state, samples, axis=1))  # every text begins alike
+    o = stepper.logits
     draws = [generator(seed, Purpose.SAMPLE, stream=first + m) for m in range(samples)]
+    whole = top_k is None and top_p is None
+    # For the whole softmax the noise is scaled instead of o; near infinity nothing else is left.
+    scale = min(temperature, 1e30) if whole else 1.0
+    noise = np.empty((max(1, _DRAWS // K), *o.shape), np.float32 if whole else np.float64)
+    each = [np.array([k]) for k in range(K)]
     while True:
-        uniform = np.stack([draw.random(_DRAWS) for draw in draws], axis=1)
-        for u in uniform:
+        if not greedy:
+            for m, draw in enumerate(draws):
+                E = draw.standard_exponential((len(noise), K))
+                np.multiply(-scale, np.log(E, out=E), out=E)
+                (noise if samples == 1 else noise[:, m])[...] = E
+        for G in noise:
             if greedy:
-                ids = o.argmax(axis=1)
+                scores = o
+            elif whole:
+                scores = np.add(o, G, out=G)
             else:
-                p = probabilities(o, temperature=temperature, top_k=top_k, top_p=top_p)
-                ids = inverse_transform(p, u)
-            yield ids
-            o = model.logits(ids[None, :], state)[0]
-
-
-def inverse_transform(p: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return, for each row of probabilities (M, K), the id whose interval holds u, (M,) in [0, 1).
-
-    A character of probability 0 is never returned: its interval is empty.
-    """
-    total = p.cumsum(axis=1)
-    # Scaling by the last sum keeps u below it whatever the rounding.
-    ids: NDArray[np.intp] = (total <= u[:, None] * total[:, -1:]).sum(axis=1)
-    return ids
+                p = probabilities(
+                    o.reshape(samples, K), temperature=temperature, top_k=top_k, top_p=top_p
+                )
+                with np.errstate(divide="ignore"):
+                    scores = np.log(p).reshape(o.shape) + G
+            ids = scores.argmax(axis=-1)
+            yield each[ids] if samples == 1 else ids
+            stepper.step(ids)
 
 
 def default_prime(vocabulary: Vocabulary) -> str:
@@ -178,9 +186,9 @@ def sample(
         )
         if samples == 1:
             yield prime
-            tail = ""
+            tail, characters = "", vocabulary.characters
             for ids in islice(turns, n):
-                character = vocabulary.decode(ids)
+                character = characters[ids[0]]
                 yield character
                 if stop:
                     tail = (tail + character)[-len(stop) :]

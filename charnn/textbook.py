@@ -7,11 +7,9 @@ another program: column vectors, one product for each term, sums from the last
 character to the first, and a softmax without its guard against overflow.
 """
 
-from typing import Literal
-
 import numpy as np
 
-from charnn.model import RNN, Array, CharacterIds, Parameters, parameter_shapes
+from charnn.model import RNN, Array, CharacterIds
 
 
 class TextbookBPTT:
@@ -21,10 +19,10 @@ class TextbookBPTT:
         gradients: dL/dθ of the last window, overwritten by the next.
     """
 
-    def __init__(self, model: RNN):
+    def __init__(self, model: RNN, gradient: Array | None = None):
         self.model = model
-        self.gradients = Parameters(
-            parameter_shapes(model.vocab_size, model.hidden_size, model.num_layers), model.dtype
+        self.gradients = model.parameters_in(
+            np.zeros(model.num_parameters, model.dtype) if gradient is None else gradient
         )
 
     def __call__(
@@ -34,7 +32,7 @@ class TextbookBPTT:
         state: Array,
         *,
         masks: Array | None = None,
-        reduction: Literal["mean", "sum"] = "mean",
+        scale: float = 1.0,
     ) -> float:
         """Run one window forward and backward; see `BPTT.__call__`, which has the same contract."""
         self.gradients.flat.fill(0)
@@ -42,9 +40,8 @@ class TextbookBPTT:
         for stream in range(inputs.shape[1]):
             mask = None if masks is None else masks[:, :, stream]
             loss += self._stream(inputs[:, stream], targets[:, stream], state[:, stream], mask)
-        if reduction == "mean":
-            self.gradients.flat[...] /= inputs.size
-        return loss / inputs.size
+        self.gradients.flat[...] *= scale
+        return loss
 
     def _stream(
         self, inputs: CharacterIds, targets: CharacterIds, state: Array, mask: Array | None

@@ -9,7 +9,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,9 +23,9 @@ from charnn.draws import fresh_seed
 from charnn.errors import CharnnError, ConfigError, DivergenceError, RequestError
 from charnn.evaluation import evaluating
 from charnn.metrics import Metrics, MetricsLog, exclusive
-from charnn.model import BPTT, RNN, dropout_masks
+from charnn.model import RNN
 from charnn.optimizers import clip, learning_rate_at, make_optimizer
-from charnn.textbook import TextbookBPTT
+from charnn.parallel import Plan, Workers, blas_threads, cores, worker_count
 
 VALIDATION_SEGMENTS = 256  # validation during training reads up to so many places side by side
 
@@ -245,15 +245,12 @@ class Trainer:
             sizes.activation,
             training.dtype,
         )
+        plan = self._plan()
+        self._workers = Workers(self.model, plan)
+        self._threads = plan.threads
+        self._state = self._workers.state
         theta = self.model.parameters.flat
-        T, B = self.streams.seq_length, self.streams.batch_size
-        self._bptt = (
-            TextbookBPTT(self.model)
-            if training.loop == "textbook"
-            else BPTT(self.model, T, B, dropout=sizes.dropout > 0)
-        )
         self._optimizer = make_optimizer(training, theta)
-        self._state = self.model.zero_state(self.streams.batch_size)
         self._began = time.perf_counter()
         # What the speed is measured by: characters and seconds of steps since the last line.
         self._timed = (0, 0.0)
@@ -309,6 +306,27 @@ class Trainer:
             )
         return streams
 
+    def _plan(self) -> Plan:
+        training, sizes = self.config.training, self.config.model
+        B, H = self.streams.batch_size, sizes.hidden_size
+        threads = training.threads
+        total = threads or cores()
+        workers = 1 if training.loop == "textbook" else worker_count(B, H, total)
+        return Plan(
+            vocab_size=len(self.corpus.vocabulary),
+            hidden_size=H,
+            num_layers=sizes.num_layers,
+            activation=sizes.activation,
+            dtype=training.dtype,
+            seq_length=self.streams.seq_length,
+            batch_size=B,
+            dropout=sizes.dropout,
+            seed=self._seed,
+            loop=training.loop,
+            threads=threads if workers == 1 else total // workers,
+            workers=workers,
+        )
+
     def memory(self, streams: Streams) -> int:
         """Return the bytes that training allocates for buffers and parameters."""
         sizes, T, B = self.config.model, streams.seq_length, streams.batch_size
@@ -325,7 +343,7 @@ class Trainer:
 
     def seconds_per_step(self) -> float:
         """Measure a few steps; the run is of no use afterwards."""
-        with blas_threads(self.config.training.threads):
+        with self._workers, blas_threads(self._threads):
             self._step()
             began = time.perf_counter()
             steps = 0
@@ -372,7 +390,8 @@ class Trainer:
         limit = self.time_limit or math.inf
         with ExitStack() as stack:
             stack.enter_context(exclusive(self.outputs.log))
-            stack.enter_context(blas_threads(self.config.training.threads))
+            stack.enter_context(blas_threads(self._threads))
+            stack.enter_context(self._workers)
             if first == 0:
                 # First a checkpoint that can be resumed, then the old files go.
                 self.checkpoint().save(self.outputs.checkpoint)
@@ -421,28 +440,12 @@ class Trainer:
         """Train on the next window."""
         began = time.perf_counter()
         training, progress, step = self.config.training, self.progress, self.progress.step
-        window = self.streams.window(step)
-        if window.starts_epoch:
-            self._state[...] = 0
-        masks = None
-        if self.config.model.dropout:
-            masks = dropout_masks(
-                self.config.model.dropout,
-                (self.model.num_layers, *window.inputs.shape, self.model.hidden_size),
-                self._seed,
-                step,
-                self.model.dtype,
-            )
         # What is not finite is looked for once, below and before anything is saved.
         with np.errstate(all="ignore"):
-            loss = self._bptt(
-                window.inputs,
-                window.targets,
-                self._state,
-                masks=masks,
-                reduction=training.loss_reduction,
+            nats, count = self._workers.step(
+                self.streams, step, mean=training.loss_reduction == "mean"
             )
-            g = self._bptt.gradients.flat
+            loss, g = nats / count, self._workers.gradient
             norm, clipped = clip(g, training.clip_norm, training.clip_value)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergenceError(
@@ -458,16 +461,16 @@ class Trainer:
                         weight *= 1 - learning_rate * training.weight_decay
             self._optimizer.update(self.model.parameters.flat, g, learning_rate, step + 1)
         progress.step = step + 1
-        progress.nats += loss * window.inputs.size
-        progress.characters += window.inputs.size
+        progress.nats += nats
+        progress.characters += count
         progress.clipped_steps += clipped
         progress.grad_norm = norm
         characters, seconds = self._timed
         self._timed = (
-            characters + window.inputs.size,
+            characters + count,
             seconds + time.perf_counter() - began,
         )
-        return Stepped(progress.step, loss, norm, window.inputs.size)
+        return Stepped(progress.step, loss, norm, count)
 
     def evaluation_is_due(self) -> bool:
         """Whether this step is one to look at: every eval_every-th and the last."""
@@ -487,10 +490,12 @@ class Trainer:
         val_loss = None
         if self.config.data.val_fraction > 0 and self.evaluation_is_due():
             segments = 1 if progress.step >= self.total_steps else VALIDATION_SEGMENTS
-            for score in evaluating(self.model, self.corpus.split("val"), segments=segments):
-                if interrupted():
-                    return
-                yield Evaluating(score.predictions, score.total)
+            # The workers sleep now, and BLAS may have the cores.
+            with blas_threads(self.config.training.threads or cores()):
+                for score in evaluating(self.model, self.corpus.split("val"), segments=segments):
+                    if interrupted():
+                        return
+                    yield Evaluating(score.predictions, score.total)
             val_loss = score.nats_per_char
         steps = progress.step - progress.logged_step
         characters, seconds = self._timed
@@ -545,18 +550,6 @@ def train(
         if on_event is not None:
             on_event(event)
     return trainer.checkpoint()
-
-
-@contextmanager
-def blas_threads(threads: int | None) -> Iterator[None]:
-    """Hold BLAS to a number of threads; None leaves the choice to it."""
-    if threads is None:
-        yield
-        return
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(threads, user_api="blas"):
-        yield
 
 
 def available_memory() -> int:

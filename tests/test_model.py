@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from charnn.model import (
     BPTT,
     RNN,
+    Dropout,
     Parameters,
-    dropout_masks,
     log_softmax,
     parameter_shapes,
     softmax_cross_entropy,
@@ -54,7 +54,7 @@ def make_window(layers: int, steps: int = T) -> tuple[Any, Any, Float, Any]:
         inputs,
         targets,
         rng.normal(0, 0.3, (layers, B, H)),
-        dropout_masks(0.3, (layers, steps, B, H), seed=1, step=2, dtype=np.float64),
+        Dropout(0.3, (layers, steps, B, H), np.float64, seed=1)(2, steps),
     )
 
 
@@ -92,12 +92,12 @@ def oracle(
 
 
 def fast_path(
-    model: RNN, inputs: Any, targets: Any, state: Float, masks: Float | None, reduction: Any = "sum"
+    model: RNN, inputs: Any, targets: Any, state: Float, masks: Float | None, scale: float = 1.0
 ) -> tuple[float, Float, Parameters]:
     bptt = BPTT(model, T, B, dropout=masks is not None)
     after = state.copy()
-    mean = bptt(inputs, targets, after, masks=masks, reduction=reduction)
-    return mean, after, bptt.gradients
+    loss = bptt(inputs, targets, after, masks=masks, scale=scale)
+    return loss, after, bptt.gradients
 
 
 @pytest.mark.parametrize("steps", [T, 4], ids=["full", "ragged"])
@@ -110,7 +110,7 @@ def test_the_fast_path_equals_the_textbook_loop(
     used = masks if dropout else None
     loss, after, gradients = fast_path(model, inputs, targets, state, used)
     expected = loop(model.parameters, activation, inputs, targets, state, used)
-    assert loss * inputs.size == pytest.approx(expected.loss, abs=1e-10)
+    assert loss == pytest.approx(expected.loss, abs=1e-10)
     np.testing.assert_allclose(after, expected.state, atol=1e-10, rtol=0)
     for name, gradient in expected.gradients.items():
         np.testing.assert_allclose(gradients[name], gradient, atol=1e-10, rtol=0, err_msg=name)
@@ -125,7 +125,7 @@ def test_gradients_equal_automatic_differentiation(
     inputs, targets, state, masks = make_window(layers, steps)
     used = masks if dropout else None
     _, _, gradients = fast_path(model, inputs, targets, state, used)
-    expected = Parameters(parameter_shapes(K, H, layers), np.float64)
+    expected = model.parameters_in(np.zeros(model.num_parameters))
     loss = oracle(model, inputs, targets, state, used)
     expected.flat[...] = autograd.grad(loss)(model.parameters.flat.copy())
     for name, gradient in expected.items():
@@ -138,13 +138,13 @@ def test_gradients_equal_central_differences(layers: int, activation: str, dropo
     inputs, targets, state, masks = make_window(layers)
     used = masks if dropout else None
     _, _, gradients = fast_path(model, inputs, targets, state, used)
-    numeric = Parameters(parameter_shapes(K, H, layers), np.float64)
+    numeric = model.parameters_in(np.zeros(model.num_parameters))
     theta, epsilon = model.parameters.flat, 1e-5
     for i, value in enumerate(theta.copy()):
         losses = []
         for shifted in (value + epsilon, value - epsilon):
             theta[i] = shifted
-            losses.append(fast_path(model, inputs, targets, state, used)[0] * inputs.size)
+            losses.append(fast_path(model, inputs, targets, state, used)[0])
         theta[i] = value
         numeric.flat[i] = (losses[0] - losses[1]) / (2 * epsilon)
     for name, gradient in numeric.items():
@@ -158,20 +158,21 @@ def test_the_textbook_loop_of_the_package_is_the_same_mathematics(
     model = make_model(layers, activation)
     inputs, targets, state, masks = make_window(layers)
     used = masks if dropout else None
-    loss, after, gradients = fast_path(model, inputs, targets, state, used, "mean")
+    loss, after, gradients = fast_path(model, inputs, targets, state, used, 0.25)
     textbook = TextbookBPTT(model)
-    assert textbook(inputs, targets, state, masks=used) == pytest.approx(loss, abs=1e-12)
+    expected = textbook(inputs, targets, state, masks=used, scale=0.25)
+    assert loss == pytest.approx(expected, abs=1e-12)
     np.testing.assert_allclose(state, after, atol=1e-12)
     np.testing.assert_allclose(textbook.gradients.flat, gradients.flat, atol=1e-12)
 
 
-def test_the_mean_reduction_divides_the_gradient_and_not_the_loss() -> None:
+def test_the_scale_is_of_the_gradient_and_not_of_the_loss() -> None:
     model = make_model(2, "tanh")
     inputs, targets, state, _ = make_window(2)
-    sum_loss, _, by_sum = fast_path(model, inputs, targets, state, None, "sum")
-    mean_loss, _, by_mean = fast_path(model, inputs, targets, state, None, "mean")
-    assert sum_loss == mean_loss
-    np.testing.assert_allclose(by_mean.flat * inputs.size, by_sum.flat, rtol=1e-12, atol=1e-15)
+    whole_loss, _, whole = fast_path(model, inputs, targets, state, None)
+    scaled_loss, _, scaled = fast_path(model, inputs, targets, state, None, 0.1)
+    assert whole_loss == scaled_loss
+    np.testing.assert_allclose(scaled.flat, 0.1 * whole.flat, rtol=1e-12, atol=1e-15)
 
 
 def test_float32_follows_float64() -> None:
@@ -181,9 +182,9 @@ def test_float32_follows_float64() -> None:
     inputs, targets, state, _ = make_window(2)
     expected = loop(model.parameters, "tanh", inputs, targets, state)
     bptt = BPTT(single, T, B)
-    loss = bptt(inputs, targets, state.astype(np.float32), reduction="sum")
+    loss = bptt(inputs, targets, state.astype(np.float32))
     assert bptt.gradients.flat.dtype == np.float32
-    assert loss * inputs.size == pytest.approx(expected.loss, rel=1e-5)
+    assert loss == pytest.approx(expected.loss, rel=1e-5)
     for name, gradient in expected.gradients.items():
         assert relative(bptt.gradients[name] - gradient, gradient) < 1e-5, name
 
@@ -206,10 +207,7 @@ def test_the_state_carries_the_past_across_windows() -> None:
     whole = loop(model.parameters, "tanh", inputs, targets, state)
     carried = state.copy()
     bptt = BPTT(model, T, B)
-    parts = sum(
-        bptt(inputs[part], targets[part], carried) * inputs[part].size
-        for part in (slice(0, 4), slice(4, T))
-    )
+    parts = sum(bptt(inputs[part], targets[part], carried) for part in (slice(0, 4), slice(4, T)))
     assert parts == pytest.approx(whole.loss, abs=1e-10)
     np.testing.assert_allclose(carried, whole.state, atol=1e-12)
 
@@ -274,10 +272,9 @@ def test_one_seed_gives_the_same_parameters_in_both_precisions() -> None:
 
 
 def test_dropout_drops_its_share_keeps_the_mean_and_belongs_to_the_stream() -> None:
-    masks = dropout_masks(0.25, (2, 50, 8, 40), seed=1, step=7, dtype=np.float32)
+    masks = Dropout(0.25, (2, 50, 8, 40), np.float32, seed=1)(7, 50)
     assert set(np.unique(masks)) == {np.float32(0), np.float32(1 / 0.75)}
     assert (masks == 0).mean() == pytest.approx(0.25, abs=0.01)
-    fewer = dropout_masks(0.25, (2, 50, 3, 40), seed=1, step=7, dtype=np.float32)
-    np.testing.assert_array_equal(masks[:, :, :3], fewer)
-    other = dropout_masks(0.25, (2, 50, 3, 40), seed=1, step=8, dtype=np.float32)
-    assert (other != fewer).any()
+    fewer = Dropout(0.25, (2, 50, 3, 40), np.float32, seed=1, first_stream=5)
+    np.testing.assert_array_equal(masks[:, :, 5:], fewer(7, 50))
+    assert (masks[:, :, 5:] != fewer(8, 50)).any()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from charnn.corpus import UnknownCharactersError, Vocabulary
 from charnn.model import RNN
-from charnn.sampling import default_prime, generate, inverse_transform, probabilities, sample
+from charnn.sampling import default_prime, generate, probabilities, sample
 
 LOGITS = arrays(np.float32, (2, 6), elements=st.floats(-30, 30, width=32))
 TOP_P = st.floats(0.01, 1) | st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
@@ -144,38 +144,6 @@ P = np.array([0.0, 0.5, 0.05, 0.0, 0.3, 0.15, 0.0])
 CHI_SQUARE_3_DEGREES = 16.27  # exceeded by chance once in 1000
 
 
-def test_drawn_frequencies_are_the_probabilities() -> None:
-    u = np.random.default_rng(1).random(20_000)
-    ids = inverse_transform(np.broadcast_to(P, (len(u), len(P))), u)
-    counts = np.bincount(ids, minlength=len(P))
-    assert not counts[P == 0].any()
-    assert chi_square(counts, P) < CHI_SQUARE_3_DEGREES
-
-
-@given(
-    arrays(np.float64, (3, 7), elements=st.just(0.0) | st.floats(1e-300, 1)),
-    st.lists(
-        st.floats(0, 1, exclude_max=True) | st.sampled_from([0.0, 5e-324, 1 - 2**-53, 0.5]),
-        min_size=3,
-        max_size=3,
-    ),
-    st.integers(0, 6),
-)
-def test_a_character_of_probability_zero_is_never_drawn(
-    weights: NDArray[np.float64], u: list[float], sure: int
-) -> None:
-    weights[weights.sum(axis=1) == 0, sure] = 1
-    p = weights / weights.sum(axis=1, keepdims=True)
-    ids = inverse_transform(p, np.array(u))
-    assert (p[np.arange(3), ids] > 0).all()
-
-
-def test_each_id_owns_its_interval() -> None:
-    p = np.array([[0.25, 0.5, 0.0, 0.25]] * 6)
-    u = np.array([0.0, 0.2499, 0.25, 0.7499, 0.75, 0.9999])
-    assert inverse_transform(p, u).tolist() == [0, 0, 1, 1, 3, 3]
-
-
 # --- generating ----------------------------------------------------------------------------------
 
 
@@ -185,15 +153,23 @@ def ids_of(model: RNN, n: int, **options: Any) -> NDArray[np.intp]:
     return np.stack(list(itertools.islice(generate(model, prime, **options), n)))
 
 
-def test_generated_frequencies_are_the_model_s_probabilities() -> None:
+@pytest.mark.parametrize("samples", [1, 10])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0, 1e35])
+@pytest.mark.parametrize("options", [{}, {"top_k": 3}, {"top_p": 0.9}], ids=str)
+def test_generated_frequencies_are_the_model_s_probabilities(
+    samples: int, temperature: float, options: dict[str, Any]
+) -> None:
     model = RNN(7, 2)
     with np.errstate(divide="ignore"):
-        model.parameters["c"][...] = np.maximum(np.log(P), -1e30)
-    # Whatever was read, the next character is drawn from P; 1500 turns take two blocks of draws.
-    ids = ids_of(model, 1500, seed=3, samples=10)
+        model.parameters["c"][...] = np.maximum(np.log(P), -1e38)
+    o = model.parameters["c"][None]
+    expected = probabilities(o, temperature=temperature, **options)[0]
+    # Whatever was read, the next character is drawn from these; it takes several blocks of draws.
+    turns = 20_000 // samples
+    ids = ids_of(model, turns, seed=3, samples=samples, temperature=temperature, **options)
     counts = np.bincount(ids.ravel(), minlength=7)
-    assert not counts[P == 0].any()
-    assert chi_square(counts, P) < CHI_SQUARE_3_DEGREES
+    assert not counts[expected == 0].any()
+    assert chi_square(counts, expected) < CHI_SQUARE_3_DEGREES
 
 
 def test_each_character_follows_from_all_those_before_it(model: RNN) -> None:

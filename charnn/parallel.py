@@ -1,0 +1,314 @@
+"""One batch shared out among processes: each works on its own streams, the gradients are summed.
+
+The streams of a batch are independent up to the sum of their gradients. So a step costs one
+message to each worker and one back, and the arrays that matter lie in memory that all of them
+see: the parameters, and for each worker its characters, its hidden state and its gradient.
+Processes, not threads: a step of a small model is a thousand calls of a few microseconds each,
+for which threads would wait on each other's Python.
+"""
+
+import json
+import math
+import mmap
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.corpus import Streams
+from charnn.errors import CharnnError
+from charnn.model import BPTT, RNN, Activation, Dropout
+from charnn.textbook import TextbookBPTT
+
+_SPIN = 0.001  # seconds to look for a message before sleeping: waking up takes longer than a look
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a process needs to know of a run to do its share of a step."""
+
+    vocab_size: int
+    hidden_size: int
+    num_layers: int
+    activation: Activation
+    dtype: str
+    seq_length: int
+    batch_size: int
+    dropout: float
+    seed: int
+    loop: Literal["fast", "textbook"]
+    threads: int | None
+    workers: int
+
+    def streams(self, worker: int) -> slice:
+        """Return which of the B streams a worker owns."""
+        B, n = self.batch_size, self.workers
+        return slice(B * worker // n, B * (worker + 1) // n)
+
+
+def worker_count(batch_size: int, hidden_size: int, threads: int) -> int:
+    """Return into how many processes a step is divided: a function of sizes alone.
+
+    A share needs eight streams, and enough arithmetic for a time step to be worth its calls.
+    """
+    by_work = batch_size * hidden_size**2 // 2**17
+    return max(1, min(threads, batch_size // 8, by_work)) if os.name == "posix" else 1
+
+
+class Arrays:
+    """The arrays of a run in one block of memory, in the same places for every process."""
+
+    def __init__(self, plan: Plan, memory: mmap.mmap | None = None):
+        """Lay the arrays out in a memory, or only find how long it must be."""
+        self._memory = memory
+        self.size = 0
+        L, H, T = plan.num_layers, plan.hidden_size, plan.seq_length
+        dtype, workers = np.dtype(plan.dtype), range(plan.workers)
+        widths = [s.stop - s.start for s in map(plan.streams, workers)]
+        parameters = RNN(plan.vocab_size, H, L, plan.activation, dtype).num_parameters
+        self.parameters = self._array((parameters,), dtype)
+        self.state = self._array((L, plan.batch_size, H), dtype)
+        self.gradients = [self._array((parameters,), dtype) for _ in workers]
+        self.inputs = [self._array((T, width), np.intp) for width in widths]
+        self.targets = [self._array((T, width), np.intp) for width in widths]
+        self.jobs = [self._array((4,), np.float64) for _ in workers]  # step, length, scale; loss
+
+    def _array(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        start = self.size
+        count = math.prod(shape)
+        # Every array has cache lines of its own, so that processes never write to the same one.
+        self.size += -(-count * np.dtype(dtype).itemsize // 64) * 64
+        if self._memory is None:
+            return np.empty(0, dtype)
+        return np.frombuffer(self._memory, dtype, count, start).reshape(shape)
+
+
+class Share:
+    """The part of a batch that one process works on."""
+
+    def __init__(self, plan: Plan, arrays: Arrays, worker: int):
+        mine = plan.streams(worker)
+        model = RNN(plan.vocab_size, plan.hidden_size, plan.num_layers, plan.activation, plan.dtype)
+        model.parameters = model.parameters_in(arrays.parameters)
+        self.inputs, self.targets = arrays.inputs[worker], arrays.targets[worker]
+        self.state = arrays.state[:, mine]
+        self.job = arrays.jobs[worker]
+        T, B = self.inputs.shape
+        gradient = arrays.gradients[worker]
+        self.bptt = (
+            TextbookBPTT(model, gradient)
+            if plan.loop == "textbook"
+            else BPTT(model, T, B, dropout=plan.dropout > 0, gradient=gradient)
+        )
+        self.dropout = None
+        if plan.dropout:
+            shape = (plan.num_layers, T, B, plan.hidden_size)
+            self.dropout = Dropout(
+                plan.dropout, shape, plan.dtype, seed=plan.seed, first_stream=mine.start
+            )
+
+    def work(self) -> None:
+        """Do the job: read it, leave the gradient, the new state and the summed loss."""
+        step, length, scale = int(self.job[0]), int(self.job[1]), float(self.job[2])
+        # What is not finite is looked for once, in the sum.
+        with np.errstate(all="ignore"):
+            self.job[3] = self.bptt(
+                self.inputs[:length],
+                self.targets[:length],
+                self.state,
+                masks=None if self.dropout is None else self.dropout(step, length),
+                scale=scale,
+            )
+
+
+class Workers:
+    """BPTT over a batch by as many processes as the plan says; this one is the first of them.
+
+    Used as a context: the others live from its beginning to its end.
+
+    Attributes:
+        state: (L, B, H), h of every stream after the last step.
+        gradient: (P,), dL/dθ of the last step, overwritten by the next.
+    """
+
+    def __init__(self, model: RNN, plan: Plan):
+        """Allocate the memory, and move the model's parameters there.
+
+        Raises:
+            CharnnError: if the memory cannot be had.
+        """
+        self._plan = plan
+        size = Arrays(plan).size
+        try:
+            self._file = _unnamed_file(size)
+            weakref.finalize(self, os.close, self._file)
+            self._arrays = Arrays(plan, mmap.mmap(self._file, size))
+        except OSError as error:
+            raise CharnnError(f"no memory to share with workers: {error.strerror}") from None
+        self._arrays.parameters[...] = model.parameters.flat
+        model.parameters = model.parameters_in(self._arrays.parameters)
+        self.state = self._arrays.state
+        self.gradient = self._arrays.gradients[0]
+        self._share = Share(plan, self._arrays, 0)
+        self._others: list[_Process] = []
+
+    def __enter__(self) -> Self:
+        self._others = [_Process(self._plan, self._file, n) for n in range(1, self._plan.workers)]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for other in self._others:
+            other.end()
+        self._others = []
+
+    def step(self, streams: Streams, step: int, *, mean: bool) -> tuple[float, int]:
+        """Run BPTT over a window; leave its gradient in `gradient` and h after it in `state`.
+
+        Args:
+            streams: the training text.
+            step: the number of the window, over all epochs; a new epoch starts from zero states.
+            mean: whether the gradient is of the mean loss, or of the sum over all characters.
+
+        Returns:
+            The summed loss in nats, and the number of characters it is over.
+
+        Raises:
+            CharnnError: if a worker has died.
+        """
+        arrays, plan = self._arrays, self._plan
+        length = streams.length(step)
+        if streams.starts_epoch(step):
+            self.state[...] = 0
+        count = length * plan.batch_size
+        for worker in range(plan.workers):
+            streams.read(step, arrays.inputs[worker], arrays.targets[worker], plan.streams(worker))
+            arrays.jobs[worker][:3] = step, length, 1 / count if mean else 1.0
+        for other in self._others:
+            other.start()
+        self._share.work()
+        for worker, other in enumerate(self._others, 1):
+            other.wait()
+            self.gradient += arrays.gradients[worker]
+        return float(sum(job[3] for job in arrays.jobs)), count
+
+
+class _Process:
+    """A worker as the first process sees it: one byte to start a job, one back when it is done."""
+
+    def __init__(self, plan: Plan, memory: int, worker: int):
+        starts, self._start = os.pipe()
+        self._done, done = os.pipe()
+        # Found where this one found it, whatever lies in the current folder.
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            f"from charnn.parallel import serve; serve({memory}, {starts}, {done}, {worker})"
+        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(memory, starts, done),
+                start_new_session=True,  # Ctrl-C is the first process's to answer
+            )
+            assert self._process.stdin is not None
+            with self._process.stdin as stdin:
+                stdin.write(json.dumps(asdict(plan)).encode())
+        except OSError as error:
+            raise CharnnError(f"a worker cannot be started: {error.strerror}") from None
+        finally:
+            os.close(starts)
+            os.close(done)
+
+    def start(self) -> None:
+        """Tell the worker to do its job."""
+        try:
+            os.write(self._start, b"!")
+        except BrokenPipeError:
+            self._died()
+
+    def wait(self) -> None:
+        """Wait until the job is done."""
+        if not _receive(self._done):
+            self._died()
+
+    def _died(self) -> None:
+        raise CharnnError(
+            f"a worker process ended (status {self._process.wait()}), killed for want of memory "
+            "perhaps; the last checkpoint is whole: go on by --resume, or with --threads 1"
+        )
+
+    def end(self) -> None:
+        """End the worker, whatever it is doing."""
+        os.close(self._start)
+        os.close(self._done)
+        self._process.kill()
+        self._process.wait()
+
+
+def serve(memory: int, starts: int, done: int, worker: int) -> None:
+    """Be a worker: do a job for every byte that comes, until no more can come."""
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.SIG_IGN)  # the first process lives on to save
+    plan = Plan(**json.load(sys.stdin))
+    arrays = Arrays(plan, mmap.mmap(memory, Arrays(plan).size))
+    share = Share(plan, arrays, worker)
+    with blas_threads(plan.threads), suppress(BrokenPipeError):
+        while _receive(starts):
+            share.work()
+            os.write(done, b".")
+
+
+def _receive(pipe: int) -> bytes:
+    """Return the next byte of a pipe, or none at its end."""
+    until = time.perf_counter() + _SPIN
+    while not select.select([pipe], [], [], 0)[0] and time.perf_counter() < until:
+        pass
+    return os.read(pipe, 1)
+
+
+def _unnamed_file(size: int) -> int:
+    """Return the descriptor of a file in memory, where the system has such, or on disk."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("charnn")
+    else:
+        with tempfile.TemporaryFile() as temporary:
+            file = os.dup(temporary.fileno())
+    os.ftruncate(file, size)
+    return file
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def blas_threads(threads: int | None) -> Iterator[None]:
+    """Hold BLAS to a number of threads; None leaves the choice to it."""
+    if threads is None:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(threads, user_api="blas"):
+        yield
