@@ -98,6 +98,14 @@ $(RUNS):
 test: lint ## lint, types and tests
 	$(BIN)/python -m pytest -n auto
 
+.PHONY: test-browser browser
+test-browser: browser $(VENV)/dev ## the report page in a headless browser
+	$(BIN)/python -m pytest tests/browser.py
+
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	  { echo "test-browser needs Chromium on the PATH; on Debian: apt-get install chromium" >&2; exit 1; }
+
 lint: $(VENV)/dev ## style and strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

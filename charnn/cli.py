@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -20,7 +20,7 @@ from charnn.errors import CharnnError, CorpusError, RequestError, escaped
 if TYPE_CHECKING:
     from charnn.checkpoint import Checkpoint
     from charnn.config import Config
-    from charnn.corpus import Corpus
+    from charnn.corpus import Corpus, Ids
     from charnn.training import Reason, Trainer
 
 
@@ -295,7 +295,12 @@ def _prepare(
 
 
 def _read_corpus(
-    config: "Config", source: "Checkpoint | None", *, again: bool, quiet: bool = False
+    config: "Config",
+    source: "Checkpoint | None",
+    *,
+    again: bool,
+    quiet: bool = False,
+    option: str = "--data",
 ) -> "Corpus":
     """Read the text with a checkpoint's vocabulary, or its own; `again` if that model read it."""
     if not config.data.path:
@@ -318,7 +323,7 @@ def _read_corpus(
             test_fraction=config.data.test_fraction,
         )
     except ReadError as error:
-        hint = "; the checkpoint names this path: say where the text is with --data"
+        hint = f"; the checkpoint names this path: say where the text is with {option}"
         raise ReadError(f"{error}{hint if again else ''}") from None
 
 
@@ -527,23 +532,7 @@ def eval_(
 
     checkpoint = load(ckpt)
     known = checkpoint.vocabulary
-    if data:
-        name = _shown_paths(data)
-        newlines = checkpoint.config.data.normalize_newlines
-        mend = "leave them out by --unknown skip"
-        corpus = _encode(data, newlines, mend=mend, vocabulary=known, unknown=unknown)
-        ids = corpus.ids
-    else:
-        name = split or "val"
-        corpus = _read_corpus(checkpoint.config, checkpoint, again=True)
-        if corpus.fingerprint != checkpoint.progress.fingerprint:
-            raise CharnnError(
-                f"{' '.join(checkpoint.config.data.path)}: not the text this model was trained on; "
-                "evaluate on any text with --data"
-            )
-        ids = corpus.split(name)
-        if not len(ids):
-            raise RequestError(f"this run kept no {name} split; use --split train, or --data")
+    name, ids, skipped = _text_read_by(checkpoint, data, split, unknown)
     result = watch(evaluating(checkpoint.model, ids))
     with waiting("counting and compressing"):
         scale = {
@@ -554,7 +543,7 @@ def eval_(
     figures: dict[str, Any] = {
         "text": escaped(name),
         "characters": len(ids),
-        "skipped": corpus.skipped,
+        "skipped": skipped,
         "nats_per_char": result.nats_per_char,
         "bits_per_char": result.bits_per_char,
         "perplexity": result.perplexity,
@@ -562,6 +551,220 @@ def eval_(
         **scale,
     }
     _print_figures(figures, as_json)
+
+
+def _text_read_by(
+    checkpoint: "Checkpoint",
+    data: list[str] | None,
+    split: Literal["train", "val", "test", "all"] | None,
+    unknown: Literal["error", "skip"],
+    option: str = "--data",
+) -> tuple[str, "Ids", int]:
+    """Return the name and the ids of what a model is to read, and how many characters it skips.
+
+    `option` is what names `data` on the command line.
+    """
+    known = checkpoint.vocabulary
+    if data:
+        newlines = checkpoint.config.data.normalize_newlines
+        mend = "leave them out by --unknown skip"
+        corpus = _encode(data, newlines, mend=mend, vocabulary=known, unknown=unknown)
+        return _shown_paths(data), corpus.ids, corpus.skipped
+    name = split or "val"
+    corpus = _read_corpus(checkpoint.config, checkpoint, again=True, option=option)
+    if corpus.fingerprint != checkpoint.progress.fingerprint:
+        raise CharnnError(
+            f"{' '.join(checkpoint.config.data.path)}: not the text this model was trained on; "
+            f"name any text with {option}"
+        )
+    ids = corpus.split(name)
+    if not len(ids):
+        way = "use --split train, or" if option == "--data" else "use"
+        raise RequestError(f"this run kept no {name} split; {way} {option}")
+    return name, ids, 0
+
+
+# --- inspect, plot and report --------------------------------------------------------------------
+
+_TEXT = typer.Option(
+    metavar="PATH", help="Read this text, or - for stdin; default the run's validation text."
+)
+_UNIT = typer.Option(
+    metavar="LAYER:INDEX", help="A hidden unit, counted from 0, not those found; repeatable."
+)
+_UNKNOWN = typer.Option(help="Characters the model does not know.")
+_OVERWRITE = typer.Option("--overwrite", help="Replace the file if it exists.")
+
+
+@app.command()
+def inspect(
+    ckpt: Annotated[Path, _CKPT],
+    text: Annotated[list[str] | None, _TEXT] = None,
+    view: Annotated[
+        Literal["surprise", "expectation", "memory", "gradients"] | None,
+        typer.Option(help="One view in full; default a summary of all."),
+    ] = None,
+    unit: Annotated[list[str] | None, _UNIT] = None,
+    top: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Places, expected characters or units to list."),
+    ] = 5,
+    n: Annotated[
+        int, typer.Option("--n", "-n", min=2, metavar="N", help="Characters to read, at most.")
+    ] = 20_000,
+    unknown: Annotated[Literal["error", "skip"], _UNKNOWN] = "error",
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Show what a model expects, what it remembers, how far back it learns.
+
+    Surprise is the bits each character costs; expectation, what was likeliest in its place; memory,
+    what hidden units follow (correlation of the activation with a feature of the text, chosen on
+    the first half and measured on the second); gradients, how many characters back the loss still
+    reaches each layer. A pipe gets tab-separated tables of all that was read, a terminal the
+    beginning in colour.
+
+    \b
+    Examples:
+      charnn inspect --ckpt run1.best.npz
+      charnn inspect --ckpt run1.npz --view memory --unit 0:17 --text mine.txt
+      charnn inspect --ckpt run1.npz --view surprise > surprise.tsv
+      charnn inspect --ckpt run1.npz --view gradients --json | jq .layers
+    """
+    chosen = _units_named(unit)
+
+    from charnn.checkpoint import load
+    from charnn.inspection import Inspection
+    from charnn.views import as_json as jsonified
+    from charnn.views import show, tab_separated, tables
+
+    checkpoint = load(ckpt)
+    name, ids, _ = _text_read_by(checkpoint, text, None, unknown, "--text")
+    model, known = checkpoint.model, checkpoint.vocabulary
+    seen = Inspection(model, known, ids, n, top=top, find=top, chosen=chosen)
+    part = f"{name}: read the first {len(seen.ids):,} of {seen.total:,} characters"
+    if as_json:
+        figures = {
+            "text": escaped(name),
+            "characters": len(seen.ids),
+            "of": seen.total,
+            "bits_per_char": seen.bits_per_char,
+        }
+        print(jsonified(figures, tables(seen, view, top)))
+    elif sys.stdout.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console(highlight=False)
+        console.print(Text(escaped(part), style="dim"), end="\n\n")
+        show(seen, view, top, console)
+    else:
+        print(escaped(part), file=sys.stderr)
+        found = tables(seen, view, top)
+        for line in tab_separated([found[view]] if view else found.values()):
+            print(line)
+
+
+def _units_named(names: list[str] | None) -> list[tuple[int, int]]:
+    """Read LAYER:INDEX."""
+    units = []
+    for name in names or []:
+        layer, colon, index = name.partition(":")
+        if not (colon and layer.isdecimal() and index.isdecimal()):
+            raise RequestError(f"--unit takes LAYER:INDEX, as in 0:17, got {name!r}")
+        units.append((int(layer), int(index)))
+    return units
+
+
+@app.command()
+def plot(
+    logs: Annotated[
+        list[Path],
+        typer.Argument(help="Metrics logs, one for each run.", metavar="RUN.jsonl", readable=False),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="Picture to write, .png or .svg.")
+    ],
+    against: Annotated[
+        Literal["step", "seconds"], typer.Option(help="What runs to the right.")
+    ] = "step",
+    overwrite: Annotated[bool, _OVERWRITE] = False,
+) -> None:
+    """Draw the curves of one run, or of several to compare.
+
+    Training and validation loss, learning rate, gradient norm and speed. Needs matplotlib: pip
+    install 'charnn[plot]'.
+
+    \b
+    Examples:
+      charnn plot run1.jsonl -o loss.png
+      charnn plot runs/*.jsonl --against seconds -o compared.svg
+    """
+    _check_output(out, (".png", ".svg"), overwrite, read=logs)
+    from charnn.curves import read_all
+    from charnn.plots import plot as picture
+
+    _write(out, picture(read_all(logs), against, "svg" if out.suffix == ".svg" else "png"))
+
+
+@app.command()
+def report(
+    ckpt: Annotated[Path, _CKPT],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.html", help="Page to write.")],
+    text: Annotated[list[str] | None, _TEXT] = None,
+    unit: Annotated[list[str] | None, _UNIT] = None,
+    n: Annotated[
+        int, typer.Option("--n", "-n", min=2, max=50_000, metavar="N", help="Characters to show.")
+    ] = 5000,
+    unknown: Annotated[Literal["error", "skip"], _UNKNOWN] = "error",
+    overwrite: Annotated[bool, _OVERWRITE] = False,
+) -> None:
+    """Write a page that shows a model, outside and inside.
+
+    Its losses, curves (from the log beside the checkpoint), samples, gradients and config; and the
+    text, where pointing at a character, or moving with the arrow keys, shows what the model
+    expected, and any of some twenty units gives the colours. One file that needs no network.
+    Making it needs Jinja2: pip install 'charnn[report]'.
+
+    \b
+    Examples:
+      charnn report --ckpt run1.best.npz -o run1.html
+      charnn report --ckpt run1.npz --text mine.txt --unit 0:17 --unit 1:3 -o mine.html
+    """
+    chosen = _units_named(unit)
+    _check_output(out, (".html", ".htm"), overwrite, read=[ckpt, *map(Path, text or [])])
+    from charnn.checkpoint import load
+    from charnn.console import waiting
+    from charnn.report import page
+
+    checkpoint = load(ckpt)
+    name, ids, _ = _text_read_by(checkpoint, text, None, unknown, "--text")
+    with waiting("reading and drawing"):
+        html = page(checkpoint, ckpt, name, ids, n, chosen)
+    _write(out, html.encode("utf-8", "backslashreplace"))
+
+
+def _check_output(path: Path, endings: tuple[str, ...], overwrite: bool, read: list[Path]) -> None:
+    """Refuse what cannot or should not be written before any work is done."""
+    if path.suffix not in endings:
+        raise RequestError(f"--out takes a name ending in {' or '.join(endings)}, got {path}")
+    if not path.parent.is_dir():
+        raise RequestError(f"{path}: the folder {path.parent} does not exist")
+    if path.resolve() in {other.resolve() for other in read}:
+        raise RequestError(f"{path} would be overwritten, but is read; choose another --out")
+    if path.exists() and not overwrite:
+        raise RequestError(f"{path} exists; replace it by --overwrite")
+
+
+def _write(path: Path, content: bytes) -> None:
+    from charnn.checkpoint import write_atomically
+
+    def write(file: IO[bytes]) -> None:
+        file.write(content)
+
+    try:
+        write_atomically(path, write)
+    except OSError as error:
+        raise CharnnError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 # --- info and config -----------------------------------------------------------------------------

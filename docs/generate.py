@@ -41,7 +41,7 @@ f, H, U, W and V are those of [the equations](../README.md#the-equations-and-the
 learning rate.
 """
 
-NAMES = ("train", "sample", "eval", "info", "config")
+NAMES = ("train", "sample", "eval", "inspect", "plot", "report", "info", "config")
 COMMANDS = """\
 # The commands
 

@@ -1,0 +1,349 @@
+"""An inspection for the eye and for programs: rich on a terminal, tables elsewhere."""
+
+import itertools
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from charnn.inspection import LOST, Floats, GradientFlow, Inspection
+
+View = Literal["surprise", "expectation", "memory", "gradients"]
+
+# How many characters a terminal is shown; tables have all that were read.
+_SHOWN = {"summary": 400, "surprise": 2000, "expectation": 40, "memory": 600}
+_LAGS = (0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128)
+
+
+class Table(NamedTuple):
+    """Named columns and rows of text, numbers or None."""
+
+    columns: Sequence[str]
+    rows: Iterable[Sequence[Any]]
+
+
+def shown(text: str) -> str:
+    """Return a text on one line: what is not printable becomes an escape."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+# --- for programs --------------------------------------------------------------------------------
+
+
+def tables(seen: Inspection, view: View | None, top: int) -> dict[str, Table]:
+    """Return the tables of a view by name, the one with a row for each place or lag last."""
+    match view:
+        case "surprise":
+            return {"most_surprising": _most_surprising(seen, top), "surprise": _surprise(seen)}
+        case "expectation":
+            return {"expectation": _expectation(seen)}
+        case "memory":
+            return {"units": _units(seen), "memory": _memory(seen)}
+        case "gradients":
+            lags = Table(
+                ["lag", *(f"layer_{layer}" for layer in range(len(seen.gradients)))],
+                _numbered(zip(*(flow.norms for flow in seen.gradients), strict=True)),
+            )
+            return {"layers": _layers(seen), "gradients": lags}
+        case None:
+            return {
+                "most_surprising": _most_surprising(seen, top),
+                "units": _units(seen),
+                "layers": _layers(seen),
+            }
+
+
+def _numbered(rows: Iterable[Iterable[Any]]) -> Iterable[Sequence[Any]]:
+    """Put each row's number before it."""
+    return ((number, *row) for number, row in enumerate(rows))
+
+
+def _most_surprising(seen: Inspection, top: int) -> Table:
+    reading = seen.reading
+    return Table(
+        ["place", "line", "column", "character", "bits", "before", "expected"],
+        (
+            (place, *_line_and_column(seen.text, place), seen.text[place], reading.bits[place],
+             seen.text[max(0, place - 12) : place],
+             seen.vocabulary.decode(reading.likeliest[place, :1]))
+            for place in seen.most_surprising(top).tolist()
+        ),
+    )  # fmt: skip
+
+
+def _line_and_column(text: str, place: int) -> tuple[int, int]:
+    return text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
+
+
+def _surprise(seen: Inspection) -> Table:
+    rows = _numbered(zip(seen.text, seen.reading.bits, strict=True))
+    return Table(["place", "character", "bits"], rows)
+
+
+def _expectation(seen: Inspection) -> Table:
+    reading = seen.reading
+    columns = ["place", "character", "bits", "rank"]
+    for number in range(1, reading.likeliest.shape[1] + 1):
+        columns += [f"expected_{number}", f"probability_{number}"]
+    return Table(
+        columns,
+        (
+            (place, character, reading.bits[place], int(reading.ranks[place]) or None, *(
+                part if place else None
+                for pair in zip(
+                    seen.vocabulary.decode(reading.likeliest[place]),
+                    reading.probabilities[place],
+                    strict=True,
+                )
+                for part in pair
+            ))
+            for place, character in enumerate(seen.text)
+        ),
+    )  # fmt: skip
+
+
+def _units(seen: Inspection) -> Table:
+    rows = ((unit.name, unit.feature, unit.correlation) for unit in seen.units)
+    return Table(["unit", "feature", "correlation"], rows)
+
+
+def _memory(seen: Inspection) -> Table:
+    columns = ["place", "character", *(unit.name for unit in seen.units)]
+    activations = (seen.activations(unit) for unit in seen.units)
+    return Table(columns, _numbered(zip(seen.text, *activations, strict=True)))
+
+
+def _layers(seen: Inspection) -> Table:
+    return Table(
+        ["layer", "spectral_radius", "largest_singular_value", "reach", "verdict"],
+        _numbered(
+            (flow.spectral_radius, flow.largest_singular_value, flow.reach, flow.verdict)
+            for flow in seen.gradients
+        ),
+    )
+
+
+def tab_separated(found: Iterable[Table]) -> Iterable[str]:
+    """Yield the lines of tables; an empty one between two. Characters are shown as escapes."""
+    for number, table in enumerate(found):
+        if number:
+            yield ""
+        yield "\t".join(table.columns)
+        for row in table.rows:
+            yield "\t".join(map(_cell, row))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return shown(value.replace("\\", "\\\\"))
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return "" if value is None else str(value)
+
+
+def as_json(figures: dict[str, Any], found: dict[str, Table]) -> str:
+    """Return figures and tables as one JSON object; a table is a list of objects."""
+    lists = {
+        name: [dict(zip(table.columns, map(_value, row), strict=True)) for row in table.rows]
+        for name, table in found.items()
+    }
+    return json.dumps(figures | lists, ensure_ascii=False)
+
+
+def _value(value: Any) -> Any:
+    return (None if math.isnan(value) else float(value)) if isinstance(value, float) else value
+
+
+# --- for the eye ---------------------------------------------------------------------------------
+
+# Bold and underlining are still there where colours are not.
+_SURPRISE = {
+    0.0: "",
+    1.0: "black on #ffeda0",
+    2.0: "black on #feb24c",
+    4.0: "underline white on #e31a1c",
+    8.0: "bold underline white on #800026",
+}
+_ACTIVATION = {
+    -math.inf: "underline white on #2166ac",
+    -0.6: "black on #92c5de",
+    -0.2: "",
+    0.2: "black on #f4a582",
+    0.6: "bold white on #b2182b",
+}
+
+
+def show(seen: Inspection, view: View | None, top: int, console: Console) -> None:
+    """Print a view on a terminal, or a summary of all."""
+    parts: Iterable[RenderableType]
+    match view:
+        case "surprise":
+            parts = [_surprising_text(seen, _SHOWN["surprise"]), _surprising_places(seen, top)]
+        case "expectation":
+            parts = [_expected_text(seen)]
+        case "memory":
+            parts = _remembered_text(seen)
+        case "gradients":
+            parts = [_fading(seen.gradients), _verdicts(seen.gradients)]
+        case None:
+            parts = [
+                _surprising_text(seen, _SHOWN["summary"]),
+                _surprising_places(seen, top),
+                _unit_lines(seen),
+                _verdicts(seen.gradients),
+            ]
+    for part in parts:
+        console.print(part)
+        console.print()
+
+
+def _title(text: str, more: str = "") -> Text:
+    return Text.assemble((text, "bold"), (f"  {more}" if more else "", "dim"))
+
+
+def _legend(styles: dict[float, str], unit: str) -> Text:
+    bounds = list(styles)
+    words = [
+        f"< {_bound(high)}" if low == -math.inf else f"{_bound(low)} to {_bound(high)}"
+        for low, high in itertools.pairwise(bounds)
+    ]
+    words.append(f"> {_bound(bounds[-1])}")
+    pieces: list[tuple[str, str]] = [(f"{unit}: ", "dim")]
+    for word, style in zip(words, styles.values(), strict=True):
+        pieces += [(f" {word} ", style), (" ", "")]
+    return Text.assemble(*pieces)
+
+
+def _bound(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
+def _coloured(text: str, values: Floats, styles: dict[float, str]) -> Text:
+    """Return a text, each character in the style of the last bound that its value reaches."""
+    bounds, names = list(styles), list(styles.values())
+    drawn = Text()
+    for character, value in zip(text, values, strict=True):
+        level = sum(value >= bound for bound in bounds)
+        style = names[level - 1] if level else "dim"
+        drawn.append("↵" if character == "\n" else shown(character), style)
+        if character == "\n":
+            drawn.append("\n")
+    drawn.rstrip()
+    return drawn
+
+
+def _surprising_text(seen: Inspection, most: int) -> Group:
+    mean = f"{seen.bits_per_char:.3f} bits per character; {_first_of(most, seen)}"
+    return Group(
+        _title("Surprise", mean),
+        _legend(_SURPRISE, "bits"),
+        _coloured(seen.text[:most], seen.reading.bits[:most], _SURPRISE),
+    )
+
+
+def _first_of(most: int, seen: Inspection) -> str:
+    n = len(seen.text)
+    return f"the first {most:,} of {n:,} characters" if most < n else f"{n:,} characters"
+
+
+def _surprising_places(seen: Inspection, top: int) -> Group:
+    grid = _grid("line:column", "bits", "where", "expected")
+    for place in seen.most_surprising(top).tolist():
+        line, column = _line_and_column(seen.text, place)
+        where = Text.assemble(
+            shown(seen.text[max(0, place - 20) : place]),
+            (f"[{shown(seen.text[place])}]", "bold underline"),
+            shown(seen.text[place + 1 : place + 9]),
+        )
+        grid.add_row(
+            f"{line}:{column}", f"{seen.reading.bits[place]:.1f}", where, _expected(seen, place, 2)
+        )
+    return Group(_title("The most surprising characters"), grid)
+
+
+def _grid(*columns: str) -> RichTable:
+    grid = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        grid.add_column(column)
+    return grid
+
+
+def _expected(seen: Inspection, place: int, most: int) -> Text:
+    """Return the likeliest characters of a place, the true one in brackets."""
+    reading, drawn = seen.reading, Text()
+    for character, p in zip(
+        seen.vocabulary.decode(reading.likeliest[place, :most]),
+        reading.probabilities[place, :most],
+        strict=True,
+    ):
+        true = character == seen.text[place]
+        name = f"[{shown(character)}]" if true else f" {shown(character)} "
+        drawn.append(f"{name} {p:4.0%}  ", "bold" if true else "")
+    if reading.ranks[place] > most:
+        drawn.append(f"… [{shown(seen.text[place])}] rank {reading.ranks[place]}", "bold")
+    return drawn
+
+
+def _expected_text(seen: Inspection) -> Group:
+    grid = _grid("place", "", "bits", "expected, the true one in brackets")
+    for place in range(1, min(len(seen.text), _SHOWN["expectation"])):
+        expected = _expected(seen, place, seen.reading.likeliest.shape[1])
+        bits = f"{seen.reading.bits[place]:.1f}"
+        grid.add_row(str(place), Text(shown(seen.text[place]), "bold"), bits, expected)
+    return Group(_title("Expectation", _first_of(_SHOWN["expectation"], seen)), grid)
+
+
+def _unit_lines(seen: Inspection) -> Group:
+    grid = _grid("layer:unit", "follows", "correlation")
+    for unit in seen.units:
+        grid.add_row(unit.name, unit.feature or "nothing known", _correlation(unit.correlation))
+    return Group(_title("Memory", "what single units follow"), grid)
+
+
+def _correlation(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def _remembered_text(seen: Inspection) -> Iterable[RenderableType]:
+    most = _SHOWN["memory"]
+    yield Group(
+        _title("Memory", f"activation after each character; {_first_of(most, seen)}"),
+        _legend(_ACTIVATION, "−1 to 1"),
+    )
+    for unit in seen.units:
+        score = f"{unit.feature or 'nothing known'}, correlation {_correlation(unit.correlation)}"
+        yield Group(
+            _title(f"Unit {unit.name}", score),
+            _coloured(seen.text[:most], seen.scaled(unit)[:most], _ACTIVATION),
+        )
+
+
+def _fading(flows: Sequence[GradientFlow]) -> Group:
+    """Return bars of the gradient at some lags, from 1 % to all of that at lag 0."""
+    grid = _grid("lag", *(f"layer {layer}" for layer in range(len(flows))))
+    last = len(flows[0].norms) - 1
+    for lag in [*(lag for lag in _LAGS if lag < last), last]:
+        grid.add_row(str(lag), *(_bar(float(flow.shares[lag])) for flow in flows))
+    mean = f"mean of ‖∂L(t)/∂h(t−k)‖ over {flows[0].positions} places t, by lag k; bars from 1 %"
+    return Group(_title("Gradient flow", mean), grid)
+
+
+def _bar(share: float, width: int = 20) -> str:
+    length = round(width * math.log(share / LOST, 1 / LOST)) if share > LOST else 0
+    return f"{'█' * min(length, width):<{width}} {share:.2%}"
+
+
+def _verdicts(flows: Sequence[GradientFlow]) -> Group:
+    grid = _grid("layer", "gradient", "ρ", "σ")
+    for layer, flow in enumerate(flows):
+        radius, value = f"{flow.spectral_radius:.2f}", f"{flow.largest_singular_value:.2f}"
+        grid.add_row(str(layer), flow.verdict, radius, value)
+    title = _title("How far back it learns", "W: spectral radius ρ, largest singular value σ")
+    return Group(title, grid)

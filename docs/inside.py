@@ -1,0 +1,57 @@
+"""Draw docs/inspect.svg and docs/report.png: the views of a model on a terminal and in a browser.
+
+    PYTHONPATH=. python docs/inside.py CHECKPOINT UNIT
+
+CHECKPOINT is of a run whose text is still there, UNIT one of its units; takes a Chromium.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from picture import HERE, draw, screen
+
+from charnn.checkpoint import load
+from charnn.corpus import Corpus, read_text
+from charnn.inspection import Inspection
+from charnn.views import View, show
+from tests.chromium import Page
+
+
+def terminal(ckpt: str, unit: str) -> None:
+    """Draw the summary and the other views below it."""
+    checkpoint = load(ckpt)
+    data, known = checkpoint.config.data, checkpoint.vocabulary
+    corpus = Corpus.from_text(read_text(data.path), val_fraction=data.val_fraction)
+    layer, index = map(int, unit.split(":"))
+    console = screen()
+    views: tuple[View | None, ...] = (None, "memory", "gradients", "expectation")
+    for view in views:
+        chosen = [(layer, index)] if view == "memory" else []
+        options = f" --view {view}" * bool(view) + f" --unit {unit}" * bool(chosen)
+        console.print(f"[bold]$ charnn inspect --ckpt {Path(ckpt).name}{options}[/bold]\n")
+        seen = Inspection(checkpoint.model, known, corpus.split("val"), 20_000, chosen=chosen)
+        show(seen, view, 5, console)
+    draw(console, "inspect")
+
+
+def browser(ckpt: str, unit: str) -> None:
+    """Draw the upper part of the page, coloured by the unit."""
+    with tempfile.TemporaryDirectory() as folder, Page() as page:
+        path = Path(folder) / "report.html"
+        command = [sys.executable, "-m", "charnn", "report", "--ckpt", ckpt, "-o", str(path)]
+        subprocess.run(command, check=True)
+        page.resize(1200, 1000)
+        page.open(path)
+        page.run(f"""
+            choice.value = data.units.findIndex(unit => unit.name === "{unit}");
+            choice.dispatchEvent(new Event("change"));
+            go(data.text.indexOf(":", 200));
+        """)
+        page.picture(HERE / "report.png")
+
+
+if __name__ == "__main__":
+    terminal(*sys.argv[1:])
+    browser(*sys.argv[1:])
