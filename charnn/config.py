@@ -255,6 +255,10 @@ class TrainingConfig(_Section):
     patience: Count | None = Field(
         None, description="end after this many validations without a new best, or null"
     )
+    on_divergence: Literal["rollback", "stop", "ignore"] = Field(
+        "rollback",
+        description="rollback (to the last save, η halved), stop, or ignore a high loss",
+    )
     seed: Seed | None = Field(
         None, description="seed of all random draws; null = choose, show and store"
     )
@@ -312,6 +316,7 @@ RESUMABLE = frozenset(
         "training.save_every",
         "training.log_every",
         "training.patience",
+        "training.on_divergence",
         "training.threads",
         "output.checkpoint",
         "output.keep_best",
@@ -325,7 +330,7 @@ _MAX_DEPTH = 20
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data only: no aliases, no objects, keys as they are written."""
+    """Plain data only: no aliases, no tags, keys as they are written."""
 
     depth = 0
 
@@ -339,15 +344,16 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
-        aliased = self.check_event(yaml.AliasEvent)
-        if aliased or self.depth > _MAX_DEPTH:
-            problem = (
-                "aliases are not allowed here; quote a value that begins with *"
-                if aliased
-                else "nested too deeply"
-            )
-            mark = cast(Any, self).peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        event = cast(Any, self).peek_event()
+        problem = None
+        if isinstance(event, yaml.AliasEvent):
+            problem = "aliases are not allowed here; quote a value that begins with *"
+        elif getattr(event, "tag", None) is not None:
+            problem = "tags are not allowed here; quote a value that begins with !"
+        elif self.depth > _MAX_DEPTH:
+            problem = "nested too deeply"
+        if problem:
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node

@@ -13,6 +13,11 @@ def escaped(text: str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """Make a text safe to show on a terminal and keep it on one line."""
+    return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 class CharnnError(Exception):
     """The work failed: a file, the data, or a run that diverged. Exit code 1."""
 
