@@ -19,7 +19,7 @@ import numpy as np
 from charnn.checkpoint import Checkpoint, Progress, load, remove_leftovers
 from charnn.config import RESUMABLE, Config, shown
 from charnn.corpus import Corpus, Streams, files_named, fitting_batch_size
-from charnn.divergence import watch
+from charnn.divergence import is_suspect, watch
 from charnn.draws import fresh_seed
 from charnn.errors import CharnnError, ConfigError, DivergenceError, RequestError
 from charnn.evaluation import evaluating
@@ -415,9 +415,10 @@ class Trainer:
                         ending = "stop-after"
                     elif ending is None and time.perf_counter() - began >= limit:
                         ending = "time-limit"
-                    periodic = self.progress.step % self.config.training.save_every == 0
+                    every = self.config.training.save_every
+                    due = self.progress.step // every > saved // every
                     unsaved = self.progress.step > saved or self.progress.logged_step > logged
-                    if unsaved and (ending or periodic):
+                    if (ending and unsaved) or (due and not is_suspect(self.progress)):
                         log.sync()
                         self.checkpoint().save(self.outputs.checkpoint)
                         saved, logged = self.progress.step, self.progress.logged_step
@@ -441,7 +442,7 @@ class Trainer:
         training, uniform = self.config.training, math.log(self.model.vocab_size)
         if stepped.step <= training.warmup_steps or training.on_divergence == "ignore":
             return
-        wrong = watch(self.progress, stepped.loss, uniform, self.streams.steps_per_epoch)
+        wrong = watch(self.progress, stepped.loss, uniform, self.streams.batch_size)
         if wrong:
             raise DivergenceError(f"training diverged at step {stepped.step}: {wrong}")
 
@@ -462,6 +463,7 @@ class Trainer:
         self._restore(load(self.outputs.checkpoint))
         progress = self.progress
         progress.rollbacks = tried + 1
+        progress.steps_above_uniform = progress.steps_above_best = 0
         # The best checkpoint is still that.
         progress.best_val_loss, progress.best_step = diverged.best_val_loss, diverged.best_step
         entry = Rollback(
