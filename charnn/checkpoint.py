@@ -242,7 +242,9 @@ def load(path: Path | str) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except (ConfigError, *_UNREADABLE) as error:
-        raise CheckpointError(f"{path}: not a usable checkpoint: {error}") from None
+        # zipfile's own words may hold as much of the file as they have found.
+        reason = f"{error!s:.200}" if isinstance(error, zipfile.BadZipFile) else error
+        raise CheckpointError(f"{path}: not a usable checkpoint: {reason}") from None
 
 
 def _read_members(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:

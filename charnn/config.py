@@ -45,7 +45,8 @@ def _paths(value: Any) -> Any:
 
 def _seq_length(value: Any) -> Any:
     value = _whole(value)
-    if value == "full" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if value == "full" or (is_whole and 1 <= value < 2**63):
         return value
     raise PydanticCustomError("seq_length", "must be a whole number >= 1, or full")
 
@@ -95,9 +96,9 @@ def _npz(value: str) -> str:
 Text = Annotated[str, Field(min_length=1), AfterValidator(_utf8)]
 Npz = Annotated[Text, AfterValidator(_npz)]
 # The bounds stand before the validator: the schema of a key that may be null lacks them otherwise.
-Whole = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
-Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
-Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_whole)]
+Whole = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_whole)]
+Count = Annotated[int, Field(ge=1, lt=2**63), BeforeValidator(_whole)]
+Threads = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)]
 Paths = Annotated[
     tuple[Text, ...],
     BeforeValidator(_paths),
@@ -107,7 +108,14 @@ Paths = Annotated[
 SeqLength = Annotated[
     int | Literal["full"],
     BeforeValidator(_seq_length),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "full"}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "exclusiveMaximum": 2**63},
+                {"const": "full"},
+            ]
+        }
+    ),
 ]
 Seconds = Annotated[
     float,
@@ -259,11 +267,11 @@ class TrainingConfig(_Section):
         "rollback",
         description="rollback (to the last save, η halved), stop, or ignore a high loss",
     )
-    seed: Seed | None = Field(
+    seed: Whole | None = Field(
         None, description="seed of all random draws; null = choose, show and store"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="float32 or float64")
-    threads: Count | None = Field(
+    threads: Threads | None = Field(
         None, description="BLAS threads; null = BLAS's own choice, usually all cores"
     )
 

@@ -30,9 +30,7 @@ def watch(progress: Progress, loss: float, uniform: float, batch_size: int) -> s
     lowest = smoothed if progress.lowest_loss is None else min(smoothed, progress.lowest_loss)
     hopeless = smoothed > max(_MARGIN * uniform, lowest)
     lost = (
-        batch_size >= _STREAMS
-        and lowest < _LEARNED * uniform
-        and smoothed > (lowest + uniform) / 2
+        batch_size >= _STREAMS and lowest < _LEARNED * uniform and smoothed > (lowest + uniform) / 2
     )
     progress.smoothed_loss, progress.lowest_loss = smoothed, lowest
     progress.steps_above_uniform = progress.steps_above_uniform + 1 if hopeless else 0

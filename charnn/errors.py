@@ -14,8 +14,9 @@ def escaped(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Make a text safe to show on a terminal and keep it on one line."""
-    return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
+    """Make a text safe to show on a terminal and keep it on one line, at most 1000 characters."""
+    line = escaped(text[:1000]).replace("\n", "\\n").replace("\t", "\\t")
+    return line if len(line) <= 1000 else line[:997] + "..."
 
 
 class CharnnError(Exception):
