@@ -46,7 +46,7 @@ _MEMBER = re.compile(
     r"|optimizer\.[a-z]+"
 )
 _MAX_DIRECTORY = 1_000_000  # bytes of the zip's list of members: room for thousands of them
-_MAX_TEXT = 4_000_000  # characters of the config: more than a command line can name paths
+_MAX_TEXT = 250_000  # characters of the config: room for thousands of paths
 
 # What a damaged or hostile zip makes zipfile raise, besides our own ValueErrors.
 _UNREADABLE = (
@@ -141,7 +141,8 @@ class Checkpoint:
         """Write the file atomically: at any moment `path` is the old file or the new one, whole.
 
         Raises:
-            CheckpointError: if it cannot be written; an older file is then untouched.
+            CheckpointError: if it cannot be written, or its config has too many paths; an older
+                file is then untouched.
             DivergenceError: if an array holds a value that is not finite; likewise.
         """
         members: dict[str, NDArray[Any]] = {
@@ -159,6 +160,10 @@ class Checkpoint:
                 raise DivergenceError(
                     f"{name} holds values that are not finite, so {path} was not written"
                 )
+        if members["config"].itemsize > 4 * _MAX_TEXT:
+            raise CheckpointError(
+                f"{path}: cannot be written: data.path is too long; name a folder or a glob"
+            )
         checksum = _checksum(members)
         members["checksum"] = np.array(checksum)
 
@@ -287,7 +292,7 @@ class _Limited:
         """Read up to `size` bytes, or all that is left."""
         content = self._file.read(self.limit + 1 if size < 0 else min(size, self.limit + 1))
         if len(content) > self.limit:
-            raise ValueError(f"what should be at most {self.limit:,} bytes of it is longer")
+            raise ValueError("its list of members, or one of them, is longer than it can be")
         return content
 
 
@@ -371,7 +376,7 @@ def _vocabulary(members: dict[str, NDArray[Any]]) -> Vocabulary:
 def _take_text(members: dict[str, NDArray[Any]], name: str) -> str:
     """Take a member of JSON text out, if it is there and not longer than any that is saved."""
     array = _take(members, name, "U", ())
-    if array.dtype.itemsize > 4 * _MAX_TEXT:
+    if array.itemsize > 4 * _MAX_TEXT:
         raise ValueError(f"{name} is longer than {_MAX_TEXT:,} characters")
     return str(array)
 

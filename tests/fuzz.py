@@ -32,7 +32,7 @@ import numpy as np
 from charnn import cli
 from charnn.checkpoint import Checkpoint, load
 from charnn.config import load_config, section_models
-from charnn.errors import CheckpointError, ConfigError
+from charnn.errors import CharnnError, CheckpointError, ConfigError
 from tests.texts import english
 
 SECONDS = 10  # what takes longer counts as a hang
@@ -101,10 +101,10 @@ def check_answer(code: int, err: str) -> None:
     assert re.fullmatch(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f]*", err), repr(err)
 
 
-def check_lines(error: Exception) -> None:
+def check_lines(error: CharnnError) -> None:
     """Look at an error: one short line, or one for each thing wrong with a config."""
     lines = str(error).split("\n")
-    assert len(lines) == 1 or isinstance(error, ConfigError), lines
+    assert len(lines) == 1 or error.exit_code == 2, lines
     assert all(line.isprintable() and len(line) < 1000 for line in lines), lines
 
 
