@@ -98,6 +98,17 @@ $(RUNS):
 test: lint ## lint, types and tests
 	$(BIN)/python -m pytest -n auto
 
+.PHONY: crash fuzz
+
+crash: $(VENV)/dev ## end, break, interrupt and kill runs at every turn (a quarter of an hour)
+	for campaign in every disk signals kill; do $(BIN)/python -m tests.crash $$campaign; done
+
+fuzz: $(VENV)/dev ## feed nonsense to everything (minutes; the last part needs atheris, on Linux)
+	$(BIN)/python -m tests.fuzz checkpoints 25000
+	$(BIN)/python -m tests.fuzz commands 25000
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	$(BIN)/python -m tests.fuzz guided 100000
+
 lint: $(VENV)/dev ## style and strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

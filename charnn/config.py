@@ -7,7 +7,7 @@ This file is the only place where a key is described; the commented config and t
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
@@ -333,8 +333,9 @@ RESUMABLE = frozenset(
 
 # --- reading -------------------------------------------------------------------------------------
 
-_MAX_BYTES = 1_000_000
+_MAX_BYTES = 100_000
 _MAX_DEPTH = 20
+_MAX_ERRORS = 20  # that are told; more say no more
 
 
 class _Loader(yaml.SafeLoader):
@@ -432,9 +433,13 @@ def load_config(
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        order = list(places)
-        errors = sorted(error.errors(), key=lambda found: _rank(_keys(found, order), order))
-        raise ConfigError("\n".join(_explain(found, places, path) for found in errors)) from None
+        order, ranks = list(places), _ranks(places)
+        last = len(order)
+        errors = sorted(error.errors(), key=lambda found: ranks.get(_keys(found, order), last))
+        lines = [_explain(found, places, path) for found in errors[:_MAX_ERRORS]]
+        if len(errors) > _MAX_ERRORS:
+            lines.append(f"and {len(errors) - _MAX_ERRORS:,} errors more")
+        raise ConfigError("\n".join(lines)) from None
 
 
 def parse_config_json(text: str) -> Config:
@@ -526,9 +531,13 @@ def _keys(error: ErrorDetails, order: list[tuple[str, ...]]) -> tuple[str, ...]:
     return keys[:2]  # an item of a list is where the list is
 
 
-def _rank(keys: tuple[str, ...], order: list[tuple[str, ...]]) -> int:
-    """Return where the file (then the command line) speaks of a key."""
-    return next((n for n, place in enumerate(order) if place[: len(keys)] == keys), len(order))
+def _ranks(order: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
+    """Return where the file (then the command line) first speaks of each key and section."""
+    ranks: dict[tuple[str, ...], int] = {}
+    for rank, keys in enumerate(order):
+        for length in range(len(keys) + 1):
+            ranks.setdefault(keys[:length], rank)
+    return ranks
 
 
 def _explain(error: ErrorDetails, places: dict[tuple[str, ...], str], path: Path | None) -> str:

@@ -358,7 +358,7 @@ def test_numbers_are_those_of_yaml_1_2() -> None:
         (b"model: \xff\n", "c.yaml: not UTF-8 text (byte 7)"),
         ("- model\n", "c.yaml:1: expected sections data, model, training, output"),
         ("word\n", "c.yaml:1: expected sections data, model, training, output"),
-        ("#" * 1_000_001, "c.yaml: larger than 1,000,000 bytes"),
+        ("#" * 100_001, "c.yaml: larger than 100,000 bytes"),
     ],
 )
 def test_a_file_that_is_no_config_is_one_line(content: str | bytes, message: str) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from charnn.checkpoint import load
-from charnn.errors import CharnnError
+from charnn.config import load_config
+from charnn.errors import CharnnError, ConfigError
 from charnn.metrics import MetricsLog, exclusive
 from charnn.training import Outputs
 from tests.faults import watching
@@ -312,3 +313,41 @@ def test_drawn_text_goes_raw_into_a_pipe_and_escaped_to_a_terminal(folder: Path)
     shown = on_a_terminal(*sample, cwd=folder).decode()
     assert not {"\x1b", "\x07", "\x9b"} & set(shown)
     assert "\\x1b" in shown
+
+
+# --- YAML is data --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("".join(f"a{number}: 1\n" for number in range(10_000)), "and 9,980 errors more"),
+        ("model:\n" + "".join(f" a{number}: 1\n" for number in range(9_000)), "errors more"),
+        (f"data: {{path: [{'[],' * 30_000}]}}", "errors more"),
+        ("a: [" + "[" * 99_000, "nested too deeply"),
+        ("- " * 40_000, "nested too deeply"),
+        ("a: &a [x]\n" + "".join(f"b{n}: [*a, *a]\n" for n in range(5000)), "aliases are not"),
+        ("a: !!python/object/apply:os.system [echo]", "tags are not allowed"),
+        ("!!map {}", "tags are not allowed"),
+        ("model: !!binary aGVsbG8=", "tags are not allowed"),
+        ("model: {hidden_size: ! 3}", "tags are not allowed"),
+        ("? " * 40_000, "nested too deeply"),
+        ("training: {max_steps: " + "9" * 90_000 + "}", "not valid YAML: Exceeds the limit"),
+        ("a" * 1_000_000, "larger than 100,000 bytes"),
+    ],
+)
+def test_a_config_that_means_harm_is_refused_soon(
+    tmp_path: Path, content: str, reason: str
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(content)
+    began = time.perf_counter()
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert reason in str(caught.value).splitlines()[-1]
+    assert time.perf_counter() - began < 2
+
+
+def test_an_endless_file_is_not_read_to_its_end() -> None:
+    with pytest.raises(ConfigError, match="/dev/zero: larger than 100,000 bytes"):
+        load_config(Path("/dev/zero"))
