@@ -391,8 +391,12 @@ class Trainer:
         with ExitStack() as stack:
             stack.enter_context(exclusive(self.outputs.log))
             stack.enter_context(blas_threads(self.config.training.threads))
+            # Asked again where nobody else can write.
             if self._is_new and not overwrite:
-                self.outputs.refuse_existing()  # asked again where nobody else can write
+                self.outputs.refuse_existing()
+            path = self.outputs.checkpoint
+            if not self._is_new and path.exists() and load(path).progress != self.progress:
+                raise CharnnError(f"{path}: another run has gone on with it; resume again")
             remove_leftovers(self.outputs.checkpoint)
             remove_leftovers(self.outputs.best)
             if first == 0 and not self.progress.rollbacks:

@@ -14,9 +14,10 @@ import pytest
 
 from charnn.checkpoint import load
 from charnn.config import load_config
+from charnn.corpus import Corpus
 from charnn.errors import CharnnError, ConfigError
 from charnn.metrics import MetricsLog, exclusive
-from charnn.training import Outputs
+from charnn.training import Outputs, Trainer
 from tests.faults import watching
 from tests.fuzz import charnn
 from tests.test_checkpoint import make
@@ -163,6 +164,18 @@ def test_files_that_appear_while_the_text_is_read_are_not_replaced(folder: Path)
         _, said = slow.communicate(english(20_000))
     assert slow.returncode == 2
     assert "run.npz exists; go on with it by --resume" in said
+    assert (folder / "run.npz").read_bytes() == before
+
+
+def test_a_run_that_another_has_gone_on_with_is_not_set_back(folder: Path) -> None:
+    subprocess.run([*CHARNN, *TRAIN, "--quiet", "--stop-after", "9"], cwd=folder, check=True)
+    stale = load(folder / "run.npz")
+    subprocess.run([*CHARNN, *TRAIN, "--quiet", "--resume"], cwd=folder, check=True)
+    before = (folder / "run.npz").read_bytes()
+    config = stale.config.with_values({"output.checkpoint": str(folder / "run.npz")})
+    corpus = Corpus.from_text((folder / "text.txt").read_text(), val_fraction=0.1)
+    with pytest.raises(CharnnError, match="another run has gone on with it"):
+        list(Trainer(config, corpus, resume=stale).run())
     assert (folder / "run.npz").read_bytes() == before
 
 
