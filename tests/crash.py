@@ -106,7 +106,8 @@ class Run:
 
     def log(self) -> list[dict[str, Any]]:
         """Return the lines of the log, each of which must be whole, without their times."""
-        content = (self.folder / "run.jsonl").read_text()
+        path = self.folder / "run.jsonl"
+        content = path.read_text() if path.exists() else ""
         assert not content or content.endswith("\n"), content
         lines = [json.loads(line) for line in content.splitlines()]
         return [{key: line[key] for key in line if key not in TIMES} for line in lines]
@@ -162,7 +163,7 @@ class Campaign:
                 nonlocal seen
                 seen += 1
                 # A disk on which nothing can be written can be tidied all the same.
-                later = from_then_on and operation not in ("unlink", "read")
+                later = from_then_on and operation not in ("unlink", "truncate", "read")
                 if seen == number or (seen > number and later):
                     act()
 
@@ -219,7 +220,7 @@ def disk(campaign: Campaign) -> str:
                     assert said.startswith("charnn: error: run."), (where, said)
                     # zipfile does not say why it could not read.
                     assert operations[place - 1][0] == "read" or said.endswith(
-                        f": cannot be written: {os.strerror(number)}\n"
+                        f": {os.strerror(number)}\n"
                     ), (where, said)
                     assert said.count("\n") == 1, (where, said)
                     run.log()
