@@ -106,6 +106,17 @@ browser:
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	  { echo "test-browser needs Chromium on the PATH; on Debian: apt-get install chromium" >&2; exit 1; }
 
+.PHONY: crash fuzz
+
+crash: $(VENV)/dev ## end, break, interrupt and kill runs at every turn (a quarter of an hour)
+	for campaign in every disk signals kill; do $(BIN)/python -m tests.crash $$campaign; done
+
+fuzz: $(VENV)/dev ## feed nonsense to everything (minutes; the last part needs atheris, on Linux)
+	$(BIN)/python -m tests.fuzz checkpoints 25000
+	$(BIN)/python -m tests.fuzz commands 25000
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	$(BIN)/python -m tests.fuzz guided 100000
+
 lint: $(VENV)/dev ## style and strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

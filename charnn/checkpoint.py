@@ -17,6 +17,7 @@ array is read, and every array against the config, the vocabulary and the checks
 """
 
 import contextlib
+import glob
 import hashlib
 import math
 import os
@@ -27,11 +28,11 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Annotated, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError
 
 from charnn.config import Config, parse_config_json
 from charnn.corpus import Vocabulary
@@ -44,6 +45,8 @@ _MEMBER = re.compile(
     r"format_version|checksum|config|progress|vocabulary|[UWb][0-9]{1,4}|V|c|hidden_state"
     r"|optimizer\.[a-z]+"
 )
+_MAX_DIRECTORY = 1_000_000  # bytes of the zip's list of members: room for thousands of them
+_MAX_TEXT = 250_000  # characters of the config: room for thousands of paths
 
 # What a damaged or hostile zip makes zipfile raise, besides our own ValueErrors.
 _UNREADABLE = (
@@ -55,6 +58,9 @@ _UNREADABLE = (
     struct.error,
     zipfile.BadZipFile,
 )
+
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Progress(BaseModel):
@@ -74,21 +80,36 @@ class Progress(BaseModel):
         characters: predictions trained on.
         clipped_steps: steps whose gradient was clipped.
         grad_norm: of the last step, before clipping.
+        rollbacks: how often the run diverged and went back; each halves the learning rate.
+        smoothed_loss: running mean of the training loss, see `charnn.divergence`.
+        lowest_loss: its lowest so far.
+        steps_above_uniform: steps in a row for which it has been above uniform guessing.
+        steps_above_best: steps in a row for which it has been far above its lowest.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
-    fingerprint: str
-    step: NonNegativeInt = 0
+    fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    step: Count = 0
     val_loss: float | None = None
     best_val_loss: float | None = None
-    best_step: NonNegativeInt | None = None
-    evals_since_best: NonNegativeInt = 0
-    logged_step: NonNegativeInt = 0
+    best_step: Count | None = None
+    evals_since_best: Count = 0
+    logged_step: Count = 0
     nats: NonNegativeFloat = 0.0
-    characters: NonNegativeInt = 0
-    clipped_steps: NonNegativeInt = 0
+    characters: Count = 0
+    clipped_steps: Count = 0
     grad_norm: NonNegativeFloat = 0.0
+    rollbacks: Count = 0
+    smoothed_loss: NonNegativeFloat | None = None
+    lowest_loss: NonNegativeFloat | None = None
+    steps_above_uniform: Count = 0
+    steps_above_best: Count = 0
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What the learning rate of the schedule is multiplied by."""
+        return 0.5**self.rollbacks
 
 
 @dataclass
@@ -120,7 +141,8 @@ class Checkpoint:
         """Write the file atomically: at any moment `path` is the old file or the new one, whole.
 
         Raises:
-            CheckpointError: if it cannot be written; an older file is then untouched.
+            CheckpointError: if it cannot be written, or its config has too many paths; an older
+                file is then untouched.
             DivergenceError: if an array holds a value that is not finite; likewise.
         """
         members: dict[str, NDArray[Any]] = {
@@ -136,9 +158,12 @@ class Checkpoint:
         for name, array in members.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise DivergenceError(
-                    f"{name} holds values that are not finite, so {path} was not written; "
-                    "lower training.learning_rate"
+                    f"{name} holds values that are not finite, so {path} was not written"
                 )
+        if members["config"].itemsize > 4 * _MAX_TEXT:
+            raise CheckpointError(
+                f"{path}: cannot be written: data.path is too long; name a folder or a glob"
+            )
         checksum = _checksum(members)
         members["checksum"] = np.array(checksum)
 
@@ -160,7 +185,7 @@ class Checkpoint:
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Call `write` with a temporary file beside `path`, then rename that to `path`."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, name = tempfile.mkstemp(".tmp", _prefix(path), path.parent)
     try:
         with os.fdopen(handle, "w+b") as file:
             write(file)
@@ -173,6 +198,17 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
             Path(name).unlink()
         raise
     _flush_folder(path.parent)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}."
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a process that was killed while it wrote `path` has left beside it."""
+    for leftover in path.parent.glob(f"{glob.escape(_prefix(path))}*.tmp"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
 
 
 def _flush_folder(folder: Path) -> None:
@@ -190,7 +226,8 @@ def _checksum(members: Mapping[str, NDArray[Any]]) -> str:
     for name in sorted(members):
         array = members[name]
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        if array.nbytes:
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)  # no copy
     return digest.hexdigest()
 
 
@@ -210,12 +247,16 @@ def load(path: Path | str) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except (ConfigError, *_UNREADABLE) as error:
-        raise CheckpointError(f"{path}: not a usable checkpoint: {error}") from None
+        # zipfile's own words may hold as much of the file as they have found.
+        reason = f"{error!s:.200}" if isinstance(error, zipfile.BadZipFile) else error
+        raise CheckpointError(f"{path}: not a usable checkpoint: {reason}") from None
 
 
 def _read_members(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
     """Read every array of an npz whose headers agree with the size of the file."""
-    with zipfile.ZipFile(file) as archive:
+    limited = _Limited(file, _MAX_DIRECTORY)
+    with zipfile.ZipFile(cast(IO[bytes], limited)) as archive:
+        limited.limit = size  # the list of members is read; now the members
         entries: dict[str, zipfile.ZipInfo] = {}
         for entry in archive.infolist():
             name = entry.filename.removesuffix(".npy")
@@ -235,6 +276,24 @@ def _read_members(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
             if name == "format_version":
                 _check_version(members)
         return members
+
+
+class _Limited:
+    """A file whose reads are refused when they are longer than they can have reason to be."""
+
+    def __init__(self, file: IO[bytes], limit: int):
+        self._file = file
+        self.limit = limit
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to `size` bytes, or all that is left."""
+        content = self._file.read(self.limit + 1 if size < 0 else min(size, self.limit + 1))
+        if len(content) > self.limit:
+            raise ValueError("its list of members, or one of them, is longer than it can be")
+        return content
 
 
 def _check_version(members: Mapping[str, NDArray[Any]]) -> None:
@@ -272,9 +331,9 @@ def _build(members: dict[str, NDArray[Any]]) -> Checkpoint:
     if checksum != _checksum(members):
         raise ValueError("the checksum does not match: the file was damaged or changed")
     _take(members, "format_version", "i", ())
-    config = parse_config_json(str(_take(members, "config", "U", ())))
+    config = parse_config_json(_take_text(members, "config"))
     try:
-        progress = Progress.model_validate_json(str(_take(members, "progress", "U", ())))
+        progress = Progress.model_validate_json(_take_text(members, "progress"))
     except ValidationError as error:
         raise ValueError(f"its progress is not valid: {error.errors()[0]['msg']}") from None
     vocabulary = _vocabulary(members)
@@ -312,6 +371,14 @@ def _vocabulary(members: dict[str, NDArray[Any]]) -> Vocabulary:
     if (points[1:] <= points[:-1]).any():
         raise ValueError("the vocabulary repeats characters or is not sorted")
     return Vocabulary(points.astype("<u4").tobytes().decode("utf-32-le"))
+
+
+def _take_text(members: dict[str, NDArray[Any]], name: str) -> str:
+    """Take a member of JSON text out, if it is there and not longer than any that is saved."""
+    array = _take(members, name, "U", ())
+    if array.itemsize > 4 * _MAX_TEXT:
+        raise ValueError(f"{name} is longer than {_MAX_TEXT:,} characters")
+    return str(array)
 
 
 def _take(

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from charnn import __version__
-from charnn.errors import CharnnError, CorpusError, RequestError, escaped
+from charnn.errors import CharnnError, ConfigError, CorpusError, RequestError, escaped, one_line
 
 if TYPE_CHECKING:
     from charnn.checkpoint import Checkpoint
@@ -66,8 +66,9 @@ def main() -> None:
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="charnn", standalone_mode=False)
     except CharnnError as error:
-        for line in str(error).splitlines():
-            print(f"charnn: error: {escaped(line)}", file=sys.stderr)
+        lines = str(error).split("\n") if isinstance(error, ConfigError) else [str(error)]
+        for line in lines:
+            print(f"charnn: error: {one_line(line)}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
@@ -84,7 +85,7 @@ def main() -> None:
         reason = describe().replace("Input should be", "must be").replace("Value error, ", "")
         if "extra argument" in reason:
             reason += "; quote a glob, or give --data for each file"
-        print(f"charnn: error: {escaped(reason)} (see {command} --help)", file=sys.stderr)
+        print(f"charnn: error: {one_line(reason)} (see {command} --help)", file=sys.stderr)
         code = 2
     sys.exit(code or 0)
 
@@ -245,7 +246,11 @@ def train(
         reporter = PlainReporter(trainer)
     ending: Reason = "finished"
     with _signals() as received, reporter:
-        for event in trainer.run(stop_after=stop_after, interrupted=lambda: bool(received)):
+        for event in trainer.run(
+            stop_after=stop_after,
+            overwrite=overwrite,
+            interrupted=lambda: bool(received),
+        ):
             reporter.show(event)
             if isinstance(event, Ended):
                 ending = event.reason
@@ -541,7 +546,7 @@ def eval_(
             "xz_bits": xz_bits(ids, known),
         }
     figures: dict[str, Any] = {
-        "text": escaped(name),
+        "text": name if as_json else one_line(name),
         "characters": len(ids),
         "skipped": skipped,
         "nats_per_char": result.nats_per_char,
@@ -838,7 +843,9 @@ def config_(
 def _print_figures(figures: dict[str, Any], as_json: bool) -> None:
     """Print figures as one JSON object, or as aligned lines."""
     if as_json:
-        print(json.dumps(figures, ensure_ascii=False))
+        # JSON itself leaves these as they are: delete, and the controls that begin with 0x80.
+        escapes = {point: f"\\u{point:04x}" for point in range(0x7F, 0xA0)}
+        print(json.dumps(figures, ensure_ascii=False).translate(escapes))
         return
     for name, value in figures.items():
         shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value

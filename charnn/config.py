@@ -7,7 +7,7 @@ This file is the only place where a key is described; the commented config and t
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
@@ -45,7 +45,8 @@ def _paths(value: Any) -> Any:
 
 def _seq_length(value: Any) -> Any:
     value = _whole(value)
-    if value == "full" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if value == "full" or (is_whole and 1 <= value < 2**63):
         return value
     raise PydanticCustomError("seq_length", "must be a whole number >= 1, or full")
 
@@ -95,9 +96,9 @@ def _npz(value: str) -> str:
 Text = Annotated[str, Field(min_length=1), AfterValidator(_utf8)]
 Npz = Annotated[Text, AfterValidator(_npz)]
 # The bounds stand before the validator: the schema of a key that may be null lacks them otherwise.
-Whole = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
-Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
-Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_whole)]
+Whole = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_whole)]
+Count = Annotated[int, Field(ge=1, lt=2**63), BeforeValidator(_whole)]
+Threads = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)]
 Paths = Annotated[
     tuple[Text, ...],
     BeforeValidator(_paths),
@@ -107,7 +108,14 @@ Paths = Annotated[
 SeqLength = Annotated[
     int | Literal["full"],
     BeforeValidator(_seq_length),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "full"}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "exclusiveMaximum": 2**63},
+                {"const": "full"},
+            ]
+        }
+    ),
 ]
 Seconds = Annotated[
     float,
@@ -255,11 +263,17 @@ class TrainingConfig(_Section):
     patience: Count | None = Field(
         None, description="end after this many validations without a new best, or null"
     )
-    seed: Seed | None = Field(
+    on_divergence: Literal["rollback", "stop", "ignore"] = Field(
+        "rollback",
+        description="rollback (to the last save, η halved), stop, or ignore a high loss",
+    )
+    seed: Whole | None = Field(
         None, description="seed of all random draws; null = choose, show and store"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="float32 or float64")
-    threads: Count | None = Field(None, description="cores to use; null = all (bits depend on it)")
+    threads: Threads | None = Field(
+        None, description="cores to use; null = all (bits depend on it)"
+    )
 
 
 class OutputConfig(_Section):
@@ -310,6 +324,7 @@ RESUMABLE = frozenset(
         "training.save_every",
         "training.log_every",
         "training.patience",
+        "training.on_divergence",
         "training.threads",
         "output.checkpoint",
         "output.keep_best",
@@ -318,12 +333,13 @@ RESUMABLE = frozenset(
 
 # --- reading -------------------------------------------------------------------------------------
 
-_MAX_BYTES = 1_000_000
+_MAX_BYTES = 100_000
 _MAX_DEPTH = 20
+_MAX_ERRORS = 20  # that are told; more say no more
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data only: no aliases, no objects, keys as they are written."""
+    """Plain data only: no aliases, no tags, keys as they are written."""
 
     depth = 0
 
@@ -337,15 +353,16 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
-        aliased = self.check_event(yaml.AliasEvent)
-        if aliased or self.depth > _MAX_DEPTH:
-            problem = (
-                "aliases are not allowed here; quote a value that begins with *"
-                if aliased
-                else "nested too deeply"
-            )
-            mark = cast(Any, self).peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        event = cast(Any, self).peek_event()
+        problem = None
+        if isinstance(event, yaml.AliasEvent):
+            problem = "aliases are not allowed here; quote a value that begins with *"
+        elif getattr(event, "tag", None) is not None:
+            problem = "tags are not allowed here; quote a value that begins with !"
+        elif self.depth > _MAX_DEPTH:
+            problem = "nested too deeply"
+        if problem:
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -416,9 +433,13 @@ def load_config(
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        order = list(places)
-        errors = sorted(error.errors(), key=lambda found: _rank(_keys(found, order), order))
-        raise ConfigError("\n".join(_explain(found, places, path) for found in errors)) from None
+        order, ranks = list(places), _ranks(places)
+        last = len(order)
+        errors = sorted(error.errors(), key=lambda found: ranks.get(_keys(found, order), last))
+        lines = [_explain(found, places, path) for found in errors[:_MAX_ERRORS]]
+        if len(errors) > _MAX_ERRORS:
+            lines.append(f"and {len(errors) - _MAX_ERRORS:,} errors more")
+        raise ConfigError("\n".join(lines)) from None
 
 
 def parse_config_json(text: str) -> Config:
@@ -510,9 +531,13 @@ def _keys(error: ErrorDetails, order: list[tuple[str, ...]]) -> tuple[str, ...]:
     return keys[:2]  # an item of a list is where the list is
 
 
-def _rank(keys: tuple[str, ...], order: list[tuple[str, ...]]) -> int:
-    """Return where the file (then the command line) speaks of a key."""
-    return next((n for n, place in enumerate(order) if place[: len(keys)] == keys), len(order))
+def _ranks(order: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
+    """Return where the file (then the command line) first speaks of each key and section."""
+    ranks: dict[tuple[str, ...], int] = {}
+    for rank, keys in enumerate(order):
+        for length in range(len(keys) + 1):
+            ranks.setdefault(keys[:length], rank)
+    return ranks
 
 
 def _explain(error: ErrorDetails, places: dict[tuple[str, ...], str], path: Path | None) -> str:

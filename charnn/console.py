@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Self
 
 from charnn.advice import Advisor
 from charnn.baselines import unigram_entropy
-from charnn.errors import escaped
+from charnn.errors import escaped, one_line
 from charnn.evaluation import Evaluation
-from charnn.training import Evaluating, Event, Measured, Stepped, Trainer
+from charnn.training import Evaluating, Event, Measured, RolledBack, Stepped, Trainer
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -24,7 +24,7 @@ _SMOOTHING = 0.98  # weight of the past in the training loss shown; char-rnn sho
 def say(message: str) -> None:
     """Print one line to stderr; if nobody can read it any more, the work goes on."""
     with contextlib.suppress(OSError):
-        print(message, file=sys.stderr, flush=True)
+        print(one_line(message), file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
@@ -100,7 +100,7 @@ def bits(nats: float) -> float:
 
 def shown_vocabulary(characters: str) -> str:
     """Return a vocabulary for reading: on one line, at most 200 characters of it."""
-    some = escaped(characters[:200]).replace("\n", "\\n").replace("\t", "\\t")
+    some = one_line(characters[:200])
     return some + (f" … and {len(characters) - 200} more" if len(characters) > 200 else "")
 
 
@@ -159,11 +159,14 @@ class Reporter:
 
     def __init__(self, trainer: Trainer):
         self.trainer = trainer
+        self._unigram_nats = unigram_entropy(trainer.streams.ids, len(trainer.corpus.vocabulary))
+        self._restart()
+
+    def _restart(self) -> None:
+        """Measure speed, and look for what goes wrong, from here on."""
         self._began = time.perf_counter()
-        self._first_step = trainer.progress.step
-        self._advisor = Advisor(
-            unigram_entropy(trainer.streams.ids, len(trainer.corpus.vocabulary))
-        )
+        self._first_step = self.trainer.progress.step
+        self._advisor = Advisor(self._unigram_nats)
 
     def __enter__(self) -> Self:
         return self
@@ -217,6 +220,15 @@ class Reporter:
         ]
         return "  ".join(parts)
 
+    def went_back(self, event: RolledBack) -> str:
+        """Describe a rollback."""
+        self._restart()
+        entry = event.entry
+        return (
+            f"warning: {entry.reason}; going on from step {entry.step:,}, "
+            f"the learning rate times {entry.learning_rate_factor:g}"
+        )
+
     def is_evaluation(self, event: Event) -> bool:
         """Whether the event is worth a line of its own: every eval_every-th step and the last."""
         return isinstance(event, Measured) and self.trainer.evaluation_is_due()
@@ -232,6 +244,8 @@ class PlainReporter(Reporter):
                 say(self.line(event))
             for advice in self._advisor.notice(event.metrics):
                 say(f"warning: {advice}")
+        elif isinstance(event, RolledBack):
+            say(self.went_back(event))
 
 
 class LiveReporter(Reporter):
@@ -312,6 +326,8 @@ class LiveReporter(Reporter):
                 self._show_evaluation(event)
             for advice in self._advisor.notice(event.metrics):
                 self._print(f"warning: {advice}", "yellow")
+        elif isinstance(event, RolledBack):
+            self._print(self.went_back(event), "yellow")
 
     def _print(self, text: str, style: str = "") -> None:
         from rich.text import Text

@@ -15,7 +15,7 @@ Points = tuple[list[float], list[float]]
 
 @dataclass(frozen=True)
 class Curves:
-    """The lines of a log that hold metrics; others, such as events, are left out.
+    """The lines of a log that hold metrics; those of rollbacks are left out.
 
     Attributes:
         name: of the run.
@@ -64,7 +64,7 @@ def read_curves(path: Path, name: str | None = None) -> Curves:
                     f"{path}:{number}: not a line of a metrics log (one JSON object a line)"
                 ) from None
             break
-        if "event" not in entry:
+        if "rollback" not in entry:
             kept.append(entry)
     if not any(_is_number(entry.get("step")) for entry in kept):
         raise CharnnError(f"{path}: no metrics in it yet")

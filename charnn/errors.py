@@ -13,6 +13,12 @@ def escaped(text: str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """Make a text safe to show on a terminal and keep it on one line, at most 1000 characters."""
+    line = escaped(text[:1000]).replace("\n", "\\n").replace("\t", "\\t")
+    return line if len(line) <= 1000 else line[:997] + "..."
+
+
 class CharnnError(Exception):
     """The work failed: a file, the data, or a run that diverged. Exit code 1."""
 

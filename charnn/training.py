@@ -16,18 +16,20 @@ from typing import Literal
 
 import numpy as np
 
-from charnn.checkpoint import Checkpoint, Progress
+from charnn.checkpoint import Checkpoint, Progress, load, remove_leftovers
 from charnn.config import RESUMABLE, Config, shown
 from charnn.corpus import Corpus, Streams, files_named, fitting_batch_size
+from charnn.divergence import is_suspect, watch
 from charnn.draws import fresh_seed
 from charnn.errors import CharnnError, ConfigError, DivergenceError, RequestError
 from charnn.evaluation import evaluating
-from charnn.metrics import Metrics, MetricsLog, exclusive
+from charnn.metrics import Metrics, MetricsLog, Rollback, exclusive
 from charnn.model import RNN
 from charnn.optimizers import clip, learning_rate_at, make_optimizer
 from charnn.parallel import Plan, Workers, blas_threads, cores, worker_count
 
 VALIDATION_SEGMENTS = 256  # validation during training reads up to so many places side by side
+MAX_ROLLBACKS = 4  # a run that diverges with a sixteenth of its learning rate has another fault
 
 Reason = Literal["finished", "patience", "stop-after", "time-limit", "interrupted"]
 
@@ -69,13 +71,20 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class RolledBack:
+    """The run diverged and went back to its last save; so says a line of the log."""
+
+    entry: Rollback
+
+
+@dataclass(frozen=True)
 class Ended:
     """This invocation is over; with "finished" and "patience" the run is, too."""
 
     reason: Reason
 
 
-Event = Stepped | Evaluating | Measured | Saved | Ended
+Event = Stepped | Evaluating | Measured | Saved | RolledBack | Ended
 
 
 # --- outputs -------------------------------------------------------------------------------------
@@ -109,6 +118,8 @@ class Outputs:
             RequestError: naming the files that exist.
         """
         files = [path for path in self.all if path.exists()]
+        if files == [self.log] and not self.log.stat().st_size:
+            return  # nothing but the lock of a run that was killed as it began
         if files:
             way = "go on with it by --resume, or " if self.checkpoint.exists() else ""
             raise RequestError(
@@ -251,6 +262,7 @@ class Trainer:
         self._state = self._workers.state
         theta = self.model.parameters.flat
         self._optimizer = make_optimizer(training, theta)
+        self._is_new = resume is None
         self._began = time.perf_counter()
         # What the speed is measured by: characters and seconds of steps since the last line.
         self._timed = (0, 0.0)
@@ -259,22 +271,26 @@ class Trainer:
                 raise CharnnError(
                     f"{self.outputs.checkpoint} cannot be resumed; start from it with --init"
                 )
-            self.progress = resume.progress.model_copy()
-            if self.total_steps < self.progress.step:
+            if self.total_steps < resume.progress.step:
                 raise RequestError(
                     f"the plan is {self.total_steps:,} steps, but the run has made "
-                    f"{self.progress.step:,}; raise training.max_steps"
+                    f"{resume.progress.step:,}; raise training.max_steps"
                 )
-            self._state[...] = resume.hidden_state
-            for name, slot in resume.slots.items():
-                self._optimizer.slots[name][...] = slot
-        else:
-            self.progress = Progress(fingerprint=corpus.fingerprint)
-        source = resume or init
-        if source:
-            theta[...] = source.model.parameters.flat
+            self._restore(resume)
+            return
+        self.progress = Progress(fingerprint=corpus.fingerprint)
+        if init:
+            theta[...] = init.model.parameters.flat
         else:
             self.model.initialize(sizes.init, self._seed, sizes.init_std)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Take over all that the next step depends on."""
+        self.progress = checkpoint.progress.model_copy()
+        self.model.parameters.flat[...] = checkpoint.model.parameters.flat
+        self._state[...] = checkpoint.hidden_state
+        for name, slot in checkpoint.slots.items():
+            self._optimizer.slots[name][...] = slot
 
     @property
     def _seed(self) -> int:
@@ -370,19 +386,21 @@ class Trainer:
         self,
         *,
         stop_after: int | None = None,
+        overwrite: bool = True,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> Iterator[Event]:
         """Train until the plan, or this invocation, ends; the last event is `Ended`.
 
-        A run that has made no step yet replaces the files that lie at its outputs.
-
         Args:
             stop_after: end this invocation after so many steps of it, without shaping the plan.
+            overwrite: whether a new run replaces the files that lie at its outputs.
             interrupted: asked after every step and during validations; True saves and ends.
 
         Raises:
-            CharnnError: if a file cannot be written.
-            DivergenceError: if a loss, a gradient or a parameter is not finite; it is not saved.
+            CharnnError: if a file cannot be written, or another run is writing it.
+            DivergenceError: if the run diverges, and `training.on_divergence` or the rollbacks
+                made so far leave nothing else; what diverged is not saved.
+            RequestError: if files lie at the outputs of a new run that must not replace them.
         """
         first = saved = self.progress.step
         logged = self.progress.logged_step
@@ -391,35 +409,108 @@ class Trainer:
         with ExitStack() as stack:
             stack.enter_context(exclusive(self.outputs.log))
             stack.enter_context(blas_threads(self._threads))
+            # Asked again where nobody else can write.
+            if self._is_new and not overwrite:
+                self.outputs.refuse_existing()
+            path = self.outputs.checkpoint
+            if not self._is_new and path.exists() and load(path).progress != self.progress:
+                raise CharnnError(f"{path}: another run has gone on with it; resume again")
+            remove_leftovers(self.outputs.checkpoint)
+            remove_leftovers(self.outputs.best)
             stack.enter_context(self._workers)
-            if first == 0:
+            if first == 0 and not self.progress.rollbacks:
                 # First a checkpoint that can be resumed, then the old files go.
                 self.checkpoint().save(self.outputs.checkpoint)
                 self.outputs.remove_best()
-            log = stack.enter_context(closing(MetricsLog(self.outputs.log, logged)))
+            log = stack.enter_context(
+                closing(MetricsLog(self.outputs.log, logged, self.progress.rollbacks))
+            )
             self._began = began - log.seconds
             while True:
-                if self._measurement_is_due():
-                    yield from self._measure(log, interrupted)
-                steps = self.progress.step - first
-                ending: Reason | None = self.finished
-                if ending is None and interrupted():
-                    ending = "interrupted"
-                elif ending is None and stop_after is not None and steps >= stop_after:
-                    ending = "stop-after"
-                elif ending is None and time.perf_counter() - began >= limit:
-                    ending = "time-limit"
-                periodic = self.progress.step % self.config.training.save_every == 0
-                unsaved = self.progress.step > saved or self.progress.logged_step > logged
-                if unsaved and (ending or periodic):
-                    log.sync()
-                    self.checkpoint().save(self.outputs.checkpoint)
+                try:
+                    if self._measurement_is_due():
+                        yield from self._measure(log, interrupted)
+                    steps = self.progress.step - first
+                    ending: Reason | None = self.finished
+                    if ending is None and interrupted():
+                        ending = "interrupted"
+                    elif ending is None and stop_after is not None and steps >= stop_after:
+                        ending = "stop-after"
+                    elif ending is None and time.perf_counter() - began >= limit:
+                        ending = "time-limit"
+                    every = self.config.training.save_every
+                    due = self.progress.step // every > saved // every
+                    unsaved = self.progress.step > saved or self.progress.logged_step > logged
+                    if (ending and unsaved) or (due and not is_suspect(self.progress)):
+                        log.sync()
+                        self.checkpoint().save(self.outputs.checkpoint)
+                        saved, logged = self.progress.step, self.progress.logged_step
+                        yield Saved(self.outputs.checkpoint)
+                    if ending:
+                        yield Ended(ending)
+                        return
+                    stepped = self._step()
+                    self._judge(stepped)
+                    yield stepped
+                except DivergenceError as error:
+                    yield self._roll_back(log, error)
                     saved, logged = self.progress.step, self.progress.logged_step
-                    yield Saved(self.outputs.checkpoint)
-                if ending:
-                    yield Ended(ending)
-                    return
-                yield self._step()
+
+    def _judge(self, stepped: Stepped) -> None:
+        """Look at a step's loss, which is finite, once the warm-up is over.
+
+        Raises:
+            DivergenceError: if it has been too high for too long.
+        """
+        training, uniform = self.config.training, math.log(self.model.vocab_size)
+        if stepped.step <= training.warmup_steps or training.on_divergence == "ignore":
+            return
+        wrong = watch(self.progress, stepped.loss, uniform, self.streams.batch_size)
+        if wrong:
+            raise DivergenceError(f"training diverged at step {stepped.step}: {wrong}")
+
+    def _roll_back(self, log: MetricsLog, error: DivergenceError) -> RolledBack:
+        """Go back to the last save with half the learning rate, and save that.
+
+        Raises:
+            DivergenceError: the same with the likely cause, if the run is not to go on.
+        """
+        diverged = self.progress
+        tried = diverged.rollbacks
+        if self.config.training.on_divergence != "rollback" or tried >= MAX_ROLLBACKS:
+            again = f", as {tried} times before with higher learning rates" if tried else ""
+            raise DivergenceError(
+                f"{error}{again}; likely cause: {self._likely_cause()} "
+                f"({self.outputs.checkpoint} is as it was last saved)"
+            ) from None
+        self._restore(load(self.outputs.checkpoint))
+        progress = self.progress
+        progress.rollbacks = tried + 1
+        progress.steps_above_uniform = progress.steps_above_best = 0
+        # The best checkpoint is still that.
+        progress.best_val_loss, progress.best_step = diverged.best_val_loss, diverged.best_step
+        entry = Rollback(
+            rollback=progress.rollbacks,
+            step=progress.step,
+            diverged_step=diverged.step,
+            seconds=round(time.perf_counter() - self._began, 3),
+            learning_rate_factor=progress.learning_rate_factor,
+            reason=str(error),
+        )
+        self._timed = (0, 0.0)
+        log.cut(progress.logged_step, progress.rollbacks)
+        log.append(entry)
+        log.sync()
+        self.checkpoint().save(self.outputs.checkpoint)
+        return RolledBack(entry)
+
+    def _likely_cause(self) -> str:
+        training = self.config.training
+        if training.clip_norm is None and training.clip_value is None:
+            return "the gradient is not clipped; set training.clip_norm"
+        if self.config.model.activation == "relu":
+            return "relu has no bound; lower training.learning_rate, or set model.activation=tanh"
+        return f"training.learning_rate, {training.learning_rate:g}, is too high; lower it"
 
     def checkpoint(self, *, resumable: bool = True) -> Checkpoint:
         """Return the run as it stands (arrays are shared, not copied)."""
@@ -434,7 +525,8 @@ class Trainer:
 
     def learning_rate(self, step: int) -> float:
         """Return η of a step, counted from 0."""
-        return learning_rate_at(self.config.training, step, self.total_steps)
+        scheduled = learning_rate_at(self.config.training, step, self.total_steps)
+        return scheduled * self.progress.learning_rate_factor
 
     def _step(self) -> Stepped:
         """Train on the next window."""
@@ -450,8 +542,7 @@ class Trainer:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergenceError(
                 f"training diverged at step {step + 1}: the loss is {loss}, the gradient's norm "
-                f"{norm}; lower training.learning_rate, or set a lower training.clip_norm "
-                "(nothing was saved since the last checkpoint)"
+                f"{norm}"
             )
         learning_rate = self.learning_rate(step)
         with np.errstate(all="ignore"):
@@ -487,6 +578,10 @@ class Trainer:
     def _measure(self, log: MetricsLog, interrupted: Callable[[], bool]) -> Iterator[Event]:
         """Validate if it is time, and write a line of the log; nothing if interrupted."""
         progress = self.progress
+        if not np.isfinite(self.model.parameters.flat).all():
+            raise DivergenceError(
+                f"training diverged at step {progress.step}: the parameters are not finite"
+            )
         val_loss = None
         if self.config.data.val_fraction > 0 and self.evaluation_is_due():
             segments = 1 if progress.step >= self.total_steps else VALIDATION_SEGMENTS
@@ -546,7 +641,7 @@ def train(
     trainer.outputs.refuse_inputs(files_named(config.data.path))
     if not overwrite:
         trainer.outputs.refuse_existing()
-    for event in trainer.run():
+    for event in trainer.run(overwrite=overwrite):
         if on_event is not None:
             on_event(event)
     return trainer.checkpoint()

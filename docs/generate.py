@@ -120,7 +120,7 @@ def _values(schema: dict[str, Any]) -> str:
     if "items" in schema:
         return f"list of {_values(schema['items'])}"
     bounds = [f"{sign} {schema[bound]}" for bound, sign in BOUNDS.items() if bound in schema]
-    return f"{TYPES[schema['type']]} {', '.join(bounds)}".strip()
+    return f"{TYPES[schema['type']]} {', '.join(bounds)}".strip().replace(str(2**63), "2⁶³")
 
 
 if __name__ == "__main__":
