@@ -1,6 +1,17 @@
-"""`python -m charnn`, the same as `charnn`."""
+"""`charnn` and `python -m charnn`: an interrupt is an exit code even while Python imports."""
 
-from charnn.cli import main
+import sys
+
+
+def main() -> None:
+    """Run a command, as `charnn.cli.main` does."""
+    try:
+        from charnn import cli
+
+        cli.main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -70,8 +70,6 @@ def main() -> None:
         for line in lines:
             print(f"charnn: error: {one_line(line)}", file=sys.stderr)
         code = error.exit_code
-    except KeyboardInterrupt:
-        code = 130
     except MemoryError:
         print("charnn: error: out of memory; ask for smaller sizes or fewer texts", file=sys.stderr)
         code = 1

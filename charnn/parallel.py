@@ -7,19 +7,19 @@ Processes, not threads: a step of a small model is a thousand calls of a few mic
 for which threads would wait on each other's Python.
 """
 
-import json
 import math
 import mmap
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -165,7 +165,12 @@ class Workers:
         self._others: list[_Process] = []
 
     def __enter__(self) -> Self:
-        self._others = [_Process(self._plan, self._file, n) for n in range(1, self._plan.workers)]
+        try:
+            for worker in range(1, self._plan.workers):
+                self._others.append(_Process(self._plan, self._file, worker))
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -174,9 +179,11 @@ class Workers:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for other in self._others:
-            other.end()
-        self._others = []
+        self._end()
+
+    def _end(self) -> None:
+        while self._others:
+            self._others.pop().end()
 
     def step(self, streams: Streams, step: int, *, mean: bool) -> tuple[float, int]:
         """Run BPTT over a window; leave its gradient in `gradient` and h after it in `state`.
@@ -213,75 +220,82 @@ class _Process:
     """A worker as the first process sees it: one byte to start a job, one back when it is done."""
 
     def __init__(self, plan: Plan, memory: int, worker: int):
-        starts, self._start = os.pipe()
-        self._done, done = os.pipe()
         # Found where this one found it, whatever lies in the current folder.
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
-            f"from charnn.parallel import serve; serve({memory}, {starts}, {done}, {worker})"
+            f"from charnn.parallel import serve; serve({asdict(plan)!r}, {memory}, {worker})"
+        )
+        # Who ends a run means the first process, which saves: no worker ever hears of it.
+        heard = signal.pthread_sigmask(
+            signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         )
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                pass_fds=(memory, starts, done),
-                start_new_session=True,  # Ctrl-C is the first process's to answer
-            )
-            assert self._process.stdin is not None
-            with self._process.stdin as stdin:
-                stdin.write(json.dumps(asdict(plan)).encode())
+            with ExitStack() as failing:
+                self._socket, its_socket = socket.socketpair()
+                failing.enter_context(self._socket)
+                with its_socket:
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-c", code],
+                        stdin=its_socket.fileno(),
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        pass_fds=(memory,),
+                        start_new_session=True,
+                    )
+                failing.pop_all()
         except OSError as error:
             raise CharnnError(f"a worker cannot be started: {error.strerror}") from None
         finally:
-            os.close(starts)
-            os.close(done)
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
 
     def start(self) -> None:
         """Tell the worker to do its job."""
-        try:
-            os.write(self._start, b"!")
-        except BrokenPipeError:
-            self._died()
+        with suppress(ConnectionError):  # `wait` will tell
+            self._socket.send(b"!")
 
     def wait(self) -> None:
-        """Wait until the job is done."""
-        if not _receive(self._done):
-            self._died()
+        """Wait until the job is done.
 
-    def _died(self) -> None:
-        raise CharnnError(
-            f"a worker process ended (status {self._process.wait()}), killed for want of memory "
-            "perhaps; the last checkpoint is whole: go on by --resume, or with --threads 1"
-        )
+        Raises:
+            CharnnError: if the worker has died.
+        """
+        if not _receive(self._socket.fileno()):
+            raise CharnnError(
+                f"a worker process ended (status {self._process.wait()}), killed for want of "
+                "memory perhaps; the last checkpoint is whole: go on by --resume, or with "
+                "--threads 1"
+            )
 
     def end(self) -> None:
         """End the worker, whatever it is doing."""
-        os.close(self._start)
-        os.close(self._done)
+        self._socket.close()
         self._process.kill()
         self._process.wait()
 
 
-def serve(memory: int, starts: int, done: int, worker: int) -> None:
+def serve(plan: dict[str, Any], memory: int, worker: int) -> None:
     """Be a worker: do a job for every byte that comes, until no more can come."""
-    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.SIG_IGN)  # the first process lives on to save
-    plan = Plan(**json.load(sys.stdin))
-    arrays = Arrays(plan, mmap.mmap(memory, Arrays(plan).size))
-    share = Share(plan, arrays, worker)
-    with blas_threads(plan.threads), suppress(BrokenPipeError):
-        while _receive(starts):
+    its = Plan(**plan)
+    arrays = Arrays(its, mmap.mmap(memory, Arrays(its).size))
+    share = Share(its, arrays, worker)
+    pipe = sys.stdin.fileno()
+    with blas_threads(its.threads), suppress(ConnectionError):
+        while _receive(pipe):
             share.work()
-            os.write(done, b".")
+            os.write(pipe, b".")
 
 
 def _receive(pipe: int) -> bytes:
     """Return the next byte of a pipe, or none at its end."""
+    look = select.poll()
+    look.register(pipe, select.POLLIN)
     until = time.perf_counter() + _SPIN
-    while not select.select([pipe], [], [], 0)[0] and time.perf_counter() < until:
+    while not look.poll(0) and time.perf_counter() < until:
         pass
-    return os.read(pipe, 1)
+    try:
+        return os.read(pipe, 1)
+    except ConnectionError:
+        return b""
 
 
 def _unnamed_file(size: int) -> int:

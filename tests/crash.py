@@ -5,6 +5,8 @@
     python -m tests.crash signals    interrupt at each operation, once and twice
     python -m tests.crash kill 200   kill -9 real commands at random moments, so often
 
+With --workers the steps of the runs are shared out among two processes, and `kill` kills either.
+
 After each, the files on disk must load, the run must go on, and its end must have the bytes of the
 run that nothing happened to. The first failure ends the campaign with an AssertionError.
 """
@@ -21,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a forked process has but o
 
 from charnn import checkpoint, cli, console, sampling, training  # noqa: F401
 from tests.faults import Before, watching
+from tests.processes import alive, children
 from tests.texts import english
 
 TEXT = english(1500)
@@ -49,6 +53,12 @@ DIVERGING = SETTINGS | {
     "training.clip_norm": "null",
     "training.schedule": "constant",
     "training.learning_rate": "1e5",
+}
+# So large a step is shared out.
+SHARED = {
+    "model.hidden_size": "128",
+    "training.batch_size": "16",
+    "training.threads": "2",
 }
 KILLED = 128 + signal.SIGKILL
 TIMES = ("seconds", "chars_per_second")
@@ -127,16 +137,17 @@ class Run:
 
 
 class Campaign:
-    """Runs in one folder that is thrown away, and how many of each kind there were."""
+    """Runs in one folder that is thrown away, what they all have, and how many there were."""
 
-    def __init__(self, folder: Path, every: int):
+    def __init__(self, folder: Path, every: int, shared: dict[str, str]):
         self.folder = folder
         self.every = every
+        self.shared = shared
         self.runs = 0
 
     def reference(self, settings: dict[str, str]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         """Return the outputs of a run that nothing happens to, and its file operations."""
-        run = Run(self.folder / "reference", settings)
+        run = Run(self.folder / "reference", settings | self.shared)
         noted = self.folder / "operations"
 
         def note(operation: str, path: str) -> None:
@@ -176,7 +187,7 @@ class Campaign:
         self.runs += 1
         folder = self.folder / "run"
         shutil.rmtree(folder, ignore_errors=True)
-        return Run(folder, settings)
+        return Run(folder, settings | self.shared)
 
 
 def every(campaign: Campaign) -> str:
@@ -250,7 +261,10 @@ def signals(campaign: Campaign) -> str:
 
 
 def kill(campaign: Campaign, kills: int) -> str:
-    """Kill real commands at random moments until so many are dead; finish each run they make."""
+    """Kill real commands at random moments until so many are dead; finish each run they make.
+
+    What is killed is the command, or one of its workers, each as often as the other.
+    """
     settings = SETTINGS | {
         "model.hidden_size": "64",
         "model.dropout": "0.1",
@@ -258,12 +272,12 @@ def kill(campaign: Campaign, kills: int) -> str:
         "training.save_every": "1",
         "training.eval_every": "3",
     }
-    command = [sys.executable, "-m", "charnn", *options(settings)]
+    command = [sys.executable, "-m", "charnn", *options(settings | campaign.shared)]
     command.remove("--quiet")
     began = time.perf_counter()
     expected, _ = campaign.reference(settings)
     longest = time.perf_counter() - began
-    dead = in_a_save = 0
+    dead = in_a_save = workers_dead = 0
     while dead < kills:
         run = campaign.fresh(settings)
         finished = False
@@ -276,15 +290,30 @@ def kill(campaign: Campaign, kills: int) -> str:
                     if line.startswith("plan: "):
                         break
                 time.sleep(random.uniform(0, longest / 2))
-                process.kill()
-                process.wait()
+                workers = children(process.pid)
+                victim = random.choice([process.pid, *workers])
+                with suppress(ProcessLookupError):
+                    os.kill(victim, signal.SIGKILL)
+                said = process.stderr.read()
+            time.sleep(0.2)
+            assert not any(map(alive, workers))
             finished = process.returncode == 0
-            if not finished:
+            if process.returncode == 1:
+                assert victim in workers, said
+                last = said.splitlines()[-1]
+                assert last.startswith("charnn: error: a worker process ended (status -9)"), said
+                assert "Traceback" not in said
+                assert not run.leftovers()
+                workers_dead += 1
+            elif not finished:
                 assert process.returncode == -signal.SIGKILL
-                dead += 1
                 in_a_save += bool(run.leftovers())
+            dead += not finished
         run.check_recovery(expected)
-    return f"{dead} kills of {campaign.runs} runs, {in_a_save} of them while a file was written"
+    return (
+        f"{dead} kills of {campaign.runs} runs, {workers_dead} of them of a worker, "
+        f"{in_a_save} while a file was written"
+    )
 
 
 def main() -> None:
@@ -294,12 +323,13 @@ def main() -> None:
     parser.add_argument(
         "--every", type=int, default=1, help="leave out all but each N-th operation"
     )
+    parser.add_argument("--workers", action="store_true", help="share the steps out")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     random.seed(chosen.seed)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        campaign = Campaign(Path(folder), chosen.every)
+        campaign = Campaign(Path(folder), chosen.every, SHARED if chosen.workers else {})
         if chosen.campaign == "kill":
             result = kill(campaign, chosen.kills)
         else:
