@@ -54,7 +54,8 @@ def watching(before: Before) -> Iterator[None]:
         return io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
 
     def os_open(path: Any, flags: int, *rest: Any, **more: Any) -> int:
-        before("open", str(path))
+        if path != os.devnull:
+            before("open", str(path))
         return real_os_open(path, flags, *rest, **more)
 
     def change(name: str) -> Callable[..., Any]:

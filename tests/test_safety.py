@@ -44,6 +44,8 @@ def folder(tmp_path: Path) -> Path:
         "crash disk --every 180",
         "crash signals --every 130",
         "crash kill 3",
+        "crash kill 3 --workers",
+        "crash signals --every 500 --workers",
         "fuzz checkpoints 2000 --every 10",
         "fuzz commands 450",
     ],
@@ -221,6 +223,23 @@ def test_an_interrupt_while_the_text_is_read_leaves_nothing(
         assert process.stderr.read() == b""
     assert process.returncode in (128 + number, -number)
     assert [path.name for path in tmp_path.iterdir()] == ["good.npz"]
+
+
+@pytest.mark.parametrize("command", [CHARNN, [str(Path(sys.executable).parent / "charnn")]])
+@pytest.mark.parametrize("module", ["typer", "yaml", "numpy"])
+def test_an_interrupt_while_python_imports_is_an_exit_code(
+    folder: Path, command: list[str], module: str
+) -> None:
+    (folder / f"{module}.py").write_text("import os\nos.kill(os.getpid(), 2)\n")
+    result = subprocess.run(
+        [*command, *TRAIN],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (130, b"")
+    assert not (folder / "run.npz").exists()
 
 
 def wait_until_it_reads(process: int) -> None:
