@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -286,7 +286,7 @@ class Trainer:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Take over all that the next step depends on."""
-        self.progress = checkpoint.progress.model_copy()
+        self.progress = replace(checkpoint.progress)
         self.model.parameters.flat[...] = checkpoint.model.parameters.flat
         self._state[...] = checkpoint.hidden_state
         for name, slot in checkpoint.slots.items():
