@@ -344,8 +344,9 @@ def times(A: Array, batch_size: int) -> Callable[[Array], Array]:
     """Return x ↦ x A for x (B, H), or (H,) if B is 1, and an A (H, H) used for many products.
 
     At every call a BLAS copies A into the order its inner loop reads, which for a small batch
-    takes about as long as the arithmetic. Here A is cut once into blocks that fit in the
-    first-level cache and are small enough (10⁶ multiplications) for OpenBLAS to do without.
+    takes about as long as the arithmetic. OpenBLAS does without in products of up to 10⁶
+    multiplications; so a larger A is cut into blocks here, once, that also fit in the first-level
+    cache.
 
     Args:
         A: (H, H), or a transposed view.
@@ -354,13 +355,14 @@ def times(A: Array, batch_size: int) -> Callable[[Array], Array]:
     Returns:
         The product; each call overwrites the array that the last one returned.
     """
-    B, H = batch_size, len(A)
+    B, H, small = batch_size, len(A), 10**6
+    A = np.ascontiguousarray(A)
     if B == 1:
         # Of all ways to multiply a vector, the call of least overhead.
-        return partial(np.ascontiguousarray(A).T.dot, out=np.empty(H, A.dtype))
+        return partial(A.T.dot, out=np.empty(H, A.dtype))
     out = np.empty((B, H), A.dtype)
     m, n = largest_divisor(H, 128), largest_divisor(H, 64)
-    if B * m * n > 1_000_000 or n < 16:
+    if n < 16 or not B * m * n <= small < B * H * H:
         return lambda x: np.matmul(x, A, out=out)
     blocks = np.ascontiguousarray(A.reshape(H // m, m, H // n, n).transpose(0, 2, 1, 3))
     parts = np.empty((H // m, B, H), A.dtype)
