@@ -32,7 +32,8 @@ from typing import IO, Annotated, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError
+from pydantic import ConfigDict, Field, NonNegativeFloat, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from charnn.config import Config, parse_config_json
 from charnn.corpus import Vocabulary
@@ -63,7 +64,8 @@ _UNREADABLE = (
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class Progress(BaseModel):
+@checked_dataclass(config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
+class Progress:
     """Where training stands: with the arrays, all that the next step depends on.
 
     No time is in it: the same run gives the same file, byte for byte.
@@ -87,8 +89,6 @@ class Progress(BaseModel):
         steps_above_best: steps in a row for which it has been far above its lowest.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-
     fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     step: Count = 0
     val_loss: float | None = None
@@ -110,6 +110,9 @@ class Progress(BaseModel):
     def learning_rate_factor(self) -> float:
         """What the learning rate of the schedule is multiplied by."""
         return 0.5**self.rollbacks
+
+
+_PROGRESS = TypeAdapter(Progress)
 
 
 @dataclass
@@ -148,7 +151,7 @@ class Checkpoint:
         members: dict[str, NDArray[Any]] = {
             "format_version": np.array(FORMAT_VERSION),
             "config": np.array(self.config.model_dump_json()),
-            "progress": np.array(self.progress.model_dump_json()),
+            "progress": np.array(_PROGRESS.dump_json(self.progress).decode()),
             "vocabulary": self.vocabulary.code_points,
             **self.model.parameters,
         }
@@ -333,7 +336,7 @@ def _build(members: dict[str, NDArray[Any]]) -> Checkpoint:
     _take(members, "format_version", "i", ())
     config = parse_config_json(_take_text(members, "config"))
     try:
-        progress = Progress.model_validate_json(_take_text(members, "progress"))
+        progress = _PROGRESS.validate_json(_take_text(members, "progress"))
     except ValidationError as error:
         raise ValueError(f"its progress is not valid: {error.errors()[0]['msg']}") from None
     vocabulary = _vocabulary(members)

@@ -35,12 +35,13 @@ def watch(progress: Progress, loss: float, uniform: float, batch_size: int) -> s
     progress.smoothed_loss, progress.lowest_loss = smoothed, lowest
     progress.steps_above_uniform = progress.steps_above_uniform + 1 if hopeless else 0
     progress.steps_above_best = progress.steps_above_best + 1 if lost else 0
-    said = f"for {_PATIENCE} steps the loss has stayed high, now {smoothed:.3f}, far above"
     if progress.steps_above_uniform >= _PATIENCE:
-        return f"{said} uniform guessing, {uniform:.3f}"
-    if progress.steps_above_best >= _PATIENCE:
-        return f"{said} its best, {lowest:.3f}"
-    return None
+        limit = f"uniform guessing, {uniform:.3f}"
+    elif progress.steps_above_best >= _PATIENCE:
+        limit = f"its best, {lowest:.3f}"
+    else:
+        return None
+    return f"for {_PATIENCE} steps the loss has stayed high, now {smoothed:.3f}, far above {limit}"
 
 
 def is_suspect(progress: Progress) -> bool:

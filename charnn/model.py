@@ -21,6 +21,7 @@ docs/speed.md tells what each of these buys.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -178,8 +179,8 @@ class RNN:
                 np.matmul(below.reshape(T * B, -1), U.T, out=a.reshape(T * B, -1))
                 a += b
             times_W = times(W.T, B)
-            before = h[layer, 0]
-            for now in a:
+            before, *after = in_time(h[layer, : T + 1])
+            for now in after:
                 now += times_W(before)
                 if self.activation == "tanh":
                     np.tanh(now, out=now)
@@ -248,7 +249,7 @@ class RNN:
                 np.greater(h[layer, 1 : T + 1], 0, out=da)
             times_W = times(W, B)
             after = None
-            for dh_t, da_t in zip(dh[::-1], da[::-1], strict=True):
+            for dh_t, da_t in zip(in_time(dh[::-1]), in_time(da[::-1]), strict=True):
                 if after is not None:
                     dh_t += times_W(after)
                 da_t *= dh_t
@@ -340,41 +341,43 @@ class Stepper:
 
 
 def times(A: Array, batch_size: int) -> Callable[[Array], Array]:
-    """Return x ↦ x A for x (B, H) and a matrix A (H, H) that stays the same for many products.
+    """Return x ↦ x A for x (B, H), or (H,) if B is 1, and an A (H, H) used for many products.
 
     At every call a BLAS copies A into the order its inner loop reads, which for a small batch
-    takes about as long as the arithmetic. Here A is cut once into blocks that fit in the
-    first-level cache and are small enough (10⁶ multiplications) for OpenBLAS to do without.
+    takes about as long as the arithmetic. OpenBLAS does without in products of up to 10⁶
+    multiplications; so a larger A is cut into blocks here, once, that also fit in the first-level
+    cache.
 
     Args:
         A: (H, H), or a transposed view.
         batch_size: B.
 
     Returns:
-        The product; each call overwrites the (B, H) array that the last one returned.
+        The product; each call overwrites the array that the last one returned.
     """
-    B, H = batch_size, len(A)
-    out = np.empty((B, H), A.dtype)
+    B, H, small = batch_size, len(A), 10**6
+    A = np.ascontiguousarray(A)
     if B == 1:
-        A, vector = np.ascontiguousarray(A), out[0]
-
-        def vector_product(x: Array) -> Array:
-            x[0].dot(A, vector)  # the call of least overhead that there is
-            return out
-
-        return vector_product
+        # Of all ways to multiply a vector, the call of least overhead.
+        return partial(A.T.dot, out=np.empty(H, A.dtype))
+    out = np.empty((B, H), A.dtype)
     m, n = largest_divisor(H, 128), largest_divisor(H, 64)
-    if B * m * n > 1_000_000 or n < 16:
+    if n < 16 or not B * m * n <= small < B * H * H:
         return lambda x: np.matmul(x, A, out=out)
     blocks = np.ascontiguousarray(A.reshape(H // m, m, H // n, n).transpose(0, 2, 1, 3))
-    partial = np.empty((H // m, B, H), A.dtype)
-    partial_blocks = partial.reshape(H // m, B, H // n, n).transpose(0, 2, 1, 3)
+    parts = np.empty((H // m, B, H), A.dtype)
+    part_blocks = parts.reshape(H // m, B, H // n, n).transpose(0, 2, 1, 3)
 
     def product(x: Array) -> Array:
-        np.matmul(x.reshape(B, H // m, 1, m).transpose(1, 2, 0, 3), blocks, out=partial_blocks)
-        return np.add.reduce(partial, axis=0, out=out)
+        np.matmul(x.reshape(B, H // m, 1, m).transpose(1, 2, 0, 3), blocks, out=part_blocks)
+        return np.add.reduce(parts, axis=0, out=out)
 
     return product
+
+
+def in_time(series: Array) -> list[Array]:
+    """Return the (B, H) parts of a (T, B, H) array; for one stream (H,), which numpy likes best."""
+    return list(series[:, 0] if series.shape[1] == 1 else series)
 
 
 def largest_divisor(n: int, limit: int) -> int:

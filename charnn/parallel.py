@@ -61,10 +61,10 @@ class Plan:
 def worker_count(batch_size: int, hidden_size: int, threads: int) -> int:
     """Return into how many processes a step is divided: a function of sizes alone.
 
-    A share needs eight streams, and enough arithmetic for a time step to be worth its calls.
+    A share needs four streams, and enough arithmetic for a time step to be worth its calls.
     """
-    by_work = batch_size * hidden_size**2 // 2**17
-    return max(1, min(threads, batch_size // 8, by_work)) if os.name == "posix" else 1
+    by_work = batch_size * hidden_size**2 // 2**16
+    return max(1, min(threads, batch_size // 4, by_work)) if os.name == "posix" else 1
 
 
 class Arrays:

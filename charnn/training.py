@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -256,7 +256,7 @@ class Trainer:
             sizes.activation,
             training.dtype,
         )
-        plan = self._plan()
+        plan = self._plan(self.streams)
         self._workers = Workers(self.model, plan)
         self._threads = plan.threads
         self._state = self._workers.state
@@ -286,7 +286,7 @@ class Trainer:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Take over all that the next step depends on."""
-        self.progress = checkpoint.progress.model_copy()
+        self.progress = replace(checkpoint.progress)
         self.model.parameters.flat[...] = checkpoint.model.parameters.flat
         self._state[...] = checkpoint.hidden_state
         for name, slot in checkpoint.slots.items():
@@ -322,9 +322,9 @@ class Trainer:
             )
         return streams
 
-    def _plan(self) -> Plan:
+    def _plan(self, streams: Streams) -> Plan:
         training, sizes = self.config.training, self.config.model
-        B, H = self.streams.batch_size, sizes.hidden_size
+        B, H = streams.batch_size, sizes.hidden_size
         threads = training.threads
         total = threads or cores()
         workers = 1 if training.loop == "textbook" else worker_count(B, H, total)
@@ -334,7 +334,7 @@ class Trainer:
             num_layers=sizes.num_layers,
             activation=sizes.activation,
             dtype=training.dtype,
-            seq_length=self.streams.seq_length,
+            seq_length=streams.seq_length,
             batch_size=B,
             dropout=sizes.dropout,
             seed=self._seed,
@@ -350,7 +350,9 @@ class Trainer:
         hidden = (L + 2 + (2 * L if sizes.dropout else 0)) * T * B * H
         parameters = H * K + (2 * L - 1) * H * H + L * H + K * H + K
         itemsize = np.dtype(self.config.training.dtype).itemsize
-        return (hidden + T * B * K + 5 * parameters) * itemsize + 4 * T * B * 8
+        # θ and two slots; for each worker a gradient and W laid out anew.
+        copies = 3 + 2 * self._plan(streams).workers
+        return (hidden + T * B * K + copies * parameters) * itemsize + 4 * T * B * 8
 
     def flop_per_step(self) -> float:
         """Return the floating-point operations of one full step: 6·B·T·H·((2L−1)·H + K)."""
