@@ -110,6 +110,7 @@ browser:
 
 crash: $(VENV)/dev ## end, break, interrupt and kill runs at every turn (a quarter of an hour)
 	for campaign in every disk signals kill; do $(BIN)/python -m tests.crash $$campaign; done
+	$(BIN)/python -m tests.crash kill 60 --workers
 
 fuzz: $(VENV)/dev ## feed nonsense to everything (minutes; the last part needs atheris, on Linux)
 	$(BIN)/python -m tests.fuzz checkpoints 25000

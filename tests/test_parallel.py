@@ -40,7 +40,8 @@ from tests.texts import english
 @pytest.mark.parametrize("H", [5, 96, 100, 128, 200, 256, 384])
 def test_times_is_the_product(H: int, B: int) -> None:
     rng = np.random.default_rng(H)
-    A, first, second = rng.normal(size=(H, H)), *rng.normal(size=(2, B, H))
+    A = rng.normal(size=(H, H))
+    first, second = rng.normal(size=(2, H) if B == 1 else (2, B, H))
     for matrix in (A, A.T):
         product = times(matrix, B)
         for x in (first, second):
@@ -48,12 +49,14 @@ def test_times_is_the_product(H: int, B: int) -> None:
 
 
 @pytest.mark.parametrize("dropout", [False, True])
-@pytest.mark.parametrize("H", [96, 144])
-def test_a_model_large_enough_for_blocks_equals_the_textbook_loop(H: int, dropout: bool) -> None:
-    L, T, B, K = 2, 4, 3, 9
+@pytest.mark.parametrize(("H", "B"), [(96, 3), (256, 17), (640, 3)])
+def test_a_model_large_enough_for_blocks_equals_the_textbook_loop(
+    H: int, B: int, dropout: bool
+) -> None:
+    L, T, K = 2, 4, 9
     rng = np.random.default_rng(H)
     model = RNN(K, H, L, "tanh", np.float64)
-    model.parameters.flat[...] = rng.normal(0, 0.1, model.num_parameters)
+    model.parameters.flat[...] = rng.normal(0, H**-0.5, model.num_parameters)
     inputs, targets = rng.integers(0, K, (2, T, B))
     state = rng.normal(0, 0.3, (L, B, H))
     masks = Dropout(0.3, (L, T, B, H), np.float64, seed=1)(2, T) if dropout else None
@@ -78,10 +81,10 @@ def test_more_threads_never_mean_fewer_workers_nor_small_shares(B: int, H: int, 
     plan = replace(PLAN, batch_size=B, workers=workers)
     shares = [plan.streams(worker) for worker in range(workers)]
     assert [number for share in shares for number in range(B)[share]] == list(range(B))
-    assert workers == 1 or min(share.stop - share.start for share in shares) >= 8
+    assert workers == 1 or min(share.stop - share.start for share in shares) >= 4
 
 
-@pytest.mark.parametrize(("B", "H", "workers"), [(16, 128, 2), (15, 512, 1), (16, 127, 1)])
+@pytest.mark.parametrize(("B", "H", "workers"), [(8, 128, 2), (7, 512, 1), (8, 127, 1)])
 def test_small_batches_and_small_models_stay_in_one_process(B: int, H: int, workers: int) -> None:
     assert worker_count(B, H, 64) == workers
 
