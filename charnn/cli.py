@@ -646,7 +646,8 @@ def inspect(
     name, ids, _ = _text_read_by(checkpoint, text, None, unknown, "--text")
     model, known = checkpoint.model, checkpoint.vocabulary
     seen = Inspection(model, known, ids, n, top=top, find=top, chosen=chosen)
-    part = f"{name}: read the first {len(seen.ids):,} of {seen.total:,} characters"
+    part = f"the first {len(seen.ids):,} of" if len(seen.ids) < seen.total else "all"
+    part = f"{name}: read {part} {seen.total:,} characters"
     if as_json:
         figures = {
             "text": escaped(name),

@@ -357,6 +357,7 @@ class LiveReporter(Reporter):
             f"epoch {progress.step / trainer.streams.steps_per_epoch:.2f}",
             f"loss {self._loss:.3f} ({bits(self._loss):.2f} bits/char)",
             f"|g| {event.grad_norm:.2f}",
+            f"clipped {progress.clipped_steps / max(1, progress.step - progress.logged_step):.0%}",
             f"{self.speed():,.0f} chars/s",
         ]
         if progress.val_loss is not None and progress.best_val_loss is not None:

@@ -196,7 +196,7 @@ def test_on_a_terminal_there_are_colours_with_a_legend_and_no_control_characters
         for words in expected:
             assert words in plain, view
         assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", plain)
-        assert "val: read the first 300 of 300 characters" in plain
+        assert "val: read all 300 characters" in plain
         if view == "surprise":
             assert "\\x1b[31mred\\x07 [bold]alert[/bold]\\u202e↵" in plain
             assert "\x1b[4;" in drawn or "\x1b[1;4;" in drawn
