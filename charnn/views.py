@@ -263,7 +263,7 @@ def _surprising_places(seen: Inspection, top: int) -> Group:
         line, column = _line_and_column(seen.text, place)
         where = Text.assemble(
             _visible(seen.text[max(0, place - 12) : place]),
-            (f"[{_visible(seen.text[place])}]", "bold underline"),
+            (f"[{_alone(seen.text[place])}]", "bold underline"),
             _visible(seen.text[place + 1 : place + 9]),
         )
         where.truncate(30, overflow="ellipsis")
