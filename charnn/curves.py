@@ -59,7 +59,8 @@ def read_curves(path: Path, name: str | None = None) -> Curves:
         lines = path.read_bytes().splitlines(keepends=True)
     except OSError as error:
         raise CharnnError(f"{path}: {error.strerror or error}") from None
-    kept, rollbacks = [], []
+    kept: list[dict[str, Any]] = []
+    rollbacks: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
