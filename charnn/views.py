@@ -258,7 +258,8 @@ def _first_of(most: int, seen: Inspection) -> str:
 
 
 def _surprising_places(seen: Inspection, top: int) -> Group:
-    grid, reading = _grid("line:column", "bits", "rank", "expected", "where"), seen.reading
+    grid = _grid("line:column", "bits", "rank", "expected", "where")
+    reading = seen.reading
     for place in seen.most_surprising(top).tolist():
         line, column = _line_and_column(seen.text, place)
         where = Text.assemble(
@@ -298,10 +299,8 @@ def _alone(character: str) -> str:
 
 
 def _expected_text(seen: Inspection) -> Group:
-    grid, reading = (
-        _grid("place", "", "bits", "rank", "expected, the true one in brackets"),
-        seen.reading,
-    )
+    grid = _grid("place", "", "bits", "rank", "expected, the true one in brackets")
+    reading = seen.reading
     for place in range(1, min(len(seen.text), _SHOWN["expectation"])):
         character = Text(_alone(seen.text[place]), "bold")
         bits, rank = f"{reading.bits[place]:4.1f}", f"{reading.ranks[place]:4}"
@@ -350,7 +349,8 @@ def _fading(flows: Sequence[GradientFlow], width: int) -> Group:
 
 def _bar(share: float, longest: int) -> str:
     length = round(longest * math.log(share / LOST, 1 / LOST)) if share > LOST else 0
-    return f"{share:7.2%} {'█' * min(length, longest)}"
+    amount = f"{share:.2%}" if share < 10 else f"×{share:.0e}"
+    return f"{amount:>7} {'█' * min(length, longest)}"
 
 
 def _verdicts(flows: Sequence[GradientFlow]) -> Group:

@@ -211,6 +211,15 @@ def test_on_a_terminal_there_are_colours_with_a_legend_and_no_control_characters
     assert not re.search(r"\x1b\[[0-9;]*[34]8[;m]", summary)
 
 
+def test_training_shows_the_gradient_norm_and_the_share_of_clipped_steps(
+    folder: Path, tmp_path: Path
+) -> None:
+    text = str(folder / "one.txt")
+    drawn = on_a_terminal("train", "--data", text, "--out", "live.npz", "--max-steps", "30",
+                          "--set", "training.clip_norm=1e-6", cwd=tmp_path)  # fmt: skip
+    assert re.search(r"\|g\| \d+\.\d\d  clipped 100%  [\d,]+ chars/s", drawn)
+
+
 # --- a known memory ------------------------------------------------------------------------------
 
 
