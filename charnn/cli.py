@@ -596,6 +596,7 @@ _UNIT = typer.Option(
     metavar="LAYER:INDEX", help="A hidden unit, counted from 0, not those found; repeatable."
 )
 _UNKNOWN = typer.Option(help="Characters the model does not know.")
+_VALIDATION = "the validation text"
 _OVERWRITE = typer.Option("--overwrite", help="Replace the file if it exists.")
 
 
@@ -644,7 +645,8 @@ def inspect(
     name, ids, _ = _text_read_by(checkpoint, text, None, unknown, "--text")
     model, known = checkpoint.model, checkpoint.vocabulary
     seen = Inspection(model, known, ids, n, top=top, find=top, chosen=chosen)
-    part = f"{name}: read the first {len(seen.ids):,} of {seen.total:,} characters"
+    part = f"the first {len(seen.ids):,} of" if len(seen.ids) < seen.total else "all"
+    part = f"{name if text else _VALIDATION}: read {part} {seen.total:,} characters"
     if as_json:
         figures = {
             "text": escaped(name),
@@ -742,7 +744,7 @@ def report(
     checkpoint = load(ckpt)
     name, ids, _ = _text_read_by(checkpoint, text, None, unknown, "--text")
     with waiting("reading and drawing"):
-        html = page(checkpoint, ckpt, name, ids, n, chosen)
+        html = page(checkpoint, ckpt, name if text else _VALIDATION, ids, n, chosen)
     _write(out, html.encode("utf-8", "backslashreplace"))
 
 

@@ -353,13 +353,14 @@ class LiveReporter(Reporter):
         if time.perf_counter() - self._drawn < 0.1:
             return
         trainer, progress = self.trainer, self.trainer.progress
-        figures = [
+        losses = [
             f"epoch {progress.step / trainer.streams.steps_per_epoch:.2f}",
             f"loss {self._loss:.3f} ({bits(self._loss):.2f} bits/char)",
-            f"|g| {event.grad_norm:.2f}",
-            f"{self.speed():,.0f} chars/s",
         ]
         if progress.val_loss is not None and progress.best_val_loss is not None:
-            figures[2:2] = [f"val {progress.val_loss:.3f} best {progress.best_val_loss:.3f}"]
-        self._figures.plain = "  ".join(figures)
+            losses.append(f"val {progress.val_loss:.3f} best {progress.best_val_loss:.3f}")
+        clipped = progress.clipped_steps / max(1, progress.step - progress.logged_step)
+        others = [f"|g| {event.grad_norm:.2f}", f"clipped {clipped:.0%}"]
+        others.append(f"{self.speed():,.0f} chars/s")
+        self._figures.plain = "  ".join(losses) + "\n" + "  ".join(others)
         self._bars.update(self._training, completed=event.step, left=f"{self.time_left()} left")

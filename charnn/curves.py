@@ -15,15 +15,17 @@ Points = tuple[list[float], list[float]]
 
 @dataclass(frozen=True)
 class Curves:
-    """The lines of a log that hold metrics; those of rollbacks are left out.
+    """The lines of a log, one mapping for each, in order.
 
     Attributes:
         name: of the run.
-        lines: one mapping for each line, in order.
+        lines: those that hold metrics.
+        rollbacks: those that say that the run went back.
     """
 
     name: str
     lines: list[dict[str, Any]]
+    rollbacks: list[dict[str, Any]]
 
     def points(self, key: str, against: Axis = "step") -> Points:
         """Return the x and y of a curve, where both are finite numbers."""
@@ -34,6 +36,11 @@ class Curves:
                 x.append(at)
                 y.append(value)
         return x, y
+
+    def marks(self, against: Axis = "step") -> list[float]:
+        """Return the x where rollbacks went on, each once."""
+        places = (line.get(against) for line in self.rollbacks)
+        return sorted({at for at in places if _is_number(at)})
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
@@ -52,7 +59,8 @@ def read_curves(path: Path, name: str | None = None) -> Curves:
         lines = path.read_bytes().splitlines(keepends=True)
     except OSError as error:
         raise CharnnError(f"{path}: {error.strerror or error}") from None
-    kept = []
+    kept: list[dict[str, Any]] = []
+    rollbacks: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
@@ -64,11 +72,10 @@ def read_curves(path: Path, name: str | None = None) -> Curves:
                     f"{path}:{number}: not a line of a metrics log (one JSON object a line)"
                 ) from None
             break
-        if "rollback" not in entry:
-            kept.append(entry)
+        (rollbacks if "rollback" in entry else kept).append(entry)
     if not any(_is_number(entry.get("step")) for entry in kept):
         raise CharnnError(f"{path}: no metrics in it yet")
-    return Curves(name or path.stem, kept)
+    return Curves(name or path.stem, kept, rollbacks)
 
 
 def read_all(paths: Sequence[Path]) -> list[Curves]:

@@ -249,7 +249,7 @@ class GradientFlow:
         last = len(self.norms) - 1
         if not last:
             return "not known: the text is too short"
-        return f"holds: {self.shares[-1]:.0%} is left after {_characters(last)}"
+        return f"holds: {100 * self.shares[-1]:.0f} % is left after {_characters(last)}"
 
 
 def _characters(count: int) -> str:

@@ -45,6 +45,7 @@ def plot(runs: Sequence[Curves], against: Axis, file_type: Literal["png", "svg"]
             _draw(axes, runs, keys, against)
             axes.set_title(title, loc="left", fontsize="medium")
             axes.grid(alpha=0.3)
+            axes.ticklabel_format(axis="y", style="plain", useOffset=False)
         for axes in panels[2:]:
             axes.set_xlabel(_AXES[against])
         panels[0].legend(fontsize="small")
@@ -57,15 +58,19 @@ def plot(runs: Sequence[Curves], against: Axis, file_type: Literal["png", "svg"]
 def _draw(axes: "Axes", runs: Sequence[Curves], keys: Sequence[str], against: Axis) -> None:
     """Draw one panel; where there are two curves of a run the first is thin."""
     for number, run in enumerate(runs):
+        colour, name = f"C{number % 10}", run.name.replace("$", r"\$")
         for key in keys:
             thin = key == "train_loss"
             x, y = run.points(key, against)
             axes.plot(
                 x,
                 y,
-                color=f"C{number % 10}",
+                color=colour,
                 linewidth=1 if thin else 1.5,
                 alpha=0.6 if thin else 1,
                 marker="." if len(x) == 1 else "",
-                label=f"{run.name} {key.removesuffix('_loss')}".replace("$", r"\$"),
+                label=f"{name} {key.removesuffix('_loss')}",
             )
+        for place, at in enumerate(run.marks(against)):
+            label = "" if place else f"{name} rollback"
+            axes.axvline(at, color=colour, linewidth=0.8, linestyle=":", label=label)

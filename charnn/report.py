@@ -140,7 +140,7 @@ def _packed(values: NDArray[Any], dtype: str) -> str:
 
 
 def _charts(run: Curves) -> list[dict[str, Any]]:
-    """Return the curves of a log, thinned out to what a page can show."""
+    """Return the curves of a log, thinned out to what a page can show, and its rollbacks."""
     charts = []
     for title, keys in _CHARTS.items():
         series = []
@@ -149,5 +149,6 @@ def _charts(run: Curves) -> list[dict[str, Any]]:
             every = -(-len(x) // _POINTS) or 1
             # Counted from the end: the last point is always there.
             series.append({"name": label, "x": x[::-every][::-1], "y": y[::-every][::-1]})
-        charts.append({"title": title, "series": [one for one in series if one["x"]]})
+        shown = [one for one in series if one["x"]]
+        charts.append({"title": title, "series": shown, "rollbacks": run.marks()})
     return [chart for chart in charts if chart["series"]]

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from charnn.inspection import LOST, Floats, GradientFlow, Inspection
+from charnn.inspection import LOST, Floats, GradientFlow, Inspection, Unit
 
 View = Literal["surprise", "expectation", "memory", "gradients"]
 
@@ -191,7 +191,7 @@ def show(seen: Inspection, view: View | None, top: int, console: Console) -> Non
         case "memory":
             parts = _remembered_text(seen)
         case "gradients":
-            parts = [_fading(seen.gradients), _verdicts(seen.gradients)]
+            parts = [_fading(seen.gradients, console.width), _verdicts(seen.gradients)]
         case None:
             parts = [
                 _surprising_text(seen, _SHOWN["summary"]),
@@ -232,11 +232,15 @@ def _coloured(text: str, values: Floats, styles: dict[float, str]) -> Text:
     for character, value in zip(text, values, strict=True):
         level = sum(value >= bound for bound in bounds)
         style = names[level - 1] if level else "dim"
-        drawn.append("↵" if character == "\n" else shown(character), style)
+        drawn.append(_visible(character), style)
         if character == "\n":
             drawn.append("\n")
     drawn.rstrip()
     return drawn
+
+
+def _visible(text: str) -> str:
+    return shown(text.replace("\n", "↵"))
 
 
 def _surprising_text(seen: Inspection, most: int) -> Group:
@@ -254,17 +258,18 @@ def _first_of(most: int, seen: Inspection) -> str:
 
 
 def _surprising_places(seen: Inspection, top: int) -> Group:
-    grid = _grid("line:column", "bits", "where", "expected")
+    grid = _grid("line:column", "bits", "rank", "expected", "where")
+    reading = seen.reading
     for place in seen.most_surprising(top).tolist():
         line, column = _line_and_column(seen.text, place)
         where = Text.assemble(
-            shown(seen.text[max(0, place - 20) : place]),
-            (f"[{shown(seen.text[place])}]", "bold underline"),
-            shown(seen.text[place + 1 : place + 9]),
+            _visible(seen.text[max(0, place - 12) : place]),
+            (f"[{_alone(seen.text[place])}]", "bold underline"),
+            _visible(seen.text[place + 1 : place + 9]),
         )
-        grid.add_row(
-            f"{line}:{column}", f"{seen.reading.bits[place]:.1f}", where, _expected(seen, place, 2)
-        )
+        where.truncate(30, overflow="ellipsis")
+        bits, rank = f"{reading.bits[place]:4.1f}", f"{reading.ranks[place]:4}"
+        grid.add_row(f"{line}:{column}", bits, rank, _expected(seen, place, 2), where)
     return Group(_title("The most surprising characters"), grid)
 
 
@@ -284,31 +289,38 @@ def _expected(seen: Inspection, place: int, most: int) -> Text:
         strict=True,
     ):
         true = character == seen.text[place]
-        name = f"[{shown(character)}]" if true else f" {shown(character)} "
+        name = f"[{_alone(character)}]" if true else f" {_alone(character)} "
         drawn.append(f"{name} {p:4.0%}  ", "bold" if true else "")
-    if reading.ranks[place] > most:
-        drawn.append(f"… [{shown(seen.text[place])}] rank {reading.ranks[place]}", "bold")
     return drawn
 
 
+def _alone(character: str) -> str:
+    return "␣" if character == " " else _visible(character)
+
+
 def _expected_text(seen: Inspection) -> Group:
-    grid = _grid("place", "", "bits", "expected, the true one in brackets")
+    grid = _grid("place", "", "bits", "rank", "expected, the true one in brackets")
+    reading = seen.reading
     for place in range(1, min(len(seen.text), _SHOWN["expectation"])):
-        expected = _expected(seen, place, seen.reading.likeliest.shape[1])
-        bits = f"{seen.reading.bits[place]:.1f}"
-        grid.add_row(str(place), Text(shown(seen.text[place]), "bold"), bits, expected)
+        character = Text(_alone(seen.text[place]), "bold")
+        bits, rank = f"{reading.bits[place]:4.1f}", f"{reading.ranks[place]:4}"
+        expected = _expected(seen, place, reading.likeliest.shape[1])
+        grid.add_row(str(place), character, bits, rank, expected)
     return Group(_title("Expectation", _first_of(_SHOWN["expectation"], seen)), grid)
 
 
 def _unit_lines(seen: Inspection) -> Group:
     grid = _grid("layer:unit", "follows", "correlation")
     for unit in seen.units:
-        grid.add_row(unit.name, unit.feature or "nothing known", _correlation(unit.correlation))
+        grid.add_row(unit.name, *_follows(unit))
     return Group(_title("Memory", "what single units follow"), grid)
 
 
-def _correlation(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+def _follows(unit: Unit) -> tuple[str, ...]:
+    """Return the feature and the correlation, if there are any."""
+    if unit.feature is None:
+        return ("nothing known",)
+    return unit.feature, f"{unit.correlation:+.2f}".replace("-", "−")
 
 
 def _remembered_text(seen: Inspection) -> Iterable[RenderableType]:
@@ -318,26 +330,27 @@ def _remembered_text(seen: Inspection) -> Iterable[RenderableType]:
         _legend(_ACTIVATION, "−1 to 1"),
     )
     for unit in seen.units:
-        score = f"{unit.feature or 'nothing known'}, correlation {_correlation(unit.correlation)}"
         yield Group(
-            _title(f"Unit {unit.name}", score),
+            _title(f"Unit {unit.name}", ", correlation ".join(_follows(unit))),
             _coloured(seen.text[:most], seen.scaled(unit)[:most], _ACTIVATION),
         )
 
 
-def _fading(flows: Sequence[GradientFlow]) -> Group:
+def _fading(flows: Sequence[GradientFlow], width: int) -> Group:
     """Return bars of the gradient at some lags, from 1 % to all of that at lag 0."""
     grid = _grid("lag", *(f"layer {layer}" for layer in range(len(flows))))
+    longest = max(1, min(20, (width - 5) // len(flows) - 10))
     last = len(flows[0].norms) - 1
     for lag in [*(lag for lag in _LAGS if lag < last), last]:
-        grid.add_row(str(lag), *(_bar(float(flow.shares[lag])) for flow in flows))
-    mean = f"mean of ‖∂L(t)/∂h(t−k)‖ over {flows[0].positions} places t, by lag k; bars from 1 %"
+        grid.add_row(str(lag), *(_bar(float(flow.shares[lag]), longest) for flow in flows))
+    mean = f"mean ‖∂L(t)/∂h(t−k)‖ of {flows[0].positions} places t, by lag k; bars from 1 %"
     return Group(_title("Gradient flow", mean), grid)
 
 
-def _bar(share: float, width: int = 20) -> str:
-    length = round(width * math.log(share / LOST, 1 / LOST)) if share > LOST else 0
-    return f"{'█' * min(length, width):<{width}} {share:.2%}"
+def _bar(share: float, longest: int) -> str:
+    length = round(longest * math.log(share / LOST, 1 / LOST)) if share > LOST else 0
+    amount = f"{share:.2%}" if share < 10 else f"×{share:.0e}"
+    return f"{amount:>7} {'█' * min(length, longest)}"
 
 
 def _verdicts(flows: Sequence[GradientFlow]) -> Group:

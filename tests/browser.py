@@ -29,8 +29,10 @@ def report(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     train += ["--set", "model.hidden_size=32", "--set", f"model.num_layers={request.param}"]
     train += ["--set", "training.log_every=10", "--quiet"]
     shown = ["report", "--ckpt", NAME, "-o", "report.html", "--text", "text.txt", "--n", "5000"]
-    for command in (train, shown):
-        subprocess.run([sys.executable, "-m", "charnn", *command], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-m", "charnn", *train], cwd=folder, check=True)
+    with (folder / NAME).with_suffix(".jsonl").open("a") as log:
+        log.write('{"rollback": 1, "step": 50}\n')
+    subprocess.run([sys.executable, "-m", "charnn", *shown], cwd=folder, check=True)
     assert (folder / "report.html").stat().st_size < 2_000_000
     return folder / "report.html"
 
@@ -193,6 +195,10 @@ def test_readable(page: Page, width: int, scheme: str) -> None:
         contrast, where = page.run(CONTRAST)
         assert contrast >= 4.5, where
     assert page.run("document.querySelectorAll('svg[role=img]').length") == 6
+    words = page.run(
+        "Array.from(document.querySelectorAll('#charts text'), text => text.textContent)"
+    )
+    assert words.count("rollback") == 5
 
 
 def test_a_run_without_a_log_and_without_javascript_says_so(report: Path) -> None:

@@ -1,5 +1,6 @@
 """`inspect`, `plot` and `report` as a shell runs them."""
 
+import dataclasses
 import json
 import os
 import pty
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from charnn.curves import read_curves
+from charnn.metrics import Rollback
 from tests.texts import english
 
 ROOT = Path(__file__).parents[1]
@@ -114,7 +117,9 @@ def test_tables_are_tab_separated_with_a_row_for_each_character_or_lag(
         assert {len(line) for line in lines} == {len(lines[0])}
         assert columns is None or lines[0] == columns.split(" ")
         assert "\x1b" not in printed.stdout
-        assert re.fullmatch(r"val: read the first 100 of [\d,]+ characters\n", printed.stderr)
+        assert re.fullmatch(
+            r"the validation text: read the first 100 of [\d,]+ characters\n", printed.stderr
+        )
         if view == "memory":
             assert all(re.fullmatch(r"[0-2]:\d+", unit) for unit in lines[0][2:])
             assert len(lines[0]) == 4
@@ -196,7 +201,7 @@ def test_on_a_terminal_there_are_colours_with_a_legend_and_no_control_characters
         for words in expected:
             assert words in plain, view
         assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", plain)
-        assert "val: read the first 300 of 300 characters" in plain
+        assert "the validation text: read all 300 characters" in plain
         if view == "surprise":
             assert "\\x1b[31mred\\x07 [bold]alert[/bold]\\u202e↵" in plain
             assert "\x1b[4;" in drawn or "\x1b[1;4;" in drawn
@@ -204,6 +209,15 @@ def test_on_a_terminal_there_are_colours_with_a_legend_and_no_control_characters
     for title in ("Surprise", "The most surprising characters", "Memory", "How far back"):
         assert title in summary
     assert not re.search(r"\x1b\[[0-9;]*[34]8[;m]", summary)
+
+
+def test_training_shows_the_gradient_norm_and_the_share_of_clipped_steps(
+    folder: Path, tmp_path: Path
+) -> None:
+    text = str(folder / "one.txt")
+    drawn = on_a_terminal("train", "--data", text, "--out", "live.npz", "--max-steps", "30",
+                          "--set", "training.clip_norm=1e-6", cwd=tmp_path)  # fmt: skip
+    assert re.search(r"\|g\| \d+\.\d\d  clipped 100%  [\d,]+ chars/s", drawn)
 
 
 # --- a known memory ------------------------------------------------------------------------------
@@ -259,14 +273,28 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(folder: Path, tmp_path
     assert ">c$/run.jsonl val<" in drawn
 
 
-def test_plot_writes_png_and_reads_logs_of_unfinished_runs_with_events(
-    folder: Path, tmp_path: Path
-) -> None:
-    lines = (folder / "one.jsonl").read_text().splitlines()
-    lines.insert(2, '{"event": "rollback", "step": 7, "train_loss": "none"}')
-    (tmp_path / "run.jsonl").write_text("\n".join(lines) + '\n{"step": 41, "tr')
+def test_plot_writes_png_and_reads_logs_of_unfinished_runs(folder: Path, tmp_path: Path) -> None:
+    log = (folder / "one.jsonl").read_text()
+    (tmp_path / "run.jsonl").write_text(log + '{"step": 41, "tr')
     ok("plot", "run.jsonl", "-o", "loss.png", cwd=tmp_path)
     assert (tmp_path / "loss.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_rollbacks_are_marked_and_are_no_part_of_the_curves(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "one.npz", tmp_path / "run.npz")
+    lines = (folder / "one.jsonl").read_text().splitlines()
+    went_back = Rollback(1, 10, 13, 0.5, 0.5, "the loss is not finite")
+    lines.insert(2, json.dumps(dataclasses.asdict(went_back)))
+    (tmp_path / "run.jsonl").write_text("\n".join(lines) + "\n")
+    assert read_curves(tmp_path / "run.jsonl").marks("seconds") == [0.5]
+    ok("plot", "run.jsonl", "-o", "loss.svg", cwd=tmp_path)
+    assert ">run rollback<" in (tmp_path / "loss.svg").read_text()
+    text = str(folder / "one.txt")
+    ok("report", "--ckpt", "run.npz", "-o", "run.html", "--text", text, cwd=tmp_path)
+    page = (tmp_path / "run.html").read_text(encoding="utf-8")
+    curves = json.loads(page.split('json">')[1].split("</script>")[0])["curves"]
+    assert {tuple(chart["rollbacks"]) for chart in curves} == {(10,)}
+    assert curves[0]["series"][0]["x"] == [5, 10, 15, 20, 25, 30, 35, 40]
 
 
 # --- report --------------------------------------------------------------------------------------

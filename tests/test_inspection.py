@@ -133,7 +133,7 @@ def test_gradient_flow_is_that_of_automatic_differentiation(
         ([2, 1, 0.1, 0.019, 0.1], 3, "vanishes: less than 1 % is left after 3 characters"),
         ([1, 5, 99, 101, 0.001], 4, "explodes: a hundredfold after 3 characters"),
         ([1, 0.009, 101], 1, "vanishes: less than 1 % is left after 1 character"),
-        ([1, 0.5, 0.34], None, "holds: 34% is left after 2 characters"),
+        ([1, 0.5, 0.34], None, "holds: 34 % is left after 2 characters"),
         ([0, 0], 0, "dead: no gradient comes here at all"),
     ],
 )
