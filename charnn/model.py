@@ -235,7 +235,7 @@ class RNN:
             return (h[layer, 1 : T + 1] if x is None else x[layer]).reshape(N, H)
 
         np.matmul(do.T, output(self.num_layers - 1), out=g["V"])
-        np.sum(do, axis=0, out=g["c"])
+        np.add.reduce(do, axis=0, out=g["c"])
         np.matmul(do, p["V"], out=rows_dh)
         for layer in reversed(range(self.num_layers)):
             W = p[f"W{layer}"]
@@ -255,7 +255,7 @@ class RNN:
                 da_t *= dh_t
                 after = da_t
             np.matmul(rows_da.T, h[layer, :T].reshape(N, H), out=g[f"W{layer}"])
-            np.sum(rows_da, axis=0, out=g[f"b{layer}"])
+            np.add.reduce(rows_da, axis=0, out=g[f"b{layer}"])
             if layer > 0:
                 np.matmul(rows_da.T, output(layer - 1), out=g[f"U{layer}"])
                 np.matmul(rows_da, p[f"U{layer}"], out=rows_dh)
@@ -495,16 +495,16 @@ def softmax_cross_entropy(
     flat = o.reshape(-1)
     at_target, per_row = np.empty((2, len(o)), o.dtype) if work is None else work
     row = per_row[:, None]
-    o -= np.max(o, axis=1, keepdims=True, out=row)
+    o -= np.maximum.reduce(o, axis=1, keepdims=True, out=row)
     # "clip" skips a copy of `out`; every place is in range.
-    np.take(flat, places, out=at_target, mode="clip")
+    flat.take(places, out=at_target, mode="clip")
     np.exp(o, out=o)
-    np.sum(o, axis=1, keepdims=True, out=row)
+    np.add.reduce(o, axis=1, keepdims=True, out=row)
     # With e = exp(o): the loss is log Σ e − o[target], and dL/do = e / Σ e − onehot(target).
-    loss = -float(at_target.sum(dtype=np.float64))
+    loss = -float(np.add.reduce(at_target, dtype=np.float64))
     o *= np.divide(scale, row, out=at_target[:, None])
-    loss += float(np.log(per_row, out=per_row).sum(dtype=np.float64))
-    np.take(flat, places, out=at_target, mode="clip")
+    loss += float(np.add.reduce(np.log(per_row, out=per_row), dtype=np.float64))
+    flat.take(places, out=at_target, mode="clip")
     at_target -= o.dtype.type(scale)
     flat[places] = at_target
     return loss

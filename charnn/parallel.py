@@ -122,15 +122,13 @@ class Share:
     def work(self) -> None:
         """Do the job: read it, leave the gradient, the new state and the summed loss."""
         step, length, scale = int(self.job[0]), int(self.job[1]), float(self.job[2])
-        # What is not finite is looked for once, in the sum.
-        with np.errstate(all="ignore"):
-            self.job[3] = self.bptt(
-                self.inputs[:length],
-                self.targets[:length],
-                self.state,
-                masks=None if self.dropout is None else self.dropout(step, length),
-                scale=scale,
-            )
+        self.job[3] = self.bptt(
+            self.inputs[:length],
+            self.targets[:length],
+            self.state,
+            masks=None if self.dropout is None else self.dropout(step, length),
+            scale=scale,
+        )
 
 
 class Workers:
@@ -279,7 +277,8 @@ def serve(plan: dict[str, Any], memory: int, worker: int) -> None:
     arrays = Arrays(its, mmap.mmap(memory, Arrays(its).size))
     share = Share(its, arrays, worker)
     pipe = sys.stdin.fileno()
-    with blas_threads(its.threads), suppress(ConnectionError):
+    # What is not finite is looked for once, in the sum.
+    with blas_threads(its.threads), np.errstate(all="ignore"), suppress(ConnectionError):
         while _receive(pipe):
             share.work()
             os.write(pipe, b".")

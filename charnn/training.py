@@ -541,13 +541,12 @@ class Trainer:
             )
             loss, g = nats / count, self._workers.gradient
             norm, clipped = clip(g, training.clip_norm, training.clip_value)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise DivergenceError(
-                f"training diverged at step {step + 1}: the loss is {loss}, the gradient's norm "
-                f"{norm}"
-            )
-        learning_rate = self.learning_rate(step)
-        with np.errstate(all="ignore"):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise DivergenceError(
+                    f"training diverged at step {step + 1}: the loss is {loss}, the gradient's "
+                    f"norm {norm}"
+                )
+            learning_rate = self.learning_rate(step)
             if training.weight_decay:
                 for weight in self.model.parameters.values():
                     if weight.ndim == 2:
