@@ -260,7 +260,7 @@ def test_a_long_run_takes_no_more_memory_than_a_short_one(tmp_path: Path, thread
         for _ in range(300):
             trainer._step()
         grown = [resident(process) - size for process, size in zip(processes, before, strict=True)]
-    assert max(grown) < 500_000
+    assert max(grown) < 4_000_000  # a window for each step would be 20 MB
 
 
 # --- real commands -------------------------------------------------------------------------------
