@@ -17,34 +17,14 @@ import numpy as np
 import pytest
 
 import charnn
+from tests.commands import CHARNN, ok, run
 from tests.reference import loop
 from tests.texts import english
 
-CHARNN = [sys.executable, "-m", "charnn"]
 TRAIN = ["train", "--data", "text.txt", "--out", "run.npz", "--max-steps", "40", "--seed", "1"]
 for setting in ("model.hidden_size=16", "model.num_layers=2", "training.eval_every=10"):
     TRAIN += ["--set", setting]
 PARAMETERS = ["U0", "W0", "b0", "U1", "W1", "b1", "V", "c"]
-
-
-def run(*arguments: str, cwd: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*CHARNN, *arguments],
-        cwd=cwd,
-        input=text,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
-
-
-def ok(*arguments: str, cwd: Path, text: str | None = None) -> str:
-    """Run a command that must succeed; return what it printed."""
-    result = run(*arguments, cwd=cwd, text=text)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def refused(code: int, *arguments: str, cwd: Path, text: str | None = None) -> str:

@@ -17,31 +17,11 @@ import pytest
 
 from charnn.curves import read_curves
 from charnn.metrics import Rollback
+from tests.commands import CHARNN, ok, run
 from tests.texts import english
 
 ROOT = Path(__file__).parents[1]
-CHARNN = [sys.executable, "-m", "charnn"]
 CHINESE = "床前明月光,疑是地上霜。\n举头望明月,低头思故乡。\n" * 40
-
-
-def run(*arguments: str, cwd: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*CHARNN, *arguments],
-        cwd=cwd,
-        input=text,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
-
-
-def ok(*arguments: str, cwd: Path, text: str | None = None) -> str:
-    """Run a command that must succeed; return what it printed."""
-    result = run(*arguments, cwd=cwd, text=text)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def refused(code: int, *arguments: str, cwd: Path) -> str:

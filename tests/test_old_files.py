@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import charnn
-from tests.test_cli import ok, run
+from tests.commands import ok, run
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NAMES = sorted(path.stem for path in FIXTURES.glob("*.npz"))

@@ -27,9 +27,9 @@ from charnn.errors import CharnnError
 from charnn.model import BPTT, RNN, Dropout, times
 from charnn.parallel import Plan, Workers, worker_count
 from charnn.training import Trainer
+from tests.commands import CHARNN
 from tests.processes import alive, children, resident
 from tests.reference import loop
-from tests.test_cli import CHARNN
 from tests.test_training import log_lines, make_config, make_corpus
 from tests.texts import english
 

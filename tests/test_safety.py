@@ -18,10 +18,11 @@ from charnn.corpus import Corpus
 from charnn.errors import CharnnError, ConfigError
 from charnn.metrics import MetricsLog, exclusive
 from charnn.training import Outputs, Trainer
+from tests.commands import CHARNN
 from tests.faults import watching
 from tests.fuzz import charnn
 from tests.test_checkpoint import make
-from tests.test_cli import CHARNN, TRAIN, on_a_terminal
+from tests.test_cli import TRAIN, on_a_terminal
 from tests.test_metrics import metrics
 from tests.texts import english
 
