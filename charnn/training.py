@@ -24,8 +24,8 @@ from charnn.draws import fresh_seed
 from charnn.errors import CharnnError, ConfigError, DivergenceError, RequestError
 from charnn.evaluation import evaluating
 from charnn.metrics import Metrics, MetricsLog, Rollback, exclusive
-from charnn.model import RNN
-from charnn.optimizers import clip, learning_rate_at, make_optimizer
+from charnn.model import RNN, Array
+from charnn.optimizers import Average, clip, learning_rate_at, make_optimizer
 from charnn.parallel import Plan, Workers, blas_threads, cores, worker_count
 
 VALIDATION_SEGMENTS = 256  # validation during training reads up to so many places side by side
@@ -208,6 +208,7 @@ class Trainer:
         time_limit: of this invocation in seconds, or None.
         corpus: the text.
         model: the network being trained.
+        averaged: the network that is validated and saved: `model`, or a running mean of it.
         streams: the training text as it is read, with the batch size that fits it.
         total_steps: of the whole plan.
         progress: where the run stands.
@@ -249,19 +250,17 @@ class Trainer:
             if training.max_steps is None
             else training.max_steps
         )
-        self.model = RNN(
-            len(corpus.vocabulary),
-            sizes.hidden_size,
-            sizes.num_layers,
-            sizes.activation,
-            training.dtype,
-        )
+        self.model = self._new_model()
         plan = self._plan(self.streams)
         self._workers = Workers(self.model, plan)
         self._threads = plan.threads
         self._state = self._workers.state
         theta = self.model.parameters.flat
         self._optimizer = make_optimizer(training, theta)
+        self.averaged, self._average = self.model, None
+        if training.ema_decay:
+            self.averaged = self._new_model()
+            self._average = Average(self.averaged.parameters.flat, training.ema_decay)
         self._is_new = resume is None
         self._began = time.perf_counter()
         # What the speed is measured by: characters and seconds of steps since the last line.
@@ -283,14 +282,26 @@ class Trainer:
             theta[...] = init.model.parameters.flat
         else:
             self.model.initialize(sizes.init, self._seed, sizes.init_std)
+        self.averaged.parameters.flat[...] = theta
+
+    def _new_model(self) -> RNN:
+        sizes, dtype = self.config.model, self.config.training.dtype
+        K = len(self.corpus.vocabulary)
+        return RNN(K, sizes.hidden_size, sizes.num_layers, sizes.activation, dtype)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Take over all that the next step depends on."""
         self.progress = replace(checkpoint.progress)
-        self.model.parameters.flat[...] = checkpoint.model.parameters.flat
+        self.averaged.parameters.flat[...] = checkpoint.model.parameters.flat
         self._state[...] = checkpoint.hidden_state
         for name, slot in checkpoint.slots.items():
-            self._optimizer.slots[name][...] = slot
+            self._slots[name][...] = slot
+
+    @property
+    def _slots(self) -> dict[str, Array]:
+        """What a checkpoint keeps beside the parameters it is for, each (P,)."""
+        theta = {"theta": self.model.parameters.flat} if self._average else {}
+        return self._optimizer.slots | theta
 
     @property
     def _seed(self) -> int:
@@ -347,11 +358,11 @@ class Trainer:
         """Return the bytes that training allocates for buffers and parameters."""
         sizes, T, B = self.config.model, streams.seq_length, streams.batch_size
         H, L, K = sizes.hidden_size, sizes.num_layers, len(self.corpus.vocabulary)
-        hidden = (L + 2 + (2 * L if sizes.dropout else 0)) * T * B * H
+        hidden = (L + 2 + (L if sizes.dropout else 0)) * T * B * H
         parameters = H * K + (2 * L - 1) * H * H + L * H + K * H + K
         itemsize = np.dtype(self.config.training.dtype).itemsize
-        # θ and two slots; for each worker a gradient and W laid out anew.
-        copies = 3 + 2 * self._plan(streams).workers
+        # θ, its mean and two slots; for each worker a gradient and W laid out anew.
+        copies = 4 + 2 * self._plan(streams).workers
         return (hidden + T * B * K + copies * parameters) * itemsize + 4 * T * B * 8
 
     def flop_per_step(self) -> float:
@@ -519,10 +530,10 @@ class Trainer:
         return Checkpoint(
             self.config,
             self.corpus.vocabulary,
-            self.model,
+            self.averaged,
             self.progress,
             self._state if resumable else None,
-            self._optimizer.slots if resumable else {},
+            self._slots if resumable else {},
         )
 
     def learning_rate(self, step: int) -> float:
@@ -551,7 +562,10 @@ class Trainer:
                 for weight in self.model.parameters.values():
                     if weight.ndim == 2:
                         weight *= 1 - learning_rate * training.weight_decay
-            self._optimizer.update(self.model.parameters.flat, g, learning_rate, step + 1)
+            theta = self.model.parameters.flat
+            self._optimizer.update(theta, g, learning_rate, step + 1)
+            if self._average:
+                self._average.update(theta, step + 1)
         progress.step = step + 1
         progress.nats += nats
         progress.characters += count
@@ -588,7 +602,8 @@ class Trainer:
             segments = 1 if progress.step >= self.total_steps else VALIDATION_SEGMENTS
             # The workers sleep now, and BLAS may have the cores.
             with blas_threads(self.config.training.threads or cores()):
-                for score in evaluating(self.model, self.corpus.split("val"), segments=segments):
+                val = self.corpus.split("val")
+                for score in evaluating(self.averaged, val, segments=segments):
                     if interrupted():
                         return
                     yield Evaluating(score.predictions, score.total)
