@@ -117,9 +117,7 @@ _ENDINGS: dict[str, str] = {
 _CKPT = typer.Option("--ckpt", help="A checkpoint.", metavar="FILE.npz", readable=False)
 _JSON = typer.Option("--json", help="Print one JSON object.")
 _NOVELTY = typer.Option("--novelty", help="Say how much is copied from the training text.")
-_AGAINST = typer.Option(
-    metavar="PATH", help="That text, if it is not where the checkpoint says; or any other."
-)
+_AGAINST = typer.Option(metavar="PATH", help="That text, if it has moved, or another.")
 
 
 @app.command()
@@ -439,8 +437,8 @@ def sample(
     Exactly N characters are drawn after the text to begin with, and nothing is added. Without
     such a text the model begins as after the end of a line.
 
-    --novelty tells on stderr how much of what was drawn the training text holds, character for
-    character: the share in runs of 20 or more, and the longest run.
+    --novelty tells on stderr how much of what was drawn is copied from the training text,
+    character for character: the share inside runs of 20 or more, and the longest run.
 
     \b
     Examples:
@@ -593,15 +591,15 @@ def eval_(
     pairs (bigram) as they go, and xz.
 
     --context N compares with models that see at most N characters: the text is cut into blocks of
-    N predictions, each read from the zero state. --novelty tells how much of the text the training
-    text holds, character for character: the share in runs of 20 or more, and the longest run.
+    N predictions, each read from the zero state. --novelty tells how much of the text is copied
+    from the training text, character for character, as `charnn sample` does.
 
     \b
     Examples:
       charnn eval --ckpt run1.npz
       charnn eval --ckpt run1.npz --data other.txt --unknown skip
       charnn eval --ckpt run1.npz --split train --json | jq .bits_per_char
-      charnn sample --ckpt run1.npz | charnn eval --ckpt run1.npz --data - --novelty
+      charnn eval --ckpt run1.npz --data mine.txt --novelty
     """
     if data and split:
         raise RequestError("--split is for the checkpoint's own corpus; leave it out with --data")
