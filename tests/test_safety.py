@@ -364,11 +364,11 @@ def test_a_config_that_means_harm_is_refused_soon(
 ) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(content)
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert reason in str(caught.value).splitlines()[-1]
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 10  # what it refuses would take minutes, or all memory
 
 
 def test_an_endless_file_is_not_read_to_its_end() -> None:
