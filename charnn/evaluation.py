@@ -1,8 +1,9 @@
 """Exact loss of a model over a text."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -21,13 +22,20 @@ class Evaluation:
         total_nats: Σ −log ŷ[next character], float64.
         correct: predictions whose most probable character came.
         predictions: how many were made so far.
-        total: how many there are, N − 1.
+        total: how many there are, N − 1, or of a part of the text as many.
     """
 
     total_nats: float
     correct: int
     predictions: int
     total: int
+
+    @classmethod
+    def sum(cls, parts: Iterable[Self]) -> Self:
+        """Put the parts of a divided text together."""
+        each = ((part.total_nats, part.correct, part.predictions, part.total) for part in parts)
+        nats, correct, predictions, total = zip(*each, strict=True)
+        return cls(sum(nats), sum(correct), sum(predictions), sum(total))
 
     @property
     def nats_per_char(self) -> float:
@@ -57,7 +65,13 @@ def evaluate(model: RNN, ids: Ids, *, segments: int = 1) -> Evaluation:
 
 
 def evaluating(
-    model: RNN, ids: Ids, *, segments: int = 1, warmup: int = 128
+    model: RNN,
+    ids: Ids,
+    *,
+    segments: int = 1,
+    warmup: int = 128,
+    part: int = 0,
+    parts: int = 1,
 ) -> Iterator[Evaluation]:
     """Evaluate a model over a text, yielding the sums so far; the last ones are the result.
 
@@ -71,6 +85,8 @@ def evaluating(
         ids: (N,) character ids, N at least 2.
         segments: S; lowered where segments would be shorter than four times `warmup`.
         warmup: characters read, but not scored, before each segment.
+        part: which share of the segments to evaluate, from 0; one without any yields nothing.
+        parts: into how many shares the segments are divided.
 
     Raises:
         DivergenceError: if the loss is not a finite number.
@@ -78,24 +94,30 @@ def evaluating(
     total = len(ids) - 1
     S = max(1, min(segments, total // (4 * warmup)))
     length = total // S
-    starts = np.arange(S) * length
+    # Rounded up: it is the first part that has an only segment.
+    begin, end = -(-S * part // parts), -(-S * (part + 1) // parts)
+    if begin == end:
+        return
+    starts = np.arange(begin, end) * length
+    rest = total - S * length if end == S else 0
+    total, S = (end - begin) * length + rest, end - begin
     state = model.zero_state(S)
     width = max(model.vocab_size, model.num_layers * model.hidden_size)
     chunk = max(1, min(512, _MAX_NUMBERS // (S * width)))
     nats, correct, done = 0.0, 0, 0
     read = Reader(model, chunk, S)
-    if S > 1:
+    if starts[-1] > 0:
         # The first segment has nothing before it: it reads anything, then starts from zero.
         before = np.maximum(0, starts - warmup)
         for at in range(0, warmup, chunk):
             places = before + np.arange(at, min(at + chunk, warmup))[:, None]
             with np.errstate(all="ignore"):
                 read(ids[places], state)
-        state[:, 0] = 0
+        state[:, starts == 0] = 0
     # Each segment side by side; then what is left of the text, read on by the last one.
     for reader, where, first, last, carried in (
         (read, starts, 0, length, state),
-        (Reader(model, 1, 1), starts[-1:], length, total - (S - 1) * length, state[:, -1:]),
+        (Reader(model, 1, 1), starts[-1:], length, length + rest, state[:, -1:]),
     ):
         for at in range(first, last, reader.seq_length):
             places = where + np.arange(at, min(at + reader.seq_length, last))[:, None]
