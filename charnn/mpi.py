@@ -154,6 +154,7 @@ class _Job(Ranks):
 
     def abort(self, code: int) -> None:
         self._world.Abort(code)
+        os._exit(code)  # where that returns, as the launcher is still about to end all
 
 
 _job: _Job | None = None

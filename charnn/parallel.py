@@ -35,6 +35,7 @@ from charnn.model import BPTT, RNN, Activation, Dropout
 from charnn.mpi import ALONE, Ranks
 from charnn.textbook import TextbookBPTT
 
+_FAILED = 255  # the highest notice
 _SPIN = 0.001  # seconds to look for a message before sleeping: waking up takes longer than a look
 
 
@@ -207,13 +208,13 @@ class Workers:
             streams: the training text.
             step: the number of the window, over all epochs; a new epoch starts from zero states.
             mean: whether the gradient is of the mean loss, or of the sum over all characters.
-            notice: a small number that this rank has for the others, asked before the exchange.
+            notice: a number below 255 that this rank has for the others, asked before the exchange.
 
         Returns:
             The summed loss in nats, the number of characters it is over, and the highest notice.
 
         Raises:
-            CharnnError: if a worker has died.
+            CharnnError: if a worker of any rank has died.
         """
         arrays, plan = self._arrays, self._plan
         length = streams.length(step)
@@ -223,17 +224,29 @@ class Workers:
         for worker in range(plan.workers):
             streams.read(step, arrays.inputs[worker], arrays.targets[worker], plan.streams(worker))
             arrays.jobs[worker][:3] = step, length, 1 / count if mean else 1.0
+        if plan.ranks == 1:
+            return self._work(), count, notice()
+        nats, noticed, failed = 0.0, 0, None
+        try:
+            nats, noticed = self._work(), notice()
+        except CharnnError as error:
+            noticed, failed = _FAILED, error
+        nats, noticed = self._sum(nats, noticed)
+        if noticed == _FAILED:
+            with self._ranks.agreeing():
+                if failed:
+                    raise failed
+        return nats, count, noticed
+
+    def _work(self) -> float:
+        """Sum the gradients of the workers; return the sum of their losses."""
         for other in self._others:
             other.start()
         self._share.work()
         for worker, other in enumerate(self._others, 1):
             other.wait()
-            self.gradient += arrays.gradients[worker]
-        nats = float(sum(job[3] for job in arrays.jobs))
-        if plan.ranks == 1:
-            return nats, count, notice()
-        nats, highest = self._sum(nats, notice())
-        return nats, count, highest
+            self.gradient += self._arrays.gradients[worker]
+        return float(sum(job[3] for job in self._arrays.jobs))
 
     def _sum(self, nats: float, notice: int) -> tuple[float, int]:
         """Sum the gradient over all ranks; return the sum of their losses, the highest notice.
