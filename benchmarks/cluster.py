@@ -105,22 +105,17 @@ def measure() -> None:
             path = str(folder / f"{name} {cell}.npz")
             return training(path, cell, threads=threads, ranks=ranks if together else mpi.ALONE)
 
-        for cell in CELLS:
-            larger = cell._replace(B=n * cell.B)
-            turns = {
-                "alone": steps("alone", cell, 1, False),
-                "together": steps("together", cell, 1, True),
-            }
-            if n > 1:
-                turns["larger"] = steps("larger", larger, 1, True)
+        for cell in FITTED if n == 1 else CELLS:
+            turns = {"together": steps("together", cell, 1, True)}
             if n == cores():
-                turns["alone, all cores"] = steps("all", cell, n, False)
-                turns |= {"alone, sgemm": sgemm(), "sgemm": sgemm()}
+                turns |= {
+                    "alone": steps("alone", cell, 1, False),
+                    "alone, all cores": steps("all", cell, n, False),
+                    "larger": steps("larger", cell._replace(B=n * cell.B), 1, True),
+                    "alone, sgemm": sgemm(),
+                    "sgemm": sgemm(),
+                }
             record["steps"][str(tuple(cell))] = job.race(turns)
-        if n == 1:
-            for cell in FITTED:
-                found = job.race({"alone": steps("fitted", cell, 1, False)}, 3)
-                record["steps"][str(tuple(cell))] = found
     if ranks.rank == 0:
         print(json.dumps(record))
 
@@ -226,7 +221,7 @@ def start(ranks: int) -> dict[str, Any]:
 def tables(records: dict[int, dict[str, Any]]) -> list[Table]:
     """Fit the model to what the jobs measured, and compare."""
     alone = records[1]["steps"]
-    seconds = [median(alone[str(tuple(cell))]["alone"]) for cell in FITTED]
+    seconds = [median(alone[str(tuple(cell))]["together"]) for cell in FITTED]
     compute = Compute(*relative_fit([Compute.terms(cell) for cell in FITTED], seconds))
     sums = {
         n: relative_fit([[1.0, size] for size in SUMMED], record["sums"])
