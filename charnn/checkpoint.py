@@ -7,9 +7,10 @@ Members (docs/checkpoint.md describes them for other programs):
     config           the whole resolved config, JSON text
     progress         where training stands, JSON text (see `Progress`)
     vocabulary       (K,) code points
-    U0, W0, b0, U1 … V, c       the parameters (see `model.parameter_shapes`)
+    U0, W0, b0, U1 … V, c       the parameters (see `model.parameter_shapes`), averaged if asked for
     hidden_state     (L, B, H), h at the end of the last step      } not in a best
     optimizer.NAME   (P,), one for each slot of the optimizer      } checkpoint
+    optimizer.theta  (P,), the parameters the average is of        }
 
 Saving is atomic: a temporary file in the same folder, flushed to disk and read back, then renamed
 over the old one. Loading trusts nothing: every header is checked against the file's size before an
@@ -125,7 +126,8 @@ class Checkpoint:
         model: the network with its parameters.
         progress: where training stands.
         hidden_state: (L, B, H), or None in a best checkpoint, which cannot be resumed.
-        slots: the optimizer's memory by name, each (P,); empty in a best checkpoint.
+        slots: the optimizer's memory by name, each (P,), and as `theta` the parameters whose
+            running mean the model is, if it is one; empty in a best checkpoint.
     """
 
     config: Config
@@ -356,9 +358,12 @@ def _build(members: dict[str, NDArray[Any]]) -> Checkpoint:
         B = np.prod(members["hidden_state"].shape[1:2], dtype=int)
         expected = (sizes[2], int(np.clip(B, 1, config.training.batch_size)), sizes[1])
         checkpoint.hidden_state = _take(members, "hidden_state", dtype, expected).copy()
+        slots = [*make_optimizer(config.training, model.parameters.flat[:0]).slots]
+        if config.training.ema_decay:
+            slots.append("theta")
         checkpoint.slots = {
             name: _take(members, f"optimizer.{name}", dtype, model.parameters.flat.shape).copy()
-            for name in make_optimizer(config.training, model.parameters.flat[:0]).slots
+            for name in slots
         }
     if members:
         raise ValueError(f"unexpected member {min(members)!r}")

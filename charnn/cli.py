@@ -246,7 +246,7 @@ def train(
     for warning in trainer.warnings:
         notes(f"warning: {warning}")
     if dry_run:
-        _print_plan(trainer, ranks)
+        _print_plan(trainer)
         if not overwrite and not resume:
             ranks.first(trainer.outputs.refuse_existing)
         return
@@ -413,13 +413,13 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _print_plan(trainer: "Trainer", ranks: "Ranks") -> None:
+def _print_plan(trainer: "Trainer") -> None:
     from charnn.config import commented_yaml
     from charnn.console import duration
 
     streams, steps = trainer.streams, trainer.total_steps - trainer.progress.step
     seconds = trainer.seconds_per_step()
-    if ranks.rank > 0:
+    if trainer.ranks.rank > 0:
         return
     limit = {"training.time_limit": trainer.time_limit}
     print(commented_yaml(trainer.config.with_values(limit)))

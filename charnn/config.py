@@ -195,7 +195,7 @@ class ModelConfig(_Section):
     num_layers: Count = Field(1, description="recurrent layers")
     activation: Literal["tanh", "relu"] = Field("tanh", description="f: tanh or relu")
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="share of each layer's outputs dropped on the way up"
+        0.0, ge=0, lt=1, description="share of each layer's outputs dropped, window by window"
     )
     init: Init = Field(
         "uniform",
@@ -256,6 +256,12 @@ class TrainingConfig(_Section):
     )
     weight_decay: float = Field(
         0.0, ge=0, description="decoupled: U, W, V shrink by η times this each step"
+    )
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="validate, save and sample a running mean of the parameters (0: themselves)",
     )
     eval_every: Count = Field(250, description="steps between validations")
     save_every: Count = Field(500, description="steps between checkpoints")

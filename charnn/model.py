@@ -163,7 +163,7 @@ class RNN:
         Args:
             inputs: (T, B) character ids.
             h: (L, T + 1, B, H); h[:, 0] is read, the rest is written.
-            masks: (L, T, B, H) factors on each layer's outputs on their way up, for dropout.
+            masks: (L, B, H) factors on each layer's outputs on their way up, for dropout.
             x: (L, T, B, H), with `masks` only: written with the masked outputs.
         """
         p = self.parameters
@@ -453,7 +453,7 @@ class BPTT:
             inputs: (T', B) character ids, T' at most T.
             targets: (T', B) the character after each input.
             state: (L, B, H), h before the window; overwritten with h after it.
-            masks: (L, T', B, H) dropout factors; needs `dropout=True` at construction.
+            masks: (L, B, H) dropout factors; needs `dropout=True` at construction.
             scale: factor on the gradient: 1 / (T'·B) for that of the mean loss.
 
         Returns:
@@ -514,13 +514,14 @@ class Dropout:
     """Draws dropout factors, 0 or 1 / (1 − rate), for the outputs of every layer.
 
     They act on what goes up, never on what goes through time (Zaremba, Sutskever & Vinyals
-    2014). A factor depends on the seed, the step and the stream alone.
+    2014), and stay the same for all characters of a window (Gal & Ghahramani 2016). A factor
+    depends on the seed, the step and the stream alone.
     """
 
     def __init__(
         self,
         rate: float,
-        shape: tuple[int, int, int, int],
+        shape: tuple[int, int, int],
         dtype: DTypeLike,
         *,
         seed: int,
@@ -530,29 +531,23 @@ class Dropout:
 
         Args:
             rate: share of outputs dropped.
-            shape: (L, T, B, H).
+            shape: (L, B, H).
             dtype: of the factors, which are drawn in float32.
             seed: of the run.
             first_stream: the number of the first of these B streams in the whole batch.
         """
-        L, T, _, H = shape
         self.rate = rate
         self.seed = seed
         self.first_stream = first_stream
         self._masks = np.empty(shape, dtype)
-        self._uniform = np.empty((L * T * H,), np.float32)
 
-    def __call__(self, step: int, length: int) -> Array:
-        """Return the (L, T', B, H) factors of a step of T' = `length` characters.
-
-        The next call overwrites them.
-        """
-        masks = self._masks[:, :length]
-        L, T, B, H = masks.shape
-        uniform = self._uniform[: L * T * H].reshape(L, T, H)
+    def __call__(self, step: int) -> Array:
+        """Return the (L, B, H) factors of a step; the next call overwrites them."""
+        masks = self._masks
+        L, B, H = masks.shape
         for stream in range(B):
             draw = generator(self.seed, Purpose.DROPOUT, step, self.first_stream + stream)
-            draw.random(out=uniform, dtype=np.float32)
-            np.greater_equal(uniform, np.float32(self.rate), out=masks[:, :, stream])
+            uniform = draw.random((L, H), np.float32)
+            np.greater_equal(uniform, np.float32(self.rate), out=masks[:, stream])
         masks *= masks.dtype.type(1 / (1 - self.rate))
         return masks

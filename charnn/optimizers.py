@@ -1,4 +1,4 @@
-"""Optimizers, clipping and learning-rate schedules.
+"""Optimizers, averaging, clipping and learning-rate schedules.
 
 Each optimizer updates all parameters θ as one flat array, in place, from the gradient g. Its
 slots (running means, one number a parameter) are what a checkpoint keeps.
@@ -159,6 +159,29 @@ def make_optimizer(config: TrainingConfig, like: Array) -> Optimizer:
     if config.optimizer == "rmsprop":
         return RMSprop(like, config.alpha, config.eps)
     return Adam(like, config.beta1, config.beta2, config.eps)
+
+
+class Average:
+    """Running mean of θ over the steps, whose weights fall by β for each: smoother than θ itself.
+
+    θ̄ ← θ̄ + (1 − β) / (1 − βᵗ) (θ − θ̄): after the first step it is θ, and no zero start weighs in.
+    """
+
+    def __init__(self, mean: Array, decay: float):
+        """Average into `mean`, (P,)."""
+        self._mean = mean
+        self._decay = decay
+        self._scratch = np.empty_like(mean[:_BLOCK])
+
+    def update(self, theta: Array, step: int) -> None:
+        """Take in θ, (P,), after so many steps, counted from 1."""
+        share = (1 - self._decay) / (1 - self._decay**step)
+        for start in range(0, len(theta), _BLOCK):
+            part = self._mean[start : start + _BLOCK]
+            change = self._scratch[: len(part)]
+            np.subtract(theta[start : start + _BLOCK], part, out=change)
+            change *= share
+            part += change
 
 
 def clip(g: Array, max_norm: float | None, max_value: float | None) -> tuple[float, bool]:

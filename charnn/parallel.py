@@ -130,7 +130,7 @@ class Share:
         )
         self.dropout = None
         if plan.dropout:
-            shape = (plan.num_layers, T, B, plan.hidden_size)
+            shape = (plan.num_layers, B, plan.hidden_size)
             self.dropout = Dropout(
                 plan.dropout, shape, plan.dtype, seed=plan.seed, first_stream=mine.start
             )
@@ -142,7 +142,7 @@ class Share:
             self.inputs[:length],
             self.targets[:length],
             self.state,
-            masks=None if self.dropout is None else self.dropout(step, length),
+            masks=None if self.dropout is None else self.dropout(step),
             scale=scale,
         )
 

@@ -38,7 +38,7 @@ class TextbookBPTT:
         self.gradients.flat.fill(0)
         loss = 0.0
         for stream in range(inputs.shape[1]):
-            mask = None if masks is None else masks[:, :, stream]
+            mask = None if masks is None else masks[:, stream]
             loss += self._stream(inputs[:, stream], targets[:, stream], state[:, stream], mask)
         self.gradients.flat[...] *= scale
         return loss
@@ -52,7 +52,7 @@ class TextbookBPTT:
             inputs: (T,) x(1) … x(T).
             targets: (T,) x(2) … x(T+1).
             state: (L, H).
-            mask: (L, T, H) dropout factors, or None.
+            mask: (L, H) dropout factors, or None.
         """
         p, g = self.model.parameters, self.gradients
         T, layers = len(inputs), range(self.model.num_layers)
@@ -75,7 +75,7 @@ class TextbookBPTT:
                 a = np.dot(U[layer], x[layer][t]) + np.dot(W[layer], h[layer][t]) + b[layer]
                 h[layer].append(np.tanh(a) if tanh else np.maximum(a, 0))
                 up = h[layer][-1]
-                x[layer + 1].append(up if mask is None else up * mask[layer, t][:, None])
+                x[layer + 1].append(up if mask is None else up * mask[layer][:, None])
             o = np.dot(V, x[-1][t]) + c
             y.append(np.exp(o) / np.sum(np.exp(o)))
             loss -= float(np.log(y[t][targets[t], 0]))
@@ -90,7 +90,7 @@ class TextbookBPTT:
             g["c"][...] += do[:, 0]
             dx = np.dot(V.T, do)
             for layer in reversed(layers):
-                dh = (dx if mask is None else dx * mask[layer, t][:, None]) + from_next[layer]
+                dh = (dx if mask is None else dx * mask[layer][:, None]) + from_next[layer]
                 now = h[layer][t + 1]
                 da = (1 - now * now if tanh else now > 0) * dh
                 g[f"b{layer}"][...] += da[:, 0]

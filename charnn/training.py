@@ -24,9 +24,9 @@ from charnn.draws import fresh_seed
 from charnn.errors import CharnnError, ConfigError, DivergenceError, RequestError
 from charnn.evaluation import Evaluation, evaluating
 from charnn.metrics import Metrics, MetricsLog, Rollback, exclusive
-from charnn.model import RNN
+from charnn.model import RNN, Array
 from charnn.mpi import ALONE, Ranks
-from charnn.optimizers import clip, learning_rate_at, make_optimizer
+from charnn.optimizers import Average, clip, learning_rate_at, make_optimizer
 from charnn.parallel import Plan, Workers, blas_threads, cores, worker_count
 
 VALIDATION_SEGMENTS = 256  # validation during training reads up to so many places side by side
@@ -210,11 +210,13 @@ class Trainer:
         time_limit: of this invocation in seconds, or None.
         corpus: the text.
         model: the network being trained.
+        averaged: the network that is validated and saved: `model`, or a running mean of it.
         streams: the training text as it is read, with the batch size that fits it.
         total_steps: of the whole plan.
         progress: where the run stands.
         outputs: the files it writes.
         warnings: what the user should know before it starts.
+        ranks: the processes that make the run together.
     """
 
     def __init__(
@@ -240,7 +242,7 @@ class Trainer:
             )
         self.warnings: list[str] = []
         self.corpus = corpus
-        self._ranks = ranks
+        self.ranks = ranks
         self.time_limit = config.training.time_limit
         # A limit is this invocation's alone; the checkpoint must not pass it on.
         config = config.with_values({"training.time_limit": None})
@@ -255,19 +257,17 @@ class Trainer:
             if training.max_steps is None
             else training.max_steps
         )
-        self.model = RNN(
-            len(corpus.vocabulary),
-            sizes.hidden_size,
-            sizes.num_layers,
-            sizes.activation,
-            training.dtype,
-        )
+        self.model = self._new_model()
         plan = self._plan(self.streams)
         self._workers = Workers(self.model, plan, ranks)
         self._threads = plan.threads
         self._state = self._workers.state
         theta = self.model.parameters.flat
         self._optimizer = make_optimizer(training, theta)
+        self.averaged, self._average = self.model, None
+        if training.ema_decay:
+            self.averaged = self._new_model()
+            self._average = Average(self.averaged.parameters.flat, training.ema_decay)
         self._is_new = resume is None
         self._began = time.perf_counter()
         # What the speed is measured by: characters and seconds of steps since the last line.
@@ -292,19 +292,31 @@ class Trainer:
             theta[...] = init.model.parameters.flat
         else:
             self.model.initialize(sizes.init, self._seed, sizes.init_std)
+        self.averaged.parameters.flat[...] = theta
+
+    def _new_model(self) -> RNN:
+        sizes, dtype = self.config.model, self.config.training.dtype
+        K = len(self.corpus.vocabulary)
+        return RNN(K, sizes.hidden_size, sizes.num_layers, sizes.activation, dtype)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Take over all that the next step depends on."""
         self.progress = replace(checkpoint.progress)
-        self.model.parameters.flat[...] = checkpoint.model.parameters.flat
+        self.averaged.parameters.flat[...] = checkpoint.model.parameters.flat
         self._state[...] = checkpoint.hidden_state
         for name, slot in checkpoint.slots.items():
-            self._optimizer.slots[name][...] = slot
+            self._slots[name][...] = slot
+
+    @property
+    def _slots(self) -> dict[str, Array]:
+        """What a checkpoint keeps beside the parameters it is for, each (P,)."""
+        theta = {"theta": self.model.parameters.flat} if self._average else {}
+        return self._optimizer.slots | theta
 
     @property
     def _cores(self) -> int:
         """How many cores are this rank's."""
-        return self.config.training.threads or max(1, cores() // self._ranks.sharing)
+        return self.config.training.threads or max(1, cores() // self.ranks.sharing)
 
     @property
     def _seed(self) -> int:
@@ -327,12 +339,12 @@ class Trainer:
                 f"{training.batch_size} × seq_length {T} + 1 = {wanted:,}; using batch_size {B}"
             )
         streams = Streams(ids, B, T, training.drop_last)
-        if self._ranks.size > B:
+        if self.ranks.size > B:
             raise RequestError(
-                f"{self._ranks.size} ranks cannot share a batch of {B}; start fewer, or raise "
+                f"{self.ranks.size} ranks cannot share a batch of {B}; start fewer, or raise "
                 "training.batch_size"
             )
-        needed, available = self.memory(streams), available_memory() // self._ranks.on_node
+        needed, available = self.memory(streams), available_memory() // self.ranks.on_node
         if needed > available:
             raise CharnnError(
                 f"training needs about {needed / 1e9:.1f} GB for T = {T:,} × B = {B} and the "
@@ -344,7 +356,7 @@ class Trainer:
     def _plan(self, streams: Streams) -> Plan:
         training, sizes = self.config.training, self.config.model
         B, H = streams.batch_size, sizes.hidden_size
-        ranks, threads = self._ranks, training.threads
+        ranks, threads = self.ranks, training.threads
         total = self._cores
         if ranks.size > 1:
             threads = total
@@ -369,13 +381,13 @@ class Trainer:
     def memory(self, streams: Streams) -> int:
         """Return the bytes that each rank allocates for buffers and parameters."""
         sizes, T = self.config.model, streams.seq_length
-        B = -(-streams.batch_size // self._ranks.size)
+        B = -(-streams.batch_size // self.ranks.size)
         H, L, K = sizes.hidden_size, sizes.num_layers, len(self.corpus.vocabulary)
-        hidden = (L + 2 + (2 * L if sizes.dropout else 0)) * T * B * H
+        hidden = (L + 2 + (L if sizes.dropout else 0)) * T * B * H
         parameters = H * K + (2 * L - 1) * H * H + L * H + K * H + K
         itemsize = np.dtype(self.config.training.dtype).itemsize
-        # θ and two slots; for each worker a gradient and W laid out anew.
-        copies = 3 + 2 * self._plan(streams).workers
+        # θ, its mean and two slots; for each worker a gradient and W laid out anew.
+        copies = 4 + 2 * self._plan(streams).workers
         return (hidden + T * B * K + copies * parameters) * itemsize + 4 * T * B * 8
 
     def flop_per_step(self) -> float:
@@ -434,7 +446,7 @@ class Trainer:
         logged = self.progress.logged_step
         began = time.perf_counter()
         limit = self.time_limit or math.inf
-        ranks = self._ranks
+        ranks = self.ranks
 
         def notice() -> int:
             if interrupted():
@@ -502,11 +514,11 @@ class Trainer:
 
     def _save(self, path: Path, *, resumable: bool = True) -> None:
         """Write a checkpoint of what all ranks have, and go on from what is in it."""
-        ranks = self._ranks
+        ranks = self.ranks
         if resumable and ranks.size > 1:
             self._workers.gather()
             # The same bits, unless the ranks run on processors of different kinds.
-            for array in (self.model.parameters.flat, *self._optimizer.slots.values()):
+            for array in (self.averaged.parameters.flat, *self._slots.values()):
                 ranks.broadcast(array)
         ranks.first(lambda: self.checkpoint(resumable=resumable).save(path))
 
@@ -537,7 +549,7 @@ class Trainer:
                 f"{error}{again}; likely cause: {self._likely_cause()} "
                 f"({self.outputs.checkpoint} is as it was last saved)"
             ) from None
-        self._restore(self._ranks.first(lambda: load(self.outputs.checkpoint)))
+        self._restore(self.ranks.first(lambda: load(self.outputs.checkpoint)))
         progress = self.progress
         progress.rollbacks = tried + 1
         progress.steps_above_uniform = progress.steps_above_best = 0
@@ -552,7 +564,7 @@ class Trainer:
             reason=str(error),
         )
         self._timed = (0, 0.0)
-        self._ranks.first(lambda: self._log_rollback(entry))
+        self.ranks.first(lambda: self._log_rollback(entry))
         self._save(self.outputs.checkpoint)
         return RolledBack(entry)
 
@@ -574,10 +586,10 @@ class Trainer:
         return Checkpoint(
             self.config,
             self.corpus.vocabulary,
-            self.model,
+            self.averaged,
             self.progress,
             self._state if resumable else None,
-            self._optimizer.slots if resumable else {},
+            self._slots if resumable else {},
         )
 
     def learning_rate(self, step: int) -> float:
@@ -609,7 +621,10 @@ class Trainer:
                 for weight in self.model.parameters.values():
                     if weight.ndim == 2:
                         weight *= 1 - learning_rate * training.weight_decay
-            self._optimizer.update(self.model.parameters.flat, g, learning_rate, step + 1)
+            theta = self.model.parameters.flat
+            self._optimizer.update(theta, g, learning_rate, step + 1)
+            if self._average:
+                self._average.update(theta, step + 1)
         progress.step = step + 1
         progress.nats += nats
         progress.characters += count
@@ -661,7 +676,7 @@ class Trainer:
             clipped=progress.clipped_steps / steps,
             chars_per_second=round(characters / seconds) if seconds else 0,
         )
-        self._ranks.first(lambda: self._log.append(metrics))
+        self.ranks.first(lambda: self._log.append(metrics))
         progress.logged_step = progress.step
         progress.nats, progress.characters, progress.clipped_steps = 0.0, 0, 0
         self._timed = (0, 0.0)
@@ -680,13 +695,13 @@ class Trainer:
 
     def _validate(self) -> Generator[Event, None, Evaluation]:
         """Evaluate on the validation text, each rank some of its segments, until interrupted."""
-        ranks, ids = self._ranks, self.corpus.split("val")
+        ranks, ids = self.ranks, self.corpus.split("val")
         segments = 1 if self.progress.step >= self.total_steps else VALIDATION_SEGMENTS
         score, noticed = Evaluation(0.0, 0, 0, 0), 0
         # The workers sleep now, and BLAS may have the cores.
         with ranks.agreeing(), blas_threads(self._cores):
             for score in evaluating(
-                self.model, ids, segments=segments, part=ranks.rank, parts=ranks.size
+                self.averaged, ids, segments=segments, part=ranks.rank, parts=ranks.size
             ):
                 noticed = self._notice()
                 if noticed == _INTERRUPTED:

@@ -38,7 +38,7 @@ def loop(
     after = np.zeros(state.shape)
     loss = 0.0
     for stream in range(inputs.shape[1]):
-        mask = None if masks is None else masks[:, :, stream]
+        mask = None if masks is None else masks[:, stream]
         loss += _one_stream(
             p, activation, inputs[:, stream], targets[:, stream], state[:, stream],
             mask, after[:, stream], gradients,
@@ -70,7 +70,7 @@ def _one_stream(
             x[layer].append(below)
             a = p[f"U{layer}"] @ below + p[f"W{layer}"] @ h[layer][t] + p[f"b{layer}"]
             h[layer].append(np.tanh(a) if activation == "tanh" else np.maximum(a, 0))
-            below = h[layer][t + 1] * (1 if mask is None else mask[layer, t])
+            below = h[layer][t + 1] * (1 if mask is None else mask[layer])
         top.append(below)
         o = p["V"] @ below + p["c"]
         y = np.exp(o - np.max(o))
@@ -86,7 +86,7 @@ def _one_stream(
         g["c"] += do
         arriving = p["V"].T @ do
         for layer in reversed(range(L)):
-            dh = arriving * (1 if mask is None else mask[layer, t])
+            dh = arriving * (1 if mask is None else mask[layer])
             dh = dh + p[f"W{layer}"].T @ da_next[layer]
             now = h[layer][t + 1]
             da = dh * (1 - now**2 if activation == "tanh" else now > 0)

@@ -46,7 +46,8 @@ def make(num_layers: int = 1, *, resumable: bool = True, **training: Any) -> Che
     checkpoint.progress.best_val_loss = 1 / 3
     if resumable:
         checkpoint.hidden_state = rng.normal(size=(num_layers, B, H)).astype(flat.dtype)
-        names = make_optimizer(config.training, flat).slots
+        names = [*make_optimizer(config.training, flat).slots]
+        names += ["theta"] if config.training.ema_decay else []
         checkpoint.slots = {name: rng.normal(size=flat.shape).astype(flat.dtype) for name in names}
     return checkpoint
 
@@ -108,7 +109,10 @@ def refusal(path: Path) -> str:
 def test_what_was_saved_is_loaded_bit_for_bit(
     tmp_path: Path, dtype: str, optimizer: str, num_layers: int, resumable: bool
 ) -> None:
-    saved = make(num_layers, resumable=resumable, dtype=dtype, optimizer=optimizer)
+    ema_decay = 0.5 if optimizer == "adam" else 0.0
+    saved = make(
+        num_layers, resumable=resumable, dtype=dtype, optimizer=optimizer, ema_decay=ema_decay
+    )
     saved.save(tmp_path / "run.npz")
     assert_same(load(tmp_path / "run.npz"), saved)
 

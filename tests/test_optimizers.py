@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from charnn.config import TrainingConfig
-from charnn.optimizers import clip, learning_rate_at, make_optimizer
+from charnn.optimizers import Average, clip, learning_rate_at, make_optimizer
 
 Float = NDArray[np.float64]
 Rule = Callable[[Float, list[Float]], Float]
@@ -71,6 +71,18 @@ def test_ten_updates_follow_the_formula(rule: Rule) -> None:
     for step, g in enumerate(gradients, start=1):
         optimizer.update(theta, g.copy(), 0.05, step)
     np.testing.assert_allclose(theta, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("size", [3, 70_000], ids=["small", "several blocks"])
+def test_the_average_weighs_each_step_by_a_power_of_the_decay(size: int) -> None:
+    thetas = np.random.default_rng(0).normal(size=(9, size))
+    mean = np.full(size, 7.0)
+    average = Average(mean, 0.8)
+    for step, theta in enumerate(thetas, start=1):
+        average.update(theta, step)
+        weights = 0.8 ** np.arange(step)[::-1]
+        expected = weights @ thetas[:step] / weights.sum()
+        np.testing.assert_allclose(mean, expected, rtol=1e-12, atol=1e-14)
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20), st.floats(0.1, 100))

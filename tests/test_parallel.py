@@ -59,7 +59,7 @@ def test_a_model_large_enough_for_blocks_equals_the_textbook_loop(
     model.parameters.flat[...] = rng.normal(0, H**-0.5, model.num_parameters)
     inputs, targets = rng.integers(0, K, (2, T, B))
     state = rng.normal(0, 0.3, (L, B, H))
-    masks = Dropout(0.3, (L, T, B, H), np.float64, seed=1)(2, T) if dropout else None
+    masks = Dropout(0.3, (L, B, H), np.float64, seed=1)(2) if dropout else None
     expected = loop(model.parameters, "tanh", inputs, targets, state, masks)
     bptt = BPTT(model, T, B, dropout=dropout)
     assert bptt(inputs, targets, state, masks=masks) == pytest.approx(expected.loss, abs=1e-10)

@@ -41,6 +41,7 @@ SMALL: dict[str, Any] = {
     "training.warmup_steps": 5,
     "training.clip_norm": 0.5,
     "training.weight_decay": 0.01,
+    "training.ema_decay": 0.9,
     "training.eval_every": 7,
     "training.save_every": 9,
     "training.log_every": 4,
@@ -55,6 +56,7 @@ PLAIN: dict[str, Any] = {
     "training__warmup_steps": 0,
     "training__clip_norm": None,
     "training__weight_decay": 0,
+    "training__ema_decay": 0,
     "training__dtype": "float64",
     "data__val_fraction": 0,
 }
@@ -372,8 +374,34 @@ def test_parameters_that_are_not_finite_never_replace_a_checkpoint(tmp_path: Pat
     assert load(tmp_path / "run.npz").progress.step == 0
 
 
+def test_averaged_parameters_are_saved_as_the_model_and_the_others_beside_them(
+    tmp_path: Path,
+) -> None:
+    config = make_config(tmp_path, training__eval_every=100)
+    trainer = Trainer(config, make_corpus(config))
+    thetas = []
+    for event in trainer.run(stop_after=6):
+        if isinstance(event, Stepped):
+            thetas.append(trainer.model.parameters.flat.copy())
+    weights = 0.9 ** np.arange(6)[::-1]
+    mean = weights @ np.array(thetas, np.float64) / weights.sum()
+    saved = load(tmp_path / "run.npz")
+    np.testing.assert_allclose(saved.model.parameters.flat, mean, atol=1e-6)
+    np.testing.assert_array_equal(saved.slots["theta"], thetas[-1])
+    assert np.abs(mean - thetas[-1]).max() > 1e-3
+
+
+def test_the_averaged_model_is_the_one_that_is_validated(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    trainer = Trainer(config, make_corpus(config))
+    *_, measured = (event for event in trainer.run() if isinstance(event, Measured))
+    best = load(tmp_path / "run.npz")
+    exact = evaluate(best.model, trainer.corpus.split("val")).nats_per_char
+    assert measured.metrics.val_loss == exact
+
+
 def test_a_validation_loss_that_is_not_finite_is_divergence(tmp_path: Path) -> None:
-    config = make_config(tmp_path, model__activation="relu")
+    config = make_config(tmp_path, model__activation="relu", training__ema_decay=0)
     trainer = Trainer(config, make_corpus(config))
 
     def run_and_spoil() -> None:
