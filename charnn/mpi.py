@@ -30,6 +30,7 @@ _VARIABLES = (
     ("PMIX_RANK", "SLURM_STEP_NUM_TASKS"),
 )
 _SPIN = 0.001  # seconds to look for the others before sleeping between looks
+_PASSING = 0.2  # seconds in which a launcher passes on what a rank has printed
 _GRACE = 1.0  # seconds in which ranks that fail alike come to their end
 
 
@@ -153,6 +154,7 @@ class _Job(Ranks):
         return _meet(self._ending, _GRACE * (1 + min(self.rank, 20) / 10))
 
     def abort(self, code: int) -> None:
+        time.sleep(_PASSING)
         self._world.Abort(code)
         os._exit(code)  # where that returns, as the launcher is still about to end all
 
