@@ -34,7 +34,7 @@ FITTED = [Cell(H, 1, B, 64) for H in (128, 256, 512, 1024) for B in (8, 16, 32, 
 PREDICTED = [Cell(H, 1, B, 64) for H in (256, 512, 1024, 2048) for B in (64, 256, 1024)]
 SUMMED = [2**k for k in range(10, 25, 2)]  # bytes
 NODES = (2, 4, 8, 16, 32, 64)
-ROUNDS, SECONDS = 7, 0.25
+ROUNDS, SECONDS = 11, 0.25
 
 Turn = Callable[[int], Any]
 
@@ -212,7 +212,8 @@ class Model:
 def start(ranks: int) -> dict[str, Any]:
     """Let a job measure."""
     print(f"{ranks} ranks", file=sys.stderr, flush=True)
-    launcher = ["mpiexec", "-n", str(ranks)] if ranks > 1 else []
+    mpiexec = str(Path(sys.executable).with_name("mpiexec"))
+    launcher = [mpiexec, "-n", str(ranks)] if ranks > 1 else []
     command = [*launcher, sys.executable, "-m", "benchmarks.cluster", "--rank"]
     record: dict[str, Any] = json.loads(subprocess.check_output(command, text=True))
     return record
