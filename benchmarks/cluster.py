@@ -322,7 +322,7 @@ def predicted(model: Model, network: Network) -> Table:
                 "one machine, ms": one * 1e3,
                 "MB summed": gradient_bytes(cell) / 1e6,
                 **{f"{n}": gains.get(n) for n in NODES},
-                "half lost beyond": str(max(paying, default=1)),
+                "pays up to": str(max(paying, default=1)),
             }
         )
     return table
