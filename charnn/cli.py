@@ -208,6 +208,7 @@ def train(
       charnn train --config configs/shakespeare.yaml --time-limit 10m
       charnn train --config configs/shakespeare.yaml --resume
       cat *.md | charnn train --data - --out notes.npz --set model.hidden_size=512
+      mpiexec -n 8 charnn train --config big.yaml
     """
     from charnn.config import Override, load_config, parse_override
 

@@ -214,6 +214,7 @@ def sbatch(script: str, *arguments: str, cwd: Path, **variables: str) -> None:
 
 
 def test_a_slurm_array_makes_the_runs_of_a_sweep(folder: Path) -> None:
+    (folder / "runs").mkdir()
     values = ["model.hidden_size", "4", "8"]
     for task in ("1", "2"):
         settings = {"SETTINGS": f"--data text.txt {SMALL}", "SLURM_CPUS_PER_TASK": "1"}
