@@ -21,8 +21,9 @@ from charnn.errors import CharnnError, ConfigError, CorpusError, RequestError, e
 if TYPE_CHECKING:
     from charnn.checkpoint import Checkpoint
     from charnn.config import Config
-    from charnn.corpus import Corpus, Ids
+    from charnn.corpus import Corpus, Ids, Vocabulary
     from charnn.mpi import Ranks
+    from charnn.novelty import Copies
     from charnn.training import Reason, Trainer
 
 
@@ -135,6 +136,8 @@ _ENDINGS: dict[str, str] = {
 # Whether a file can be read is found out by reading it.
 _CKPT = typer.Option("--ckpt", help="A checkpoint.", metavar="FILE.npz", readable=False)
 _JSON = typer.Option("--json", help="Print one JSON object.")
+_NOVELTY = typer.Option("--novelty", help="Say how much is copied from the training text.")
+_AGAINST = typer.Option(metavar="PATH", help="That text, if it has moved, or another.")
 
 
 @app.command()
@@ -464,11 +467,16 @@ def sample(
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, metavar="N", help="One seed, one text.")
     ] = None,
+    novelty: Annotated[bool, _NOVELTY] = False,
+    against: Annotated[list[str] | None, _AGAINST] = None,
 ) -> None:
     """Print text drawn from a model.
 
     Exactly N characters are drawn after the text to begin with, and nothing is added. Without
     such a text the model begins as after the end of a line.
+
+    --novelty tells on stderr how much of what was drawn is copied from the training text,
+    character for character: the share inside runs of 20 or more, and the longest run.
 
     \b
     Examples:
@@ -485,6 +493,8 @@ def sample(
         raise RequestError(f"--top-p must be > 0 and at most 1, got {top_p:g}")
     if prime is not None and prime_file is not None:
         raise RequestError("--prime and --prime-file exclude each other")
+    if against and not novelty:
+        raise RequestError("--against is for --novelty")
 
     import time
 
@@ -502,6 +512,7 @@ def sample(
             checkpoint.vocabulary.encode(text)
         except UnknownCharactersError as error:
             raise UnknownCharactersError(f"{option}: {error}") from None
+    training = _training_text(checkpoint, against) if novelty else None
     if seed is None and not greedy:
         seed = fresh_seed()
         with contextlib.suppress(OSError):
@@ -522,9 +533,12 @@ def sample(
     if sys.stdout is None:
         raise CharnnError("standard output is closed")
     terminal = sys.stdout.isatty()
+    written: list[str] = []
     # Flushed twenty times a second: alive on a terminal, cheap in a pipe.
     flushed = time.monotonic()
     for piece in pieces:
+        if training is not None:
+            written.append(piece)
         if terminal:
             piece = escaped(piece)
         sys.stdout.buffer.write(piece.encode("utf-8", "surrogatepass"))
@@ -532,6 +546,56 @@ def sample(
             sys.stdout.buffer.flush()
             flushed = time.monotonic()
     sys.stdout.buffer.flush()
+    if training is not None:
+        if terminal:
+            print(file=sys.stderr)
+        # The first piece of each text was given.
+        drawn = ["".join(written[1:])] if samples == 1 else written[1::2]
+        _say_novelty(drawn, training, checkpoint.vocabulary)
+
+
+def _say_novelty(drawn: list[str], training: "Ids", known: "Vocabulary") -> None:
+    from charnn.console import say, shortened
+
+    found = _copies([known.encode(text) for text in drawn], training)
+    say(
+        f"novelty: {found.share:.1%} of {found.characters:,} characters lie in copied runs of 20 "
+        f"or more; the longest run has {len(found.longest):,}: "
+        f"{shortened(known.decode(found.longest))}"
+    )
+
+
+def _training_text(checkpoint: "Checkpoint", against: list[str] | None) -> "Ids":
+    """Return the ids of the training split, or of another text, whole."""
+    from charnn.console import say
+
+    config = checkpoint.config
+    if not against:
+        if "-" in config.data.path:
+            raise RequestError(
+                "this model was trained on standard input: name that text with --against"
+            )
+        return _own_corpus(checkpoint, "--against").split("train")
+    corpus = _encode(
+        against,
+        config.data.normalize_newlines,
+        mend="compare with a text of the same characters",
+        vocabulary=checkpoint.vocabulary,
+        val_fraction=config.data.val_fraction,
+        test_fraction=config.data.test_fraction,
+    )
+    if corpus.fingerprint == checkpoint.progress.fingerprint:
+        return corpus.split("train")
+    say(f"{_shown_paths(against)}: not the text this model was trained on; compared with all of it")
+    return corpus.ids
+
+
+def _copies(texts: list["Ids"], training: "Ids") -> "Copies":
+    from charnn.console import waiting
+    from charnn.novelty import copies
+
+    with waiting("looking for copies"):
+        return copies(texts, training)
 
 
 # --- eval ----------------------------------------------------------------------------------------
@@ -550,6 +614,12 @@ def eval_(
     unknown: Annotated[
         Literal["error", "skip"], typer.Option(help="Characters the model does not know.")
     ] = "error",
+    context: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Start anew from the zero state every N characters."),
+    ] = None,
+    novelty: Annotated[bool, _NOVELTY] = False,
+    against: Annotated[list[str] | None, _AGAINST] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Print how well a model predicts a text.
@@ -558,23 +628,33 @@ def eval_(
     For scale, in bits per character of the same text: models that count characters (unigram) or
     pairs (bigram) as they go, and xz.
 
+    --context N compares with models that see at most N characters: the text is cut into blocks of
+    N predictions, each read from the zero state. --novelty tells how much of the text is copied
+    from the training text, character for character, as `charnn sample` does.
+
     \b
     Examples:
       charnn eval --ckpt run1.npz
       charnn eval --ckpt run1.npz --data other.txt --unknown skip
       charnn eval --ckpt run1.npz --split train --json | jq .bits_per_char
+      charnn eval --ckpt run1.npz --data mine.txt --novelty
     """
     if data and split:
         raise RequestError("--split is for the checkpoint's own corpus; leave it out with --data")
+    if against and not novelty:
+        raise RequestError("--against is for --novelty")
+    if novelty and unknown == "skip":
+        raise RequestError("--novelty looks for exact copies; leave out --unknown skip")
     from charnn.baselines import bigram_bits, unigram_bits, xz_bits
     from charnn.checkpoint import load
-    from charnn.console import waiting, watch
+    from charnn.console import shortened, waiting, watch
     from charnn.evaluation import evaluating
 
     checkpoint = load(ckpt)
     known = checkpoint.vocabulary
     name, ids, skipped = _text_read_by(checkpoint, data, split, unknown)
-    result = watch(evaluating(checkpoint.model, ids))
+    training = _training_text(checkpoint, against) if novelty else None
+    result = watch(evaluating(checkpoint.model, ids, context=context))
     with waiting("counting and compressing"):
         scale = {
             "unigram_bits": unigram_bits(ids, len(known)),
@@ -591,6 +671,14 @@ def eval_(
         "accuracy": result.accuracy,
         **scale,
     }
+    if context is not None:
+        figures["context"] = context
+    if training is not None:
+        found = _copies([ids], training)
+        run = known.decode(found.longest)
+        figures["copied_share"] = found.share
+        figures["longest_copy"] = len(found.longest)
+        figures["copy"] = run if as_json else shortened(run)
     _print_figures(figures, as_json)
 
 
@@ -612,17 +700,22 @@ def _text_read_by(
         corpus = _encode(data, newlines, mend=mend, vocabulary=known, unknown=unknown)
         return _shown_paths(data), corpus.ids, corpus.skipped
     name = split or "val"
+    ids = _own_corpus(checkpoint, option).split(name)
+    if not len(ids):
+        way = "use --split train, or" if option == "--data" else "use"
+        raise RequestError(f"this run kept no {name} split; {way} {option}")
+    return name, ids, 0
+
+
+def _own_corpus(checkpoint: "Checkpoint", option: str) -> "Corpus":
+    """Read the text that a model was trained on; `option` could name another."""
     corpus = _read_corpus(checkpoint.config, checkpoint, again=True, option=option)
     if not corpus.has_fingerprint(checkpoint.progress.fingerprint):
         raise CharnnError(
             f"{' '.join(checkpoint.config.data.path)}: not the text this model was trained on; "
             f"name any text with {option}"
         )
-    ids = corpus.split(name)
-    if not len(ids):
-        way = "use --split train, or" if option == "--data" else "use"
-        raise RequestError(f"this run kept no {name} split; {way} {option}")
-    return name, ids, 0
+    return corpus
 
 
 # --- inspect, plot and report --------------------------------------------------------------------
@@ -828,7 +921,7 @@ def info(
     """
     from charnn.checkpoint import load
     from charnn.config import commented_yaml
-    from charnn.console import shown_vocabulary
+    from charnn.console import shortened
 
     checkpoint = load(ckpt)
     model, progress = checkpoint.model, checkpoint.progress
@@ -851,7 +944,7 @@ def info(
         figures["config"] = checkpoint.config.model_dump()
         _print_figures(figures, as_json)
         return
-    figures["vocabulary"] = shown_vocabulary(checkpoint.vocabulary.characters)
+    figures["vocabulary"] = shortened(checkpoint.vocabulary.characters)
     _print_figures(figures, as_json)
     print()
     print(commented_yaml(checkpoint.config), end="")

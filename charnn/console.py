@@ -98,10 +98,10 @@ def bits(nats: float) -> float:
     return nats / math.log(2)
 
 
-def shown_vocabulary(characters: str) -> str:
-    """Return a vocabulary for reading: on one line, at most 200 characters of it."""
-    some = one_line(characters[:200])
-    return some + (f" … and {len(characters) - 200} more" if len(characters) > 200 else "")
+def shortened(text: str) -> str:
+    """Return a text for reading: on one line, at most 200 characters of it."""
+    some = one_line(text[:200])
+    return some + (f" … and {len(text) - 200:,} more" if len(text) > 200 else "")
 
 
 def headline(trainer: Trainer) -> list[str]:

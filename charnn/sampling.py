@@ -150,8 +150,9 @@ def sample(
 ) -> Iterator[str]:
     """Yield the pieces of `samples` texts: each the prime, then at most n characters.
 
-    Between two texts comes a line of `---`. One text is yielded character by character, in
-    memory that does not grow; several are generated side by side, a group at a time.
+    The first piece of a text is what is given: the prime, after a line of `---` between two texts.
+    Then comes what is drawn. Of one text that is a piece for each character, in memory that does
+    not grow; several are generated side by side, a group at a time, and are one piece each.
 
     Args:
         model: the model.
@@ -205,5 +206,5 @@ def sample(
                 if (lengths <= t + 1).all():
                     break
         for m in range(group):
-            separator = "\n---\n" if first + m else ""
-            yield separator + prime + vocabulary.decode(texts[: lengths[m], m])
+            yield ("\n---\n" if first + m else "") + prime
+            yield vocabulary.decode(texts[: lengths[m], m])

@@ -1,8 +1,15 @@
 """Commands as a shell would run them."""
 
+import contextlib
+import os
+import pty
+import select
 import subprocess
 import sys
+import time
 from pathlib import Path
+from threading import Event, Thread
+from typing import Self
 
 CHARNN = [sys.executable, "-m", "charnn"]
 
@@ -26,3 +33,75 @@ def ok(*arguments: str, cwd: Path, text: str | None = None) -> str:
     result = run(*arguments, cwd=cwd, text=text)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+class Terminal:
+    """A command on a terminal, killed if it has not ended by the end of the `with` block.
+
+    What it writes is read all the time: a terminal that is full holds up whoever writes to it.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        cwd: Path,
+        stdin: int | None = None,
+        environment: dict[str, str] | None = None,
+    ):
+        self.shown = b""
+        self._controller, terminal = pty.openpty()
+        self._closing = Event()
+        self.process = subprocess.Popen(
+            [*CHARNN, *arguments],
+            cwd=cwd,
+            stdin=stdin,
+            stdout=terminal,
+            stderr=terminal,
+            env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"} | (environment or {}),
+            start_new_session=True,
+        )
+        os.close(terminal)
+        self._reading = Thread(target=self._read)
+        self._reading.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # when nobody can write to it any more
+            while not self._closing.is_set():
+                if select.select([self._controller], [], [], 0.02)[0]:
+                    self.shown += os.read(self._controller, 65536)
+
+    def wait_for(self, words: bytes) -> None:
+        """Wait until it has shown some words."""
+        until = time.monotonic() + 60
+        while words not in self.shown:
+            assert self._reading.is_alive(), self.shown
+            assert time.monotonic() < until, self.shown
+            time.sleep(0.01)
+
+    def wait(self) -> int:
+        """Wait until the command ends; return its exit code."""
+        code = self.process.wait(60)
+        self._reading.join(60)
+        return code
+
+    def close(self) -> None:
+        """Close the terminal, as when its window is closed."""
+        self._closing.set()
+        self._reading.join()
+        os.close(self._controller)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self.process:
+            self.process.kill()
+        if not self._closing.is_set():
+            self.close()
+
+
+def on_a_terminal(*arguments: str, cwd: Path, **environment: str) -> str:
+    """Run a command that must succeed on a terminal; return its screen."""
+    with Terminal(*arguments, cwd=cwd, environment=environment) as terminal:
+        assert terminal.wait() == 0, terminal.shown
+    return terminal.shown.decode().replace("\r\n", "\n")

@@ -30,7 +30,7 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a forked process has but one thread
 
-from charnn import checkpoint, cli, console, sampling, training  # noqa: F401
+from charnn import checkpoint, cli, console, sampling, training  # noqa: F401 (once, for all forks)
 from tests.faults import Before, watching
 from tests.processes import alive, children
 from tests.texts import english

@@ -114,9 +114,8 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
         one.config == other.config
         and one.vocabulary == other.vocabulary
         and one.progress == other.progress
-        and one.resumable == other.resumable
         and np.array_equal(one.model.parameters.flat, other.model.parameters.flat)
-        and (not one.resumable or np.array_equal(one.hidden_state, other.hidden_state))  # type: ignore[arg-type]
+        and np.array_equal(np.array(one.hidden_state), np.array(other.hidden_state))  # or None
         and one.slots.keys() == other.slots.keys()
         and all(np.array_equal(one.slots[name], other.slots[name]) for name in one.slots)
     )

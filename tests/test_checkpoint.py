@@ -389,7 +389,7 @@ def test_a_member_of_another_name_is_refused(path: Path, name: str) -> None:
 def spoil(path: Path, changes: Mapping[str, Any], *, seal: bool = True) -> None:
     """Replace members (None: leave out; a function: apply) and compute the checksum anew."""
     with np.load(path) as archive:
-        members: Members = dict(archive)
+        members: dict[str, Any] = dict(archive)
     for name, change in changes.items():
         old = members.pop(name, None)
         if change is not None:
@@ -397,7 +397,7 @@ def spoil(path: Path, changes: Mapping[str, Any], *, seal: bool = True) -> None:
     if seal and "checksum" in members and not any(m.dtype.hasobject for m in members.values()):
         del members["checksum"]
         members["checksum"] = np.array(_checksum(members))
-    np.savez(path, **members)  # type: ignore[arg-type]
+    np.savez(path, **members)
 
 
 def put(*place: int, value: float) -> Callable[[NDArray[Any]], NDArray[Any]]:

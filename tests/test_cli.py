@@ -1,11 +1,8 @@
 """The commands as a shell runs them: subprocesses, pipes, signals, exit codes."""
 
-import contextlib
 import json
 import math
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
@@ -17,7 +14,7 @@ import numpy as np
 import pytest
 
 import charnn
-from tests.commands import CHARNN, ok, run
+from tests.commands import CHARNN, Terminal, ok, on_a_terminal, run
 from tests.reference import loop
 from tests.texts import english
 
@@ -147,19 +144,11 @@ def test_a_second_run_on_the_same_files_is_refused_and_a_dead_one_blocks_nobody(
 
 
 def test_a_terminal_that_closes_costs_nothing(folder: Path) -> None:
-    controller, terminal = pty.openpty()
-    command = [*CHARNN, *TRAIN, "--max-steps", "1000000"]
-    with subprocess.Popen(
-        command, cwd=folder, stdin=terminal, stdout=terminal, stderr=terminal, process_group=0
-    ) as process:
-        os.close(terminal)
-        shown = b""
-        while b"step 20 " not in shown:
-            assert select.select([controller], [], [], 30)[0]
-            shown += os.read(controller, 65536)
-        os.close(controller)
-        process.send_signal(signal.SIGHUP)
-        assert process.wait(30) == 128 + signal.SIGHUP
+    with Terminal(*TRAIN, "--max-steps", "1000000", cwd=folder) as terminal:
+        terminal.wait_for(b"step 20 ")
+        terminal.close()
+        terminal.process.send_signal(signal.SIGHUP)
+        assert terminal.wait() == 128 + signal.SIGHUP
     assert json.loads(ok("info", "run.npz", "--json", cwd=folder))["step"] >= 20
 
 
@@ -276,50 +265,18 @@ def test_dry_run_prints_a_config_and_its_costs_and_writes_nothing(folder: Path) 
     ok("train", "--config", "again.yaml", cwd=folder)
 
 
-def on_a_terminal(*arguments: str, cwd: Path) -> bytes:
-    """Run a command that must succeed with stdout and stderr on a terminal; return its screen."""
-    controller, terminal = pty.openpty()
-    with subprocess.Popen(
-        [*CHARNN, *arguments],
-        cwd=cwd,
-        stderr=terminal,
-        stdout=terminal,
-        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"},
-    ) as process:
-        os.close(terminal)
-        shown = b""
-        while select.select([controller], [], [], 30)[0]:
-            try:
-                shown += os.read(controller, 65536)
-            except OSError:
-                break
-    os.close(controller)
-    assert process.returncode == 0, shown
-    return shown
-
-
 def test_on_a_terminal_a_text_that_takes_long_is_shown_as_it_is_read(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    controller, terminal = pty.openpty()
-    command = [*CHARNN, "train", "--data", "pipe", "--out", "run.npz"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=terminal) as process:
-        os.close(terminal)
-        with (tmp_path / "pipe").open("wb") as pipe:
-            pipe.write(b"to be or not to be\n" * 10_000)
-            pipe.flush()
-            shown = b""
-            while b"kB" not in shown:
-                assert select.select([controller], [], [], 30)[0]
-                shown += os.read(controller, 65536)
-            assert b"reading pipe" in shown
-            process.send_signal(signal.SIGINT)
-            # A terminal that nobody reads would hold up whoever writes to it.
-            with contextlib.suppress(OSError):
-                while select.select([controller], [], [], 30)[0]:
-                    os.read(controller, 65536)
-            assert process.wait(30) == 130
-    os.close(controller)
-    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    with Terminal(
+        "train", "--data", "-", "--out", "run.npz", cwd=tmp_path, stdin=subprocess.PIPE
+    ) as terminal:
+        assert terminal.process.stdin
+        terminal.process.stdin.write(b"to be or not to be\n" * 10_000)
+        terminal.process.stdin.flush()
+        terminal.wait_for(b"kB")
+        assert b"reading standard input" in terminal.shown
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.wait() == 130
+    assert not list(tmp_path.iterdir())
 
 
 def test_on_a_terminal_there_is_a_bar_and_a_sample_and_control_characters_are_escaped(
@@ -327,15 +284,15 @@ def test_on_a_terminal_there_is_a_bar_and_a_sample_and_control_characters_are_es
 ) -> None:
     (tmp_path / "text.txt").write_text("\x1b[31mred\x07 alert\n" * 500)
     shown = on_a_terminal(*TRAIN, "--max-steps", "20", cwd=tmp_path)
-    assert "━".encode() in shown
-    assert b"step 20  train" in shown
-    assert b"\\x1b" in shown
+    assert "━" in shown
+    assert "step 20  train" in shown
+    assert "\\x1b" in shown
     sample = ["sample", "--ckpt", "run.npz", "--n", "300", "--seed", "1"]
     drawn = on_a_terminal(*sample, cwd=tmp_path)
-    assert b"\\x1b" in drawn
+    assert "\\x1b" in drawn
     for screen in (shown, drawn):
-        assert b"\x1b[31mred" not in screen
-        assert b"\x07" not in screen
+        assert "\x1b[31mred" not in screen
+        assert "\x07" not in screen
     raw = ok(*sample, cwd=tmp_path)
     assert "\x1b" in raw
     assert len(raw) == 300
@@ -423,6 +380,20 @@ def test_eval_equals_the_plain_loop(trained: Path) -> None:
     assert figures["characters"] == 2000
     log = (trained / "run.jsonl").read_text().splitlines()
     assert json.loads(log[-1])["val_loss"] == figures["nats_per_char"]
+
+
+def test_eval_with_a_context_starts_anew_after_so_many_characters(trained: Path) -> None:
+    checkpoint = charnn.load(trained / "run.npz")
+    ids = checkpoint.vocabulary.encode((trained / "text.txt").read_text()[-2000:])
+    figures = json.loads(ok("eval", "--ckpt", "run.npz", "--context", "9", "--json", cwd=trained))
+    assert figures["context"] == 9
+    expected = charnn.evaluate(checkpoint.model, ids, context=9)
+    assert figures["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-9)
+    carried = json.loads(ok("eval", "--ckpt", "run.npz", "--json", cwd=trained))
+    assert carried["nats_per_char"] != figures["nats_per_char"]
+    assert "context" not in carried
+    line = refused(2, "eval", "--ckpt", "run.npz", "--context", "0", cwd=trained)
+    assert "must be greater than or equal to 1" in line
 
 
 def test_eval_reads_other_texts_and_pipes(trained: Path) -> None:

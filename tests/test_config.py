@@ -140,7 +140,7 @@ def test_with_values_changes_a_copy() -> None:
 
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Config().training.epochs = 3  # type: ignore[misc]
+        Config().training.epochs = 3  # type: ignore[misc]  # it is read-only, as mypy knows
 
 
 def test_the_keys_that_may_differ_on_resume_exist() -> None:

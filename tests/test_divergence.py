@@ -2,8 +2,10 @@
 
 import json
 import math
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -55,8 +57,8 @@ def resumed(folder: Path, **changes: Any) -> Trainer:
     return Trainer(config, Corpus.from_text(TEXT, val_fraction=0.1), resume=stored)
 
 
-def spoil_at(run: Trainer, step: int, factor: float) -> list[RolledBack]:
-    """Run to the end, the gradient of one step overflowing while the factor is at most so large."""
+def exploding(run: Trainer, step: int, factor: float) -> AbstractContextManager[Any]:
+    """Let one step's gradient overflow while the learning rate's factor is at least so large."""
     made = run._step
 
     def step_or_explode() -> Any:
@@ -65,8 +67,13 @@ def spoil_at(run: Trainer, step: int, factor: float) -> list[RolledBack]:
             raise DivergenceError(f"training diverged at step {step}: a test says so")
         return stepped
 
-    run._step = step_or_explode  # type: ignore[method-assign]
-    return [event for event in run.run() if isinstance(event, RolledBack)]
+    return patch.object(run, "_step", step_or_explode)
+
+
+def spoil_at(run: Trainer, step: int, factor: float) -> list[RolledBack]:
+    """Run to the end, a step exploding."""
+    with exploding(run, step, factor):
+        return [event for event in run.run() if isinstance(event, RolledBack)]
 
 
 def log(folder: Path) -> list[dict[str, Any]]:
@@ -173,20 +180,12 @@ def test_a_rolled_back_run_stopped_and_resumed_ends_with_the_same_bits(tmp_path:
     for stop in (20, 21, 40):
         other = tmp_path / str(stop)
         run = trainer(other)
-        made = run._step
-
-        def explode(run: Trainer = run, made: Any = made) -> Any:
-            stepped = made()
-            if stepped.step == 33 and run.progress.learning_rate_factor >= 0.5:
-                raise DivergenceError("training diverged at step 33: a test says so")
-            return stepped
-
-        run._step = explode  # type: ignore[method-assign]
         undone = 0
-        for event in run.run():
-            undone += isinstance(event, RolledBack)
-            if undone == 2 and run.progress.step == stop:
-                break  # as if killed
+        with exploding(run, 33, factor=0.5):
+            for event in run.run():
+                undone += isinstance(event, RolledBack)
+                if undone == 2 and run.progress.step == stop:
+                    break  # as if killed
         list(resumed(other).run())
         for name in ("run.npz", "run.best.npz"):
             with np.load(tmp_path / "one" / name) as one, np.load(other / name) as two:

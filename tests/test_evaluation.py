@@ -72,10 +72,36 @@ def test_a_segment_is_read_from_the_zero_state_after_its_warm_up(
     assert result.total_nats == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize("context", [1, 7, 64, 500, 5000])
+def test_with_a_context_each_block_is_read_from_the_zero_state(
+    model: RNN, corpus: Corpus, context: int
+) -> None:
+    """Each block on its own by the textbook's loop; more of them than are read side by side."""
+    ids = corpus.ids[:1500].astype(np.intp)
+    expected = 0.0
+    for start in range(0, len(ids) - 1, context):
+        block = ids[start : start + context + 1, None]
+        state = model.zero_state()
+        expected += loop(model.parameters, "tanh", block[:-1], block[1:], state).loss
+    result = evaluate(model, ids.astype(np.uint8), context=context)
+    assert result.predictions == result.total == len(ids) - 1
+    assert result.total_nats == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_context_as_long_as_the_text_is_no_limit(model: RNN, corpus: Corpus) -> None:
+    ids = corpus.ids[:1500]
+    assert evaluate(model, ids, context=1499) == evaluate(model, ids)
+    assert evaluate(model, ids, context=10**30) == evaluate(model, ids)
+
+
 def test_progress_only_grows(model: RNN, corpus: Corpus) -> None:
-    done = [score.predictions for score in evaluating(model, corpus.ids, segments=3)]
-    assert done == sorted(set(done))
-    assert done[-1] == len(corpus.ids) - 1
+    for scores in (
+        evaluating(model, corpus.ids, segments=3),
+        evaluating(model, corpus.ids, context=50),
+    ):
+        done = [score.predictions for score in scores]
+        assert done == sorted(set(done))
+        assert done[-1] == len(corpus.ids) - 1
 
 
 def test_two_characters_are_one_prediction(model: RNN) -> None:

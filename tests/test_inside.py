@@ -2,11 +2,8 @@
 
 import dataclasses
 import json
-import os
-import pty
 import random
 import re
-import select
 import shutil
 import subprocess
 import sys
@@ -17,7 +14,7 @@ import pytest
 
 from charnn.curves import read_curves
 from charnn.metrics import Rollback
-from tests.commands import CHARNN, ok, run
+from tests.commands import ok, on_a_terminal, run
 from tests.texts import english
 
 ROOT = Path(__file__).parents[1]
@@ -141,28 +138,6 @@ def test_a_long_text_is_bounded_work_and_says_so(folder: Path) -> None:
     (folder / "long.txt").write_text(english(1_000_000))
     result = run("inspect", "--ckpt", "three.npz", "--text", "long.txt", cwd=folder)
     assert result.stderr == "long.txt: read the first 20,000 of 1,000,000 characters\n"
-
-
-def on_a_terminal(*arguments: str, cwd: Path, **environment: str) -> str:
-    """Run a command that must succeed on a terminal; return its screen."""
-    controller, terminal = pty.openpty()
-    with subprocess.Popen(
-        [*CHARNN, *arguments],
-        cwd=cwd,
-        stdout=terminal,
-        stderr=terminal,
-        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"} | environment,
-    ) as process:
-        os.close(terminal)
-        shown = b""
-        while select.select([controller], [], [], 30)[0]:
-            try:
-                shown += os.read(controller, 65536)
-            except OSError:
-                break
-    os.close(controller)
-    assert process.returncode == 0, shown
-    return shown.decode().replace("\r\n", "\n")
 
 
 def test_on_a_terminal_there_are_colours_with_a_legend_and_no_control_characters(

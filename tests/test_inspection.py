@@ -149,7 +149,8 @@ def test_lags_end_where_the_gradient_is_too_large_for_a_number() -> None:
     ids = make_ids()
     model.parameters["W0"][...] = 1e20 * np.eye(H)
     model.parameters["V"][...] = 1 + np.arange(K)[:, None]
-    reading = Reading(ids, np.ones((1, N, H)), *[np.zeros(N)] * 4)  # type: ignore[arg-type]
+    nothing: Any = np.zeros(N)
+    reading = Reading(ids, np.ones((1, N, H)), nothing, nothing, nothing, nothing)
     (flow,) = gradient_flow(model, reading)
     assert len(flow.norms) == 8
     assert np.isfinite(flow.norms).all()
@@ -214,8 +215,8 @@ def planted(text: str, tracks: dict[tuple[int, int], tuple[str, float]]) -> Read
     h = np.random.default_rng(1).normal(size=(2, len(text), 30))
     for (layer, index), (name, factor) in tracks.items():
         h[layer, :, index] += factor * features(text)[name]
-    nothing = np.zeros(len(text))
-    return Reading(nothing, h, nothing, nothing, nothing, nothing)  # type: ignore[arg-type]
+    nothing: Any = np.zeros(len(text))
+    return Reading(nothing, h, nothing, nothing, nothing, nothing)
 
 
 def test_units_that_follow_something_are_found_and_no_feature_hides_the_others() -> None:
@@ -239,8 +240,8 @@ def test_scores_are_measured_where_units_were_not_chosen() -> None:
     """Of many units that follow nothing, the best on one half are nothing on the other."""
     text = english(600)
     h = np.random.default_rng(2).normal(size=(1, 600, 2000))
-    nothing = np.zeros(600)
-    reading = Reading(nothing, h, nothing, nothing, nothing, nothing)  # type: ignore[arg-type]
+    nothing: Any = np.zeros(600)
+    reading = Reading(nothing, h, nothing, nothing, nothing, nothing)
     found = units(reading, text, 5)
     upper = features(text)["upper case"][:300]
     best = max(abs(np.corrcoef(h[0, :300, index], upper)[0, 1]) for index in range(2000))

@@ -1,7 +1,6 @@
 """Nothing is lost, nothing hostile gets in: the campaigns in short, and the order of a save."""
 
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -18,11 +17,11 @@ from charnn.corpus import Corpus
 from charnn.errors import CharnnError, ConfigError
 from charnn.metrics import MetricsLog, exclusive
 from charnn.training import Outputs, Trainer
-from tests.commands import CHARNN
+from tests.commands import CHARNN, Terminal, on_a_terminal
 from tests.faults import watching
 from tests.fuzz import charnn
 from tests.test_checkpoint import make
-from tests.test_cli import TRAIN, on_a_terminal
+from tests.test_cli import TRAIN
 from tests.test_metrics import metrics
 from tests.texts import english
 
@@ -275,21 +274,12 @@ def test_an_interrupt_while_it_validates_saves_or_at_least_spoils_nothing(
 
 
 def test_a_terminal_that_closes_while_the_text_is_read_ends_it(folder: Path) -> None:
-    controller, terminal = pty.openpty()
-    command = [*CHARNN, *(part if part != "text.txt" else "-" for part in TRAIN)]
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=terminal,
-        stderr=terminal,
-        start_new_session=True,
-    ) as process:
-        os.close(terminal)
-        wait_until_it_reads(process.pid)
-        os.close(controller)
-        process.send_signal(signal.SIGHUP)
-        assert process.wait(30) in (129, -signal.SIGHUP)
+    arguments = [part if part != "text.txt" else "-" for part in TRAIN]
+    with Terminal(*arguments, cwd=folder, stdin=subprocess.PIPE) as terminal:
+        wait_until_it_reads(terminal.process.pid)
+        terminal.close()
+        terminal.process.send_signal(signal.SIGHUP)
+        assert terminal.wait() in (129, -signal.SIGHUP)
     assert [path.name for path in folder.iterdir()] == ["text.txt"]
 
 
@@ -333,7 +323,7 @@ def test_tables_and_notes_show_escapes_and_json_stays_json(folder: Path) -> None
         ["eval", "--ckpt", f"{ESCAPE}.npz", "--data", "text.txt"],
     ):
         shown = on_a_terminal(*arguments, cwd=folder)
-        for part in (b"owned\x07", b"\x1b[2J\xc2", b"\xc2\x9b", b"\x7f"):
+        for part in ("owned\x07", "\x1b[2J\x9b", "\x9b", "\x7f"):
             assert part not in shown, (arguments, part)
 
 
@@ -343,7 +333,7 @@ def test_drawn_text_goes_raw_into_a_pipe_and_escaped_to_a_terminal(folder: Path)
     sample = ["sample", "--ckpt", "run.npz", "--n", "400", "--seed", "1", "--temperature", "2"]
     raw = subprocess.run([*CHARNN, *sample], cwd=folder, capture_output=True, check=True).stdout
     assert {"\x1b", "\x07", "\x9b"} <= set(raw.decode())
-    shown = on_a_terminal(*sample, cwd=folder).decode()
+    shown = on_a_terminal(*sample, cwd=folder)
     assert not {"\x1b", "\x07", "\x9b"} & set(shown)
     assert "\\x1b" in shown
 
@@ -374,11 +364,11 @@ def test_a_config_that_means_harm_is_refused_soon(
 ) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(content)
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert reason in str(caught.value).splitlines()[-1]
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 10  # what it refuses would take minutes, or all memory
 
 
 def test_an_endless_file_is_not_read_to_its_end() -> None:

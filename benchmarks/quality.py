@@ -1,0 +1,120 @@
+"""What each means of training is worth, at equal time: `python -m benchmarks.quality`.
+
+The text is a quarter of data/tinyshakespeare.txt's training part, and all of its validation part: a
+run of minutes then reads its text dozens of times, as the long recipes do. Every variant trains for
+the same time: how many steps that is follows from the speed of its own first steps, measured
+alone. The schedule always ends with the run.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import Table, machine
+
+BASE = {
+    "data.val_fraction": 0.308,
+    "model.hidden_size": 256,
+    "model.num_layers": 2,
+    "training.batch_size": 32,
+    "training.seq_length": 128,
+    "training.learning_rate": 2e-3,
+    "training.warmup_steps": 100,
+    "training.clip_norm": 1,
+    "training.eval_every": 250,
+    "training.save_every": 1_000_000,
+    "training.threads": 1,
+}
+ALL = {"model.dropout": 0.2, "training.weight_decay": 0.1, "training.ema_decay": 0.998}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "none": {},
+    **{f"{key} {value}, alone": {key: value} for key, value in ALL.items()},
+    "all three": ALL,
+    **{f"all but {key}": ALL | {key: 0} for key in ALL},
+    "all three, init orthogonal": ALL | {"model.init": "orthogonal"},
+    "all three, init identity, relu": ALL
+    | {"model.init": "identity", "model.activation": "relu", "training.learning_rate": 5e-4},
+}
+_CALIBRATION = 100  # steps
+
+
+def quarter(text: str) -> str:
+    """Return the first quarter of the first 90 % of a text, then its last 10 %."""
+    train = int(len(text) * 0.9)
+    return text[: train // 4] + text[train:]
+
+
+def run(folder: Path, name: str, settings: dict[str, Any], steps: int, *more: str) -> list[Any]:
+    """Train a variant; return the lines of its log."""
+    out = folder / f"{name}.npz"
+    values = BASE | settings | {"training.max_steps": steps}
+    command = [sys.executable, "-m", "charnn", "train", "--data", str(folder / "text.txt")]
+    command += [f"--set={key}={value}" for key, value in values.items()]
+    subprocess.run([*command, "--out", str(out), "--overwrite", "--quiet", *more], check=True)
+    return [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
+
+
+def spread(losses: list[float]) -> str:
+    """Return the mean and the largest distance from it."""
+    mean = statistics.fmean(losses)
+    return f"{mean:.4f} ± {max(abs(loss - mean) for loss in losses):.4f}"
+
+
+def main() -> None:
+    """Measure all variants and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("--text", type=Path, default=Path("data/tinyshakespeare.txt"))
+    parser.add_argument("--seconds", type=float, default=150, help="of training a run (150)")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each variant (3)")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each (2)")
+    given = parser.parse_args()
+    table = Table(f"{given.seconds:g} s of training on one core")
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(given.jobs) as pool:
+        folder = Path(name)
+        (folder / "text.txt").write_text(quarter(given.text.read_text()))
+        steps = {}
+        for variant, settings in VARIANTS.items():
+            *_, last = run(folder, "speed", settings, _CALIBRATION, "--set=data.val_fraction=0")
+            window = BASE["training.batch_size"] * BASE["training.seq_length"]
+            steps[variant] = int(given.seconds * last["chars_per_second"] / window)
+            print(f"{variant}: {steps[variant]:,} steps", file=sys.stderr)
+        jobs = {
+            (variant, seed): pool.submit(
+                run,
+                folder,
+                f"{index}-{seed}",
+                settings | {"training.seed": seed},
+                steps[variant],
+            )
+            for index, (variant, settings) in enumerate(VARIANTS.items())
+            for seed in range(1, given.seeds + 1)
+        }
+        for variant in VARIANTS:
+            logs = [jobs[variant, seed].result() for seed in range(1, given.seeds + 1)]
+            measured = [[line for line in log if line["val_loss"] is not None] for log in logs]
+            last_loss = spread([lines[-1]["val_loss"] for lines in measured])
+            table.rows.append(
+                {
+                    "variant": variant,
+                    "steps": f"{steps[variant]:,}",
+                    "epochs": f"{measured[0][-1]['epoch']:.0f}",
+                    "training loss": spread([lines[-1]["train_loss"] for lines in measured]),
+                    "last validation": last_loss,
+                    "best validation": spread(
+                        [min(line["val_loss"] for line in lines) for lines in measured]
+                    ),
+                }
+            )
+            print(f"{variant}: {last_loss}", file=sys.stderr)
+    print("".join(f"- {key}: {value}\n" for key, value in machine().items()))
+    print(table.markdown().rstrip())
+
+
+if __name__ == "__main__":
+    main()
