@@ -278,7 +278,7 @@ def scaling(records: dict[int, dict[str, Any]]) -> Table:
                 "gain": gain,
                 "B each: gain": larger,
                 "sgemm: gain": sgemm_gain,
-                "÷ one process on all cores": quotient(
+                "times one process on all cores": quotient(
                     taken["alone, all cores"], taken["together"]
                 ),
             }

@@ -192,6 +192,8 @@ def join() -> Ranks:
 
 def all_end() -> bool:
     """Whether no rank is left at work, as this one has failed: true at once of a process alone."""
+    if _job is None and launched().rank:
+        time.sleep(_GRACE)  # a launcher ends the first rank with this one, which must not be first
     return _job is None or _job.all_end()
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charnn import corpus, mpi
+from charnn import corpus, mpi, training
 from charnn.corpus import Corpus, read_blocks
 from charnn.evaluation import Evaluation, evaluate, evaluating
 from charnn.model import RNN
@@ -61,6 +61,13 @@ def ranks(
         timeout=60,
         check=False,
     )
+
+
+class _One(mpi.Ranks):
+    """One of several ranks, without the others."""
+
+    def __init__(self, rank: int, size: int):
+        self.rank, self.size = rank, size
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +154,23 @@ def test_all_ranks_go_back_when_a_run_diverges(folder: Path) -> None:
     )
 
 
+def test_ranks_divide_the_cores_of_their_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "cores", lambda: 8)
+    for size, sharing, given_threads, threads in (
+        (4, 4, None, 2),
+        (4, 2, None, 4),  # two on each of two machines
+        (16, 16, None, 1),
+        (4, 4, 3, 3),
+    ):
+        config = make_config(tmp_path, training__batch_size=16, training__threads=given_threads)
+        ranks = _One(0, size)
+        ranks.sharing = sharing
+        trainer = Trainer(config, Corpus.from_text(english(5000)), ranks=ranks)
+        assert trainer._threads == threads
+
+
 @given(st.integers(2, 5000), st.integers(1, 9), st.integers(1, 12))
 def test_the_parts_of_a_validation_are_the_whole(N: int, segments: int, parts: int) -> None:
     model = RNN(5, 4, dtype=np.float64)
@@ -176,13 +200,6 @@ def short_blocks(size: int) -> Iterator[None]:
         yield
 
 
-class _One(mpi.Ranks):
-    """One of several ranks that only read."""
-
-    def __init__(self, rank: int, size: int):
-        self.rank, self.size = rank, size
-
-
 @given(st.lists(TEXTS, min_size=1, max_size=3), st.integers(1, 6), st.sampled_from([4, 5, 7]))
 def test_ranks_read_all_of_a_text_and_hash_it_as_one_does(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], n: int, size: int
@@ -209,7 +226,7 @@ def test_ranks_read_all_of_a_text_and_hash_it_as_one_does(
 READ = """
 import random
 from pathlib import Path
-from charnn import corpus, mpi
+from charnn import corpus, mpi, training
 from charnn.corpus import Corpus, UnknownCharactersError, Vocabulary, read_blocks
 corpus._FINGERPRINT_BLOCK, corpus._BLOCK = 16, 5
 ranks, path = mpi.join(), Path("text")
