@@ -106,15 +106,10 @@ def test_any_number_of_ranks_makes_the_same_run(folder: Path, n: int) -> None:
     assert f"ranks: {n}, {n} on this machine" in lines
     assert len(lines) == len(set(lines))
     assert_same_run(folder, name)
-
-
-def test_as_many_ranks_make_the_same_bits(folder: Path) -> None:
-    saved = []
-    for _ in range(2):
-        few = [*RUN, "--max-steps", "50", "--out", "again.npz", "--overwrite"]
-        assert ranks(4, *few, cwd=folder).returncode == 0
-        saved.append((folder / "again.npz").read_bytes())
-    assert saved[0] == saved[1]
+    if n == 4:
+        first = (folder / name).read_bytes()
+        assert ranks(n, *RUN, "--out", name, "--overwrite", cwd=folder).returncode == 0
+        assert (folder / name).read_bytes() == first
 
 
 def test_what_some_ranks_begin_others_finish(folder: Path) -> None:
@@ -298,7 +293,6 @@ def errors(result: subprocess.CompletedProcess[str]) -> list[str]:
     [
         (["sample", "--ckpt", "alone.npz"], 2, "only train runs under MPI"),
         (["train", "--nonsense"], 2, "No such option: --nonsense"),
-        ([*RUN, "--out", "alone.npz"], 2, "alone.npz exists"),
         ([*RUN, "--out", "x.npz", "--set", "training.batch_size=1"], 2, "2 ranks cannot share"),
     ],
 )
