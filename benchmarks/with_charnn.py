@@ -12,6 +12,7 @@ import numpy as np
 import charnn
 from benchmarks.measuring import Run
 from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Cell, character_ids, text
+from charnn.mpi import ALONE, Ranks
 from charnn.sampling import generate
 from charnn.training import Evaluating, Event, Measured, Stepped
 
@@ -19,7 +20,12 @@ NEVER = 10**9
 
 
 def _trainer(
-    checkpoint: str, cell: Cell, characters: int, data: dict[str, Any], training: dict[str, Any]
+    checkpoint: str,
+    cell: Cell,
+    characters: int,
+    data: dict[str, Any],
+    training: dict[str, Any],
+    ranks: Ranks = ALONE,
 ) -> charnn.Trainer:
     """Return a run on a text made for it, which writes its files at `checkpoint`."""
     config = charnn.Config.model_validate(
@@ -42,14 +48,20 @@ def _trainer(
     )
     val_fraction = config.data.val_fraction
     corpus = charnn.Corpus.from_text(text(characters), val_fraction=val_fraction)
-    return charnn.Trainer(config, corpus)
+    return charnn.Trainer(config, corpus, ranks=ranks)
 
 
 def _steps(events: Iterator[Event]) -> Iterator[Stepped]:
     return (event for event in events if isinstance(event, Stepped))
 
 
-def training(checkpoint: str, cell: Cell, loop: str = "fast") -> Run:
+def training(
+    checkpoint: str,
+    cell: Cell,
+    loop: str = "fast",
+    threads: int | None = None,
+    ranks: Ranks = ALONE,
+) -> Run:
     """Train as `charnn train` does; the start is saved at `checkpoint` before the first step."""
     rarely = {"eval_every": NEVER, "save_every": NEVER, "log_every": NEVER}
     trainer = _trainer(
@@ -57,7 +69,8 @@ def training(checkpoint: str, cell: Cell, loop: str = "fast") -> Run:
         cell,
         WINDOWS * cell.B * cell.T + 1,
         {"val_fraction": 0},
-        {"loop": loop, **rarely},
+        {"loop": loop, "threads": threads, **rarely},
+        ranks,
     )
     steps = _steps(trainer.run())
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
@@ -14,13 +15,14 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from charnn import __version__
+from charnn import __version__, mpi
 from charnn.errors import CharnnError, ConfigError, CorpusError, RequestError, escaped, one_line
 
 if TYPE_CHECKING:
     from charnn.checkpoint import Checkpoint
     from charnn.config import Config
     from charnn.corpus import Corpus, Ids, Vocabulary
+    from charnn.mpi import Ranks
     from charnn.novelty import Copies
     from charnn.training import Reason, Trainer
 
@@ -65,15 +67,33 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        code = app(sys.argv[1:] or ["--help"], prog_name="charnn", standalone_mode=False)
+        code, lines = _outcome()
+    except BaseException as error:
+        if not mpi.all_end():
+            interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+            if not interrupted:
+                traceback.print_exception(error)
+            mpi.abort(130 if interrupted else 1)
+        raise
+    if lines:
+        together = mpi.all_end()
+        if not together or mpi.launched().rank == 0:
+            for line in lines:
+                print(f"charnn: error: {line}", file=sys.stderr, flush=True)
+        if not together:
+            mpi.abort(code)
+    sys.exit(code)
+
+
+def _outcome() -> tuple[int, list[str]]:
+    """Run a command; return its exit code, and the lines that say what was wrong."""
+    try:
+        return app(sys.argv[1:] or ["--help"], prog_name="charnn", standalone_mode=False) or 0, []
     except CharnnError as error:
         lines = str(error).split("\n") if isinstance(error, ConfigError) else [str(error)]
-        for line in lines:
-            print(f"charnn: error: {one_line(line)}", file=sys.stderr)
-        code = error.exit_code
+        return error.exit_code, [one_line(line) for line in lines]
     except MemoryError:
-        print("charnn: error: out of memory; ask for smaller sizes or fewer texts", file=sys.stderr)
-        code = 1
+        return 1, ["out of memory; ask for smaller sizes or fewer texts"]
     except Exception as error:
         # The parser's own errors (unknown options and the like) know how to describe themselves.
         describe = getattr(error, "format_message", None)
@@ -84,9 +104,7 @@ def main() -> None:
         reason = describe().replace("Input should be", "must be").replace("Value error, ", "")
         if "extra argument" in reason:
             reason += "; quote a glob, or give --data for each file"
-        print(f"charnn: error: {one_line(reason)} (see {command} --help)", file=sys.stderr)
-        code = 2
-    sys.exit(code or 0)
+        return 2, [f"{one_line(reason)} (see {command} --help)"]
 
 
 def _version(shown: bool) -> None:
@@ -97,11 +115,13 @@ def _version(shown: bool) -> None:
 
 @app.callback()
 def _charnn(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    pass
+    if ctx.invoked_subcommand != "train" and mpi.launched().size > 1:
+        raise RequestError("of all commands only train runs under MPI; start others without it")
 
 
 # --- train ---------------------------------------------------------------------------------------
@@ -191,9 +211,12 @@ def train(
       charnn train --config configs/shakespeare.yaml --time-limit 10m
       charnn train --config configs/shakespeare.yaml --resume
       cat *.md | charnn train --data - --out notes.npz --set model.hidden_size=512
+      mpiexec -n 8 charnn train --config big.yaml
     """
     from charnn.config import Override, load_config, parse_override
 
+    ranks = mpi.join()
+    quiet = quiet or ranks.rank > 0
     if resume and overwrite:
         raise RequestError("--resume and --overwrite exclude each other")
     overrides = dict(parse_override(text) for text in set_ or [])
@@ -222,13 +245,14 @@ def train(
         resume=resume,
         overwrite=overwrite or dry_run,
         quiet=quiet,
+        ranks=ranks,
     )
     for warning in trainer.warnings:
         notes(f"warning: {warning}")
     if dry_run:
         _print_plan(trainer)
         if not overwrite and not resume:
-            trainer.outputs.refuse_existing()
+            ranks.first(trainer.outputs.refuse_existing)
         return
     for line in headline(trainer):
         notes(line)
@@ -262,7 +286,7 @@ def train(
         again = f"charnn train --resume --out {shlex.quote(str(trainer.outputs.checkpoint))}"
         notes(f"go on with: {again}" + (" < TEXT" if "-" in trainer.config.data.path else ""))
     if ending == "interrupted":
-        raise typer.Exit(128 + received[0])
+        raise typer.Exit(128 + next(number for each in ranks.gather(received) for number in each))
 
 
 def _prepare(
@@ -273,6 +297,7 @@ def _prepare(
     resume: bool,
     overwrite: bool,
     quiet: bool,
+    ranks: "Ranks",
 ) -> "Trainer":
     """Read what the run starts from and the corpus; `read` are the other files that were read."""
     from charnn.checkpoint import load
@@ -281,23 +306,29 @@ def _prepare(
     from charnn.training import Outputs, Trainer, initial_config, resumed_config
 
     outputs = Outputs(Path(config.output.checkpoint))
-    resumed = start = None
-    if not overwrite and not (resume and outputs.checkpoint.exists()):
-        outputs.refuse_existing()
-    if resume and outputs.checkpoint.exists():
-        resumed = load(outputs.checkpoint)
-        path = {"output.checkpoint": config.output.checkpoint}
-        config = resumed_config(config, resumed.config).with_values(path)
-    elif resume and not quiet:
-        say(f"{outputs.checkpoint} does not exist yet: starting anew")
-    if init is not None and resumed is None:
-        start = load(init)
-        config = initial_config(config, start)
-    source = resumed or start
-    inputs: list[Path | str] = [*files_named(config.data.path), *read]
-    outputs.refuse_inputs([*inputs, init] if init and start else inputs)
-    corpus = _read_corpus(config, source, again=resumed is not None, quiet=quiet)
-    return Trainer(config, corpus, resume=resumed, init=start)
+
+    def beginning() -> "tuple[Config, Checkpoint | None, Checkpoint | None]":
+        begun = config
+        resumed = start = None
+        if not overwrite and not (resume and outputs.checkpoint.exists()):
+            outputs.refuse_existing()
+        if resume and outputs.checkpoint.exists():
+            resumed = load(outputs.checkpoint)
+            path = {"output.checkpoint": config.output.checkpoint}
+            begun = resumed_config(config, resumed.config).with_values(path)
+        elif resume and not quiet:
+            say(f"{outputs.checkpoint} does not exist yet: starting anew")
+        if init is not None and resumed is None:
+            start = load(init)
+            begun = initial_config(config, start)
+        inputs: list[Path | str] = [*files_named(begun.data.path), *read]
+        outputs.refuse_inputs([*inputs, init] if init and start else inputs)
+        return begun, resumed, start
+
+    config, resumed, start = ranks.first(beginning)
+    again = resumed is not None
+    corpus = _read_corpus(config, resumed or start, again=again, quiet=quiet, ranks=ranks)
+    return Trainer(config, corpus, resume=resumed, init=start, ranks=ranks)
 
 
 def _read_corpus(
@@ -307,6 +338,7 @@ def _read_corpus(
     again: bool,
     quiet: bool = False,
     option: str = "--data",
+    ranks: "Ranks" = mpi.ALONE,
 ) -> "Corpus":
     """Read the text with a checkpoint's vocabulary, or its own; `again` if that model read it."""
     if not config.data.path:
@@ -324,6 +356,7 @@ def _read_corpus(
             config.data.normalize_newlines,
             mend=mend,
             quiet=quiet,
+            ranks=ranks,
             vocabulary=source.vocabulary if source else None,
             val_fraction=config.data.val_fraction,
             test_fraction=config.data.test_fraction,
@@ -339,6 +372,7 @@ def _encode(
     *,
     mend: str,
     quiet: bool = False,
+    ranks: "Ranks" = mpi.ALONE,
     **options: Any,
 ) -> "Corpus":
     """Read texts into a corpus; `mend` says what helps against unknown characters."""
@@ -348,8 +382,10 @@ def _encode(
     name = _shown_paths(paths)
     try:
         with reading(name, quiet=quiet) as on_read:
-            text = read_blocks(paths, normalize_newlines=normalize_newlines, on_read=on_read)
-            return Corpus.from_text(text, **options)
+            text = read_blocks(
+                paths, normalize_newlines=normalize_newlines, on_read=on_read, ranks=ranks
+            )
+            return Corpus.from_text(text, ranks=ranks, **options)
     except ReadError:
         raise  # it names the file
     except UnknownCharactersError as error:
@@ -387,6 +423,8 @@ def _print_plan(trainer: "Trainer") -> None:
 
     streams, steps = trainer.streams, trainer.total_steps - trainer.progress.step
     seconds = trainer.seconds_per_step()
+    if trainer.ranks.rank > 0:
+        return
     limit = {"training.time_limit": trainer.time_limit}
     print(commented_yaml(trainer.config.with_values(limit)))
     print(f"# parameters        {trainer.model.parameters.flat.size:,}")
@@ -672,7 +710,7 @@ def _text_read_by(
 def _own_corpus(checkpoint: "Checkpoint", option: str) -> "Corpus":
     """Read the text that a model was trained on; `option` could name another."""
     corpus = _read_corpus(checkpoint.config, checkpoint, again=True, option=option)
-    if corpus.fingerprint != checkpoint.progress.fingerprint:
+    if not corpus.has_fingerprint(checkpoint.progress.fingerprint):
         raise CharnnError(
             f"{' '.join(checkpoint.config.data.path)}: not the text this model was trained on; "
             f"name any text with {option}"

@@ -112,13 +112,16 @@ def headline(trainer: Trainer) -> list[str]:
         f"{layers} {'layer' if layers == 1 else 'layers'} of {H} {config.model.activation} units"
     )
     steps = f"{trainer.total_steps:,} {'step' if trainer.total_steps == 1 else 'steps'}"
-    return [
+    lines = [
         f"text: {len(trainer.corpus.ids):,} characters, {len(trainer.corpus.vocabulary)} different",
         f"model: {stack}, {trainer.model.parameters.flat.size:,} parameters",
         f"plan: {steps} of {streams.batch_size} × {streams.seq_length} "
         f"characters, {trainer.total_steps / streams.steps_per_epoch:.2f} epochs; "
         f"seed {config.training.seed}",
     ]
+    if trainer.ranks.size > 1:
+        lines.append(f"ranks: {trainer.ranks.size}, {trainer.ranks.on_node} on this machine")
+    return lines
 
 
 def summary(trainer: Trainer) -> list[str]:

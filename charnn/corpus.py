@@ -4,6 +4,7 @@ import codecs
 import glob
 import gzip
 import hashlib
+import itertools
 import mmap
 import os
 import stat
@@ -14,17 +15,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self
+from typing import IO, Any, BinaryIO, Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from charnn.errors import CorpusError
+from charnn.mpi import ALONE, Ranks
 
 Ids = NDArray[np.unsignedinteger[Any]]
 SplitName = Literal["train", "val", "test", "all"]
 Unknown = Literal["error", "skip"]
 
+_FINGERPRINT_BLOCK = 1 << 24  # bytes of text hashed as one, and cut between when ranks share it
 _BLOCK = 1 << 16  # bytes read, or ids worked on, at a time: few enough to stay in the cache
 _IN_MEMORY = 1 << 26  # bytes of ids; more than that lie in a temporary file
 
@@ -118,6 +121,50 @@ def _text(code_points: NDArray[np.uint32]) -> str:
 # --- encoding ------------------------------------------------------------------------------------
 
 
+class _Fingerprint:
+    """SHA-256 of a text's UTF-8 bytes; of a long one over the digests of blocks, each on its own.
+
+    A block is the characters whose first byte lies in the same 16 MiB.
+    """
+
+    def __init__(self, blocks: Sequence[bytes] = ()):
+        self._blocks = list(blocks)
+        self._hash = hashlib.sha256()
+        self._begun = False
+        self._room = _FINGERPRINT_BLOCK
+
+    def update(self, raw: bytes) -> None:
+        """Add whole characters."""
+        while len(raw) > self._room:
+            cut = max(self._room, 0)
+            while cut < len(raw) and not _begins_character(raw[cut]):
+                cut += 1
+            if cut == len(raw):
+                break
+            self._hash.update(raw[:cut])
+            self._blocks.append(self._hash.digest())
+            self._hash = hashlib.sha256()
+            self._room += _FINGERPRINT_BLOCK - cut
+            raw = raw[cut:]
+        self._hash.update(raw)
+        self._begun |= bool(raw)
+        self._room -= len(raw)
+
+    def blocks(self) -> list[bytes]:
+        """Return the digests of the blocks so far."""
+        return [*self._blocks, self._hash.digest()] if self._begun else self._blocks
+
+    def hexdigest(self) -> str:
+        """Return the digest of the only block, or that of the digests of all."""
+        blocks = self.blocks()
+        return (blocks[0] if len(blocks) == 1 else hashlib.sha256(b"".join(blocks)).digest()).hex()
+
+
+def _begins_character(byte: int) -> bool:
+    """Whether a byte of UTF-8 is the first of a character."""
+    return byte & 0xC0 != 0x80
+
+
 class _Numbering:
     """A text being encoded before all of its vocabulary is known, in one pass.
 
@@ -127,16 +174,16 @@ class _Numbering:
     Attributes:
         code_points: (M,) uint32, of the characters expected, then of others as they first came.
         characters: N, how many there are so far.
-        digest: SHA-256 of their UTF-8 bytes.
+        fingerprint: of their UTF-8 bytes.
     """
 
     def __init__(self, expected: NDArray[np.uint32]):
         self.code_points = expected
         self.characters = 0
-        self.digest = hashlib.sha256()
+        self.fingerprint = _Fingerprint()
         # The number of each code point; the largest of the dtype stands for none yet.
         self._table: Ids = np.empty(0, np.uint8)
-        self._file = _spool()
+        self._file: IO[bytes] = _spool()
         self._widen(np.min_scalar_type(len(expected)))
 
     def read(self, text: str | Iterable[str]) -> None:
@@ -146,7 +193,7 @@ class _Numbering:
             CorpusError: if the temporary file cannot be written.
         """
         for piece in _pieces(text) if isinstance(text, str) else text:
-            self.digest.update(piece.encode("utf-8", "surrogatepass"))
+            self.fingerprint.update(piece.encode("utf-8", "surrogatepass"))
             points = _code_points(piece)
             numbers = _look_up(self._table, points)
             new = numbers == np.iinfo(numbers.dtype).max
@@ -173,6 +220,9 @@ class _Numbering:
             for numbers in narrow:
                 wide.write(numbers.astype(dtype).data)
             self._file = wide
+        self._tabulate(dtype)
+
+    def _tabulate(self, dtype: np.dtype[Any]) -> None:
         self._table = np.full(sys.maxunicode + 1, np.iinfo(dtype).max, dtype)
         self._table[self.code_points] = np.arange(len(self.code_points))
 
@@ -235,6 +285,55 @@ class _Numbering:
         different = f"not in the vocabulary ({len(unknown)} different)"
         return f"{subject} {different}: {'; '.join(named)}{more}"
 
+    def merge(self, ranks: Ranks) -> None:
+        """Become the numbering of the whole text, of which each rank has read a part.
+
+        What was read goes into a file of each machine, written by the rank that leads it.
+        """
+        parts = ranks.gather((self.code_points, self.characters, self.fingerprint.blocks()))
+        self.fingerprint = _Fingerprint([block for _, _, blocks in parts for block in blocks])
+        # In the order in which they first come in the whole text.
+        points = dict.fromkeys(np.concatenate([points for points, _, _ in parts]).tolist())
+        dtype = np.min_scalar_type(len(points))
+        numbers = {point: number for number, point in enumerate(points)}
+        table = np.zeros(max(len(self.code_points), 256), dtype)
+        table[: len(self.code_points)] = [numbers[point] for point in self.code_points.tolist()]
+        with _disk_errors():
+            whole = _spool(named=ranks.leads_node)
+            for root, (_, characters, _) in enumerate(parts):
+                own = self._blocks() if ranks.rank == root else None
+                for at in range(0, characters, _BLOCK):
+                    block = np.empty(min(_BLOCK, characters - at), dtype)
+                    if own:
+                        block[...] = _look_up(table, next(own))
+                    ranks.broadcast(block, root)
+                    if ranks.leads_node:
+                        whole.write(block.data)
+        self.close()
+        self._file = whole
+        self.code_points = np.array(list(points), np.uint32)
+        self.characters = sum(characters for _, characters, _ in parts)
+        self._tabulate(dtype)
+
+    def shared(self, ranks: Ranks, vocabulary: Vocabulary, unknown: Unknown) -> Ids:
+        """Return what `encoded` does, on each machine from the file of the rank that leads it.
+
+        Raises:
+            UnknownCharactersError: as there.
+            CorpusError: as there.
+        """
+        ids: Ids = np.empty(0, np.uint8)
+        with ranks.agreeing():
+            if ranks.leads_node:
+                ids = self.encoded(vocabulary, unknown)
+        name, dtype, size = ranks.from_leader((self._file.name, ids.dtype, ids.nbytes))
+        with ranks.agreeing(), _disk_errors():
+            if size and not ranks.leads_node:
+                with Path(name).open("rb") as file:
+                    in_file = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+                ids = np.frombuffer(in_file, dtype)
+        return ids
+
     def close(self) -> None:
         """Let go of the temporary file; the ids that were returned stay."""
         with suppress(OSError):  # of a last write that was reported already
@@ -246,8 +345,8 @@ def _pieces(text: str) -> Iterator[str]:
         yield text[at : at + _BLOCK]
 
 
-def _spool() -> "tempfile.SpooledTemporaryFile[bytes]":
-    return tempfile.SpooledTemporaryFile(_IN_MEMORY)
+def _spool(*, named: bool = False) -> IO[bytes]:
+    return tempfile.NamedTemporaryFile() if named else tempfile.SpooledTemporaryFile(_IN_MEMORY)
 
 
 @contextmanager
@@ -285,6 +384,7 @@ def read_blocks(
     *,
     normalize_newlines: bool = False,
     on_read: Callable[[int, int | None], None] = lambda done, total: None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[str]:
     """Read UTF-8 text from files, `.gz` files, folders (their *.txt, sorted), globs, or `-`.
 
@@ -295,11 +395,14 @@ def read_blocks(
         paths: what to read, in this order.
         normalize_newlines: turn \\r\\n and \\r into \\n.
         on_read: called for each piece with the bytes read so far and, if it is known, of how many.
+        ranks: each of them reads a part, in their order; the first one all of a text that is
+            compressed, piped, short or to be normalized.
 
     Raises:
         ReadError: naming the path and what is wrong with it.
     """
-    blocks = _read_files(files_named(paths), on_read)
+    parts = ranks.first(lambda: _divided(files_named(paths), ranks.size, normalize_newlines))
+    blocks = _read_parts(parts[ranks.rank], on_read)
     return _normalized(blocks) if normalize_newlines else blocks
 
 
@@ -351,13 +454,72 @@ def _expand(given: str) -> list[str]:
     return [given]
 
 
-def _read_files(files: Sequence[str], on_read: Callable[[int, int | None], None]) -> Iterator[str]:
-    sizes = [_size(path) for path in files]
+@dataclass(frozen=True)
+class _Part:
+    """Bytes of a file: from `start` to `end`, or to its end."""
+
+    path: str
+    start: int = 0
+    end: int | None = None
+
+    def size(self) -> int | None:
+        """Return how many they are, or None if that is known only when they have been read."""
+        size = _size(self.path) if self.end is None else self.end
+        return None if size is None else size - self.start
+
+
+def _divided(files: Sequence[str], ranks: int, normalize_newlines: bool) -> list[list[_Part]]:
+    """Divide texts among ranks where a block of the fingerprint, and a character, begins."""
+    undivided = [[_Part(path) for path in files], *([] for _ in range(ranks - 1))]
+    sizes = [None if p == "-" or p.endswith(".gz") else _size(p) for p in files]
+    if ranks == 1 or normalize_newlines or None in sizes:
+        return undivided
+    spans = list[tuple[str, int, int, int]]()  # of a file in the text; and where its byte 0 were
+    total = 0
+    try:
+        for path, size in zip(files, sizes, strict=True):
+            zero = total - (3 if _bytes_at(path, 0, 3) == codecs.BOM_UTF8 else 0)
+            spans.append((path, total, total := zero + (size or 0), zero))
+        cuts = [0]
+        for rank in range(1, ranks):
+            at = -(-total // _FINGERPRINT_BLOCK) * rank // ranks * _FINGERPRINT_BLOCK
+            while any(
+                begin < at < end and not _begins_character(_bytes_at(path, at - zero, 1)[0])
+                for path, begin, end, zero in spans
+            ):
+                at += _FINGERPRINT_BLOCK
+            cuts.append(max(cuts[-1], min(at, total)))
+    except (OSError, IndexError):
+        return undivided  # whoever reads it will tell
+    return [
+        [
+            _Part(
+                path,
+                0 if first <= begin else first - zero,
+                None if end <= last else last - zero,
+            )
+            for path, begin, end, zero in spans
+            if max(begin, first) < min(end, last)
+        ]
+        for first, last in itertools.pairwise([*cuts, total])
+    ]
+
+
+def _bytes_at(path: str, at: int, count: int) -> bytes:
+    with Path(path).open("rb") as file:
+        file.seek(at)
+        return file.read(count)
+
+
+def _read_parts(
+    parts: Sequence[_Part], on_read: Callable[[int, int | None], None]
+) -> Iterator[str]:
+    sizes = [part.size() for part in parts]
     total = None if None in sizes else sum(size or 0 for size in sizes)
     before = 0
-    for path in files:
+    for part in parts:
         done = 0
-        for done, block in _read_file(path):
+        for done, block in _read_part(part):
             on_read(before + done, total)
             yield block
         before += done
@@ -380,27 +542,32 @@ def _opened(path: str) -> AbstractContextManager[BinaryIO]:
     return nullcontext(sys.stdin.buffer)
 
 
-def _read_file(path: str) -> Iterator[tuple[int, str]]:
-    """Yield a file's text in pieces, each with the bytes of the file read so far."""
+def _read_part(part: _Part) -> Iterator[tuple[int, str]]:
+    """Yield a text in pieces, each with how many of the file's bytes are read so far."""
+    path, read = part.path, part.start
     name = "standard input" if path == "-" else path
-    read, line, begun, last = 0, 1, False, False
+    line, begun, last = 1, part.start > 0, False
     zipped = path.endswith(".gz")
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with _opened(path) as raw, gzip.open(raw) if zipped else nullcontext(raw) as file:
+            if part.start:
+                file.seek(part.start)
             while not last:
-                block = file.read(_BLOCK)
+                block = file.read(_BLOCK if part.end is None else min(_BLOCK, part.end - read))
                 last = not block
                 read += len(block)
                 text = decoder.decode(block, last)
-                line += int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
+                line += _lines(block)
                 if text and not begun:
                     text, begun = text.removeprefix("\ufeff"), True
-                yield raw.tell() if zipped else read, text
+                yield (raw.tell() if zipped else read) - part.start, text
     except UnicodeDecodeError as error:
         # The decoder may have begun with bytes kept from the block before.
         start = read - (len(error.object) - error.start)
         line += error.object.count(b"\n", 0, error.start)
+        for at in range(0, part.start, _BLOCK):
+            line += _lines(_bytes_at(path, at, min(_BLOCK, part.start - at)))
         wrong = error.object[error.start]
         raise ReadError(
             f"{name}:{line}: not UTF-8 text: byte 0x{wrong:02x} at offset {start:,}; "
@@ -414,6 +581,10 @@ def _read_file(path: str) -> Iterator[tuple[int, str]]:
         raise ReadError(f"{name}: {error}") from None
 
 
+def _lines(block: bytes) -> int:
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
+
+
 # --- splits --------------------------------------------------------------------------------------
 
 
@@ -424,7 +595,8 @@ class Corpus:
     Attributes:
         vocabulary: of the whole text, all splits.
         ids: (N,) character ids; those of a long text lie in a file that is mapped into memory.
-        fingerprint: SHA-256 of the text's UTF-8 bytes, in hexadecimal.
+        fingerprint: SHA-256 of the text's UTF-8 bytes, in hexadecimal; of a text of more than
+            16 MiB over the digests of its blocks, so that it can be read in parts.
         val_fraction: share of the text that validates.
         test_fraction: share of the text kept for the test.
         skipped: characters left out, as the vocabulary does not know them.
@@ -446,6 +618,7 @@ class Corpus:
         unknown: Unknown = "error",
         val_fraction: float = 0.0,
         test_fraction: float = 0.0,
+        ranks: Ranks = ALONE,
     ) -> Self:
         """Encode a text with its own vocabulary, or a given one.
 
@@ -455,6 +628,7 @@ class Corpus:
             unknown: what to do with other characters: raise, or leave them out.
             val_fraction: share of the text that validates.
             test_fraction: share of the text kept for the test.
+            ranks: each of them gives its part of the text, and gets all of it.
 
         Raises:
             CorpusError: if there are too few characters to predict one.
@@ -462,19 +636,25 @@ class Corpus:
         """
         expected = vocabulary.code_points if vocabulary else np.empty(0, np.uint32)
         with closing(_Numbering(expected)) as numbering:
-            numbering.read(text)
+            with ranks.agreeing():
+                numbering.read(text)
+            if ranks.size > 1:
+                numbering.merge(ranks)
             characters = numbering.characters
             if characters < 2:
                 found = "is empty" if not characters else "holds one character"
                 raise CorpusError(f"the text {found}; predicting takes at least 2 characters")
             vocabulary = vocabulary or Vocabulary(_text(numbering.code_points))
-            ids = numbering.encoded(vocabulary, unknown)
+            if ranks.size > 1:
+                ids = numbering.shared(ranks, vocabulary, unknown)
+            else:
+                ids = numbering.encoded(vocabulary, unknown)
         if len(ids) < 2:
             raise CorpusError("fewer than 2 known characters; there is nothing to predict")
         corpus = cls(
             vocabulary,
             ids,
-            numbering.digest.hexdigest(),
+            numbering.fingerprint.hexdigest(),
             val_fraction,
             test_fraction,
             skipped=characters - len(ids),
@@ -488,6 +668,19 @@ class Corpus:
                     "use a longer text, or smaller data.val_fraction and data.test_fraction"
                 )
         return corpus
+
+    def has_fingerprint(self, fingerprint: str) -> bool:
+        """Whether a checkpoint's fingerprint is that of this text; an old one may be plain SHA-256.
+
+        No character of the text must have been skipped.
+        """
+        if fingerprint == self.fingerprint:
+            return True
+        digest = hashlib.sha256()
+        for at in range(0, len(self.ids), _BLOCK):
+            piece = self.vocabulary.decode(self.ids[at : at + _BLOCK])
+            digest.update(piece.encode("utf-8", "surrogatepass"))
+        return fingerprint == digest.hexdigest()
 
     def split(self, name: SplitName) -> Ids:
         """Return the ids of one split (a view)."""

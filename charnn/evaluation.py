@@ -1,8 +1,9 @@
 """Exact loss of a model over a text."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +24,20 @@ class Evaluation:
         total_nats: Σ −log ŷ[next character], float64.
         correct: predictions whose most probable character came.
         predictions: how many were made so far.
-        total: how many there are, N − 1.
+        total: how many there are, N − 1, or of a part of the text as many.
     """
 
     total_nats: float
     correct: int
     predictions: int
     total: int
+
+    @classmethod
+    def sum(cls, parts: Iterable[Self]) -> Self:
+        """Put the parts of a divided text together."""
+        each = ((part.total_nats, part.correct, part.predictions, part.total) for part in parts)
+        nats, correct, predictions, total = zip(*each, strict=True)
+        return cls(sum(nats), sum(correct), sum(predictions), sum(total))
 
     @property
     def nats_per_char(self) -> float:
@@ -59,7 +67,14 @@ def evaluate(model: RNN, ids: Ids, *, segments: int = 1, context: int | None = N
 
 
 def evaluating(
-    model: RNN, ids: Ids, *, segments: int = 1, warmup: int = 128, context: int | None = None
+    model: RNN,
+    ids: Ids,
+    *,
+    segments: int = 1,
+    warmup: int = 128,
+    context: int | None = None,
+    part: int = 0,
+    parts: int = 1,
 ) -> Iterator[Evaluation]:
     """Evaluate a model over a text, yielding the sums so far; the last ones are the result.
 
@@ -77,13 +92,17 @@ def evaluating(
         segments: S; lowered where segments would be shorter than four times `warmup`.
         warmup: characters read, but not scored, before each segment.
         context: the longest context of a prediction, at least 1; None carries the state on.
+        part: which share of the segments to read, from 0; one without any yields nothing.
+        parts: into how many shares the segments are divided.
 
     Raises:
         DivergenceError: if the loss is not a finite number.
     """
     total = len(ids) - 1
     if context is None:
-        passes = _carried(model, ids, segments, warmup)
+        starts, length, rest = _share(total, segments, warmup, part, parts)
+        total = len(starts) * length + rest
+        passes = _carried(model, ids, starts, length, rest, warmup)
     else:
         passes = _from_zero(model, total, context)
     nats, correct, done = 0.0, 0, 0
@@ -106,24 +125,36 @@ def evaluating(
 _Pass = tuple[Reader, Array, NDArray[np.intp], int]
 
 
-def _carried(model: RNN, ids: Ids, segments: int, warmup: int) -> Iterator[_Pass]:
-    """Each segment side by side; then what is left of the text, read on by the last one."""
-    total = len(ids) - 1
+def _share(
+    total: int, segments: int, warmup: int, part: int, parts: int
+) -> tuple[NDArray[np.intp], int, int]:
+    """Return where a part's segments begin, their length, and what is left after the very last."""
     S = max(1, min(segments, total // (4 * warmup)))
     length = total // S
-    starts = np.arange(S) * length
+    # Rounded up: it is the first part that has an only segment.
+    begin, end = -(-S * part // parts), -(-S * (part + 1) // parts)
+    return np.arange(begin, end) * length, length, total - S * length if begin < end == S else 0
+
+
+def _carried(
+    model: RNN, ids: Ids, starts: NDArray[np.intp], length: int, rest: int, warmup: int
+) -> Iterator[_Pass]:
+    """Each segment side by side; then what is left of the text, read on by the last one."""
+    S = len(starts)
+    if not S:
+        return
     state = model.zero_state(S)
     read = _reader(model, S)
-    if S > 1:
+    if starts[-1] > 0:
         # The first segment has nothing before it: it reads anything, then starts from zero.
         before = np.maximum(0, starts - warmup)
         for at in range(0, warmup, read.seq_length):
             places = before + np.arange(at, min(at + read.seq_length, warmup))[:, None]
             with np.errstate(all="ignore"):
                 read(ids[places], state)
-        state[:, 0] = 0
+        state[:, starts == 0] = 0
     yield read, state, starts, length
-    yield Reader(model, 1, 1), state[:, -1:], starts[-1:] + length, total - S * length
+    yield Reader(model, 1, 1), state[:, -1:], starts[-1:] + length, rest
 
 
 def _from_zero(model: RNN, total: int, context: int) -> Iterator[_Pass]:

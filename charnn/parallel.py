@@ -1,5 +1,7 @@
 """One batch shared out among processes: each works on its own streams, the gradients are summed.
 
+Each rank of a job has its share of the streams, and its workers have shares of that.
+
 The streams of a batch are independent up to the sum of their gradients. So a step costs one
 message to each worker and one back, and the arrays that matter lie in memory that all of them
 see: the parameters, and for each worker its characters, its hidden state and its gradient.
@@ -18,7 +20,7 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from types import TracebackType
@@ -30,8 +32,10 @@ from numpy.typing import NDArray
 from charnn.corpus import Streams
 from charnn.errors import CharnnError
 from charnn.model import BPTT, RNN, Activation, Dropout
+from charnn.mpi import ALONE, Ranks
 from charnn.textbook import TextbookBPTT
 
+_FAILED = 255  # the highest notice
 _SPIN = 0.001  # seconds to look for a message before sleeping: waking up takes longer than a look
 
 
@@ -51,11 +55,20 @@ class Plan:
     loop: Literal["fast", "textbook"]
     threads: int | None
     workers: int
+    rank: int = 0
+    ranks: int = 1
+
+    @property
+    def mine(self) -> slice:
+        """Which of the B streams this rank owns."""
+        B, n = self.batch_size, self.ranks
+        return slice(B * self.rank // n, B * (self.rank + 1) // n)
 
     def streams(self, worker: int) -> slice:
         """Return which of the B streams a worker owns."""
-        B, n = self.batch_size, self.workers
-        return slice(B * worker // n, B * (worker + 1) // n)
+        start, n = self.mine.start, self.workers
+        B = self.mine.stop - start
+        return slice(start + B * worker // n, start + B * (worker + 1) // n)
 
 
 def worker_count(batch_size: int, hidden_size: int, threads: int) -> int:
@@ -80,7 +93,10 @@ class Arrays:
         parameters = RNN(plan.vocab_size, H, L, plan.activation, dtype).num_parameters
         self.parameters = self._array((parameters,), dtype)
         self.state = self._array((L, plan.batch_size, H), dtype)
-        self.gradients = [self._array((parameters,), dtype) for _ in workers]
+        # Of the first: what ranks sum, its gradient and what each of them has to say of the step.
+        self.summed = self._array((parameters + (3 * plan.ranks if plan.ranks > 1 else 0),), dtype)
+        self.gradients = [self.summed[:parameters]]
+        self.gradients += [self._array((parameters,), dtype) for _ in workers[1:]]
         self.inputs = [self._array((T, width), np.intp) for width in widths]
         self.targets = [self._array((T, width), np.intp) for width in widths]
         self.jobs = [self._array((4,), np.float64) for _ in workers]  # step, length, scale; loss
@@ -137,17 +153,17 @@ class Workers:
     Used as a context: the others live from its beginning to its end.
 
     Attributes:
-        state: (L, B, H), h of every stream after the last step.
+        state: (L, B, H), h of every stream of this rank after the last step.
         gradient: (P,), dL/dθ of the last step, overwritten by the next.
     """
 
-    def __init__(self, model: RNN, plan: Plan):
+    def __init__(self, model: RNN, plan: Plan, ranks: Ranks = ALONE):
         """Allocate the memory, and move the model's parameters there.
 
         Raises:
             CharnnError: if the memory cannot be had.
         """
-        self._plan = plan
+        self._plan, self._ranks = plan, ranks
         size = Arrays(plan).size
         try:
             self._file = _unnamed_file(size)
@@ -183,19 +199,22 @@ class Workers:
         while self._others:
             self._others.pop().end()
 
-    def step(self, streams: Streams, step: int, *, mean: bool) -> tuple[float, int]:
+    def step(
+        self, streams: Streams, step: int, *, mean: bool, notice: Callable[[], int] = lambda: 0
+    ) -> tuple[float, int, int]:
         """Run BPTT over a window; leave its gradient in `gradient` and h after it in `state`.
 
         Args:
             streams: the training text.
             step: the number of the window, over all epochs; a new epoch starts from zero states.
             mean: whether the gradient is of the mean loss, or of the sum over all characters.
+            notice: a number below 255 that this rank has for the others, asked before the exchange.
 
         Returns:
-            The summed loss in nats, and the number of characters it is over.
+            The summed loss in nats, the number of characters it is over, and the highest notice.
 
         Raises:
-            CharnnError: if a worker has died.
+            CharnnError: if a worker of any rank has died.
         """
         arrays, plan = self._arrays, self._plan
         length = streams.length(step)
@@ -205,13 +224,49 @@ class Workers:
         for worker in range(plan.workers):
             streams.read(step, arrays.inputs[worker], arrays.targets[worker], plan.streams(worker))
             arrays.jobs[worker][:3] = step, length, 1 / count if mean else 1.0
+        if plan.ranks == 1:
+            return self._work(), count, notice()
+        nats, noticed, failed = 0.0, 0, None
+        try:
+            nats, noticed = self._work(), notice()
+        except CharnnError as error:
+            noticed, failed = _FAILED, error
+        nats, noticed = self._sum(nats, noticed)
+        if noticed == _FAILED:
+            with self._ranks.agreeing():
+                if failed:
+                    raise failed
+        return nats, count, noticed
+
+    def _work(self) -> float:
+        """Sum the gradients of the workers; return the sum of their losses."""
         for other in self._others:
             other.start()
         self._share.work()
         for worker, other in enumerate(self._others, 1):
             other.wait()
-            self.gradient += arrays.gradients[worker]
-        return float(sum(job[3] for job in arrays.jobs)), count
+            self.gradient += self._arrays.gradients[worker]
+        return float(sum(job[3] for job in self._arrays.jobs))
+
+    def _sum(self, nats: float, notice: int) -> tuple[float, int]:
+        """Sum the gradient over all ranks; return the sum of their losses, the highest notice.
+
+        It is one exchange. Every rank has a place of its own for its loss, in two parts which
+        together are exact enough, and its notice: what is added there is zero.
+        """
+        summed, plan = self._arrays.summed, self._plan
+        notices = summed[len(self.gradient) :].reshape(plan.ranks, 3)
+        notices[...] = 0
+        high = summed.dtype.type(nats)
+        notices[plan.rank] = high, nats - float(high), notice
+        self._ranks.sum(summed)
+        return float(notices[:, :2].sum(dtype=np.float64)), int(notices[:, 2].max())
+
+    def gather(self) -> None:
+        """Fill `state` with the streams of all ranks."""
+        mine = self._plan.mine
+        self.state[:, : mine.start] = self.state[:, mine.stop :] = 0
+        self._ranks.sum(self.state)
 
 
 class _Process:

@@ -8,7 +8,7 @@ ends with the same bits.
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,14 +22,16 @@ from charnn.corpus import Corpus, Streams, files_named, fitting_batch_size
 from charnn.divergence import is_suspect, watch
 from charnn.draws import fresh_seed
 from charnn.errors import CharnnError, ConfigError, DivergenceError, RequestError
-from charnn.evaluation import evaluating
+from charnn.evaluation import Evaluation, evaluating
 from charnn.metrics import Metrics, MetricsLog, Rollback, exclusive
 from charnn.model import RNN, Array
+from charnn.mpi import ALONE, Ranks
 from charnn.optimizers import Average, clip, learning_rate_at, make_optimizer
 from charnn.parallel import Plan, Workers, blas_threads, cores, worker_count
 
 VALIDATION_SEGMENTS = 256  # validation during training reads up to so many places side by side
 MAX_ROLLBACKS = 4  # a run that diverges with a sixteenth of its learning rate has another fault
+_OUT_OF_TIME, _INTERRUPTED = 1, 2  # what ranks tell each other
 
 Reason = Literal["finished", "patience", "stop-after", "time-limit", "interrupted"]
 
@@ -214,6 +216,7 @@ class Trainer:
         progress: where the run stands.
         outputs: the files it writes.
         warnings: what the user should know before it starts.
+        ranks: the processes that make the run together.
     """
 
     def __init__(
@@ -223,24 +226,28 @@ class Trainer:
         *,
         resume: Checkpoint | None = None,
         init: Checkpoint | None = None,
+        ranks: Ranks = ALONE,
     ):
         """Prepare a new run, or one that resumes a checkpoint, or starts from its parameters.
+
+        All ranks make the same steps, each of its share of the batch; the first one writes.
 
         Raises:
             CharnnError: if the buffers do not fit in memory, or the corpus is another one.
         """
-        if resume and resume.progress.fingerprint != corpus.fingerprint:
+        if resume and not corpus.has_fingerprint(resume.progress.fingerprint):
             raise CharnnError(
                 f"the text is not the one {config.output.checkpoint} was trained on; "
                 "restore it, or start a new run from these parameters with --init"
             )
         self.warnings: list[str] = []
         self.corpus = corpus
+        self.ranks = ranks
         self.time_limit = config.training.time_limit
         # A limit is this invocation's alone; the checkpoint must not pass it on.
         config = config.with_values({"training.time_limit": None})
         if config.training.seed is None:
-            config = config.with_values({"training.seed": fresh_seed()})
+            config = config.with_values({"training.seed": ranks.first(fresh_seed)})
         self.config = config
         self.outputs = Outputs(Path(config.output.checkpoint))
         self.streams = self._cut_streams()
@@ -252,7 +259,7 @@ class Trainer:
         )
         self.model = self._new_model()
         plan = self._plan(self.streams)
-        self._workers = Workers(self.model, plan)
+        self._workers = Workers(self.model, plan, ranks)
         self._threads = plan.threads
         self._state = self._workers.state
         theta = self.model.parameters.flat
@@ -265,6 +272,9 @@ class Trainer:
         self._began = time.perf_counter()
         # What the speed is measured by: characters and seconds of steps since the last line.
         self._timed = (0, 0.0)
+        self._notice: Callable[[], int] = lambda: 0  # what this rank has to say
+        self._noticed = 0  # what any had to say in the last step or validation
+        self._log: MetricsLog  # of the first rank
         if resume:
             if resume.hidden_state is None or resume.hidden_state.shape != self._state.shape:
                 raise CharnnError(
@@ -304,6 +314,11 @@ class Trainer:
         return self._optimizer.slots | theta
 
     @property
+    def _cores(self) -> int:
+        """How many cores are this rank's."""
+        return self.config.training.threads or max(1, cores() // self.ranks.sharing)
+
+    @property
     def _seed(self) -> int:
         assert self.config.training.seed is not None
         return self.config.training.seed
@@ -324,7 +339,12 @@ class Trainer:
                 f"{training.batch_size} × seq_length {T} + 1 = {wanted:,}; using batch_size {B}"
             )
         streams = Streams(ids, B, T, training.drop_last)
-        needed, available = self.memory(streams), available_memory()
+        if self.ranks.size > B:
+            raise RequestError(
+                f"{self.ranks.size} ranks cannot share a batch of {B}; start fewer, or raise "
+                "training.batch_size"
+            )
+        needed, available = self.memory(streams), available_memory() // self.ranks.on_node
         if needed > available:
             raise CharnnError(
                 f"training needs about {needed / 1e9:.1f} GB for T = {T:,} × B = {B} and the "
@@ -336,9 +356,11 @@ class Trainer:
     def _plan(self, streams: Streams) -> Plan:
         training, sizes = self.config.training, self.config.model
         B, H = streams.batch_size, sizes.hidden_size
-        threads = training.threads
-        total = threads or cores()
-        workers = 1 if training.loop == "textbook" else worker_count(B, H, total)
+        ranks, threads = self.ranks, training.threads
+        total = self._cores
+        if ranks.size > 1:
+            threads = total
+        workers = 1 if training.loop == "textbook" else worker_count(B // ranks.size, H, total)
         return Plan(
             vocab_size=len(self.corpus.vocabulary),
             hidden_size=H,
@@ -352,11 +374,14 @@ class Trainer:
             loop=training.loop,
             threads=threads if workers == 1 else total // workers,
             workers=workers,
+            rank=ranks.rank,
+            ranks=ranks.size,
         )
 
     def memory(self, streams: Streams) -> int:
-        """Return the bytes that training allocates for buffers and parameters."""
-        sizes, T, B = self.config.model, streams.seq_length, streams.batch_size
+        """Return the bytes that each rank allocates for buffers and parameters."""
+        sizes, T = self.config.model, streams.seq_length
+        B = -(-streams.batch_size // self.ranks.size)
         H, L, K = sizes.hidden_size, sizes.num_layers, len(self.corpus.vocabulary)
         hidden = (L + 2 + (L if sizes.dropout else 0)) * T * B * H
         parameters = H * K + (2 * L - 1) * H * H + L * H + K * H + K
@@ -376,7 +401,9 @@ class Trainer:
             self._step()
             began = time.perf_counter()
             steps = 0
-            while steps < 3 or time.perf_counter() - began < 1:
+            # The ranks stop after the same step.
+            self._notice = lambda: int(steps >= 3 and time.perf_counter() - began > 1)
+            while not self._noticed:
                 self._step()
                 steps += 1
             return (time.perf_counter() - began) / steps
@@ -419,44 +446,44 @@ class Trainer:
         logged = self.progress.logged_step
         began = time.perf_counter()
         limit = self.time_limit or math.inf
+        ranks = self.ranks
+
+        def notice() -> int:
+            if interrupted():
+                return _INTERRUPTED
+            return _OUT_OF_TIME if time.perf_counter() - began >= limit else 0
+
+        self._notice, self._noticed = notice, 0
         with ExitStack() as stack:
-            stack.enter_context(exclusive(self.outputs.log))
+            ranks.first(lambda: self._claim(stack, overwrite))
             stack.enter_context(blas_threads(self._threads))
-            # Asked again where nobody else can write.
-            if self._is_new and not overwrite:
-                self.outputs.refuse_existing()
-            path = self.outputs.checkpoint
-            if not self._is_new and path.exists() and load(path).progress != self.progress:
-                raise CharnnError(f"{path}: another run has gone on with it; resume again")
-            remove_leftovers(self.outputs.checkpoint)
-            remove_leftovers(self.outputs.best)
-            stack.enter_context(self._workers)
+            with ranks.agreeing():
+                stack.enter_context(self._workers)
             if first == 0 and not self.progress.rollbacks:
                 # First a checkpoint that can be resumed, then the old files go.
-                self.checkpoint().save(self.outputs.checkpoint)
-                self.outputs.remove_best()
-            log = stack.enter_context(
-                closing(MetricsLog(self.outputs.log, logged, self.progress.rollbacks))
-            )
-            self._began = began - log.seconds
+                self._save(self.outputs.checkpoint)
+                ranks.first(self.outputs.remove_best)
+            ranks.first(lambda: self._open_log(stack, began))
             while True:
                 try:
                     if self._measurement_is_due():
-                        yield from self._measure(log, interrupted)
+                        yield from self._measure()
                     steps = self.progress.step - first
+                    # Alone one need not have told oneself.
+                    noticed = self._noticed if ranks.size > 1 else notice()
                     ending: Reason | None = self.finished
-                    if ending is None and interrupted():
+                    if ending is None and noticed == _INTERRUPTED:
                         ending = "interrupted"
                     elif ending is None and stop_after is not None and steps >= stop_after:
                         ending = "stop-after"
-                    elif ending is None and time.perf_counter() - began >= limit:
+                    elif ending is None and noticed == _OUT_OF_TIME:
                         ending = "time-limit"
                     every = self.config.training.save_every
                     due = self.progress.step // every > saved // every
                     unsaved = self.progress.step > saved or self.progress.logged_step > logged
                     if (ending and unsaved) or (due and not is_suspect(self.progress)):
-                        log.sync()
-                        self.checkpoint().save(self.outputs.checkpoint)
+                        ranks.first(lambda: self._log.sync())
+                        self._save(self.outputs.checkpoint)
                         saved, logged = self.progress.step, self.progress.logged_step
                         yield Saved(self.outputs.checkpoint)
                     if ending:
@@ -466,8 +493,34 @@ class Trainer:
                     self._judge(stepped)
                     yield stepped
                 except DivergenceError as error:
-                    yield self._roll_back(log, error)
+                    yield self._roll_back(error)
                     saved, logged = self.progress.step, self.progress.logged_step
+
+    def _claim(self, stack: ExitStack, overwrite: bool) -> None:
+        """Take hold of the files, where nothing has changed since this run looked at them."""
+        stack.enter_context(exclusive(self.outputs.log))
+        if self._is_new and not overwrite:
+            self.outputs.refuse_existing()
+        path = self.outputs.checkpoint
+        if not self._is_new and path.exists() and load(path).progress != self.progress:
+            raise CharnnError(f"{path}: another run has gone on with it; resume again")
+        remove_leftovers(self.outputs.checkpoint)
+        remove_leftovers(self.outputs.best)
+
+    def _open_log(self, stack: ExitStack, began: float) -> None:
+        log = MetricsLog(self.outputs.log, self.progress.logged_step, self.progress.rollbacks)
+        self._log = stack.enter_context(closing(log))
+        self._began = began - log.seconds
+
+    def _save(self, path: Path, *, resumable: bool = True) -> None:
+        """Write a checkpoint of what all ranks have, and go on from what is in it."""
+        ranks = self.ranks
+        if resumable and ranks.size > 1:
+            self._workers.gather()
+            # The same bits, unless the ranks run on processors of different kinds.
+            for array in (self.averaged.parameters.flat, *self._slots.values()):
+                ranks.broadcast(array)
+        ranks.first(lambda: self.checkpoint(resumable=resumable).save(path))
 
     def _judge(self, stepped: Stepped) -> None:
         """Look at a step's loss, which is finite, once the warm-up is over.
@@ -482,7 +535,7 @@ class Trainer:
         if wrong:
             raise DivergenceError(f"training diverged at step {stepped.step}: {wrong}")
 
-    def _roll_back(self, log: MetricsLog, error: DivergenceError) -> RolledBack:
+    def _roll_back(self, error: DivergenceError) -> RolledBack:
         """Go back to the last save with half the learning rate, and save that.
 
         Raises:
@@ -496,7 +549,7 @@ class Trainer:
                 f"{error}{again}; likely cause: {self._likely_cause()} "
                 f"({self.outputs.checkpoint} is as it was last saved)"
             ) from None
-        self._restore(load(self.outputs.checkpoint))
+        self._restore(self.ranks.first(lambda: load(self.outputs.checkpoint)))
         progress = self.progress
         progress.rollbacks = tried + 1
         progress.steps_above_uniform = progress.steps_above_best = 0
@@ -511,11 +564,14 @@ class Trainer:
             reason=str(error),
         )
         self._timed = (0, 0.0)
-        log.cut(progress.logged_step, progress.rollbacks)
-        log.append(entry)
-        log.sync()
-        self.checkpoint().save(self.outputs.checkpoint)
+        self.ranks.first(lambda: self._log_rollback(entry))
+        self._save(self.outputs.checkpoint)
         return RolledBack(entry)
+
+    def _log_rollback(self, entry: Rollback) -> None:
+        self._log.cut(self.progress.logged_step, self.progress.rollbacks)
+        self._log.append(entry)
+        self._log.sync()
 
     def _likely_cause(self) -> str:
         training = self.config.training
@@ -547,8 +603,11 @@ class Trainer:
         training, progress, step = self.config.training, self.progress, self.progress.step
         # What is not finite is looked for once, below and before anything is saved.
         with np.errstate(all="ignore"):
-            nats, count = self._workers.step(
-                self.streams, step, mean=training.loss_reduction == "mean"
+            nats, count, self._noticed = self._workers.step(
+                self.streams,
+                step,
+                mean=training.loss_reduction == "mean",
+                notice=self._notice,
             )
             loss, g = nats / count, self._workers.gradient
             norm, clipped = clip(g, training.clip_norm, training.clip_value)
@@ -590,7 +649,7 @@ class Trainer:
             step % self.config.training.log_every == 0 or self.evaluation_is_due()
         )
 
-    def _measure(self, log: MetricsLog, interrupted: Callable[[], bool]) -> Iterator[Event]:
+    def _measure(self) -> Iterator[Event]:
         """Validate if it is time, and write a line of the log; nothing if interrupted."""
         progress = self.progress
         if not np.isfinite(self.model.parameters.flat).all():
@@ -599,14 +658,9 @@ class Trainer:
             )
         val_loss = None
         if self.config.data.val_fraction > 0 and self.evaluation_is_due():
-            segments = 1 if progress.step >= self.total_steps else VALIDATION_SEGMENTS
-            # The workers sleep now, and BLAS may have the cores.
-            with blas_threads(self.config.training.threads or cores()):
-                val = self.corpus.split("val")
-                for score in evaluating(self.averaged, val, segments=segments):
-                    if interrupted():
-                        return
-                    yield Evaluating(score.predictions, score.total)
+            score = yield from self._validate()
+            if self._noticed == _INTERRUPTED:
+                return
             val_loss = score.nats_per_char
         steps = progress.step - progress.logged_step
         characters, seconds = self._timed
@@ -622,7 +676,7 @@ class Trainer:
             clipped=progress.clipped_steps / steps,
             chars_per_second=round(characters / seconds) if seconds else 0,
         )
-        log.append(metrics)
+        self.ranks.first(lambda: self._log.append(metrics))
         progress.logged_step = progress.step
         progress.nats, progress.characters, progress.clipped_steps = 0.0, 0, 0
         self._timed = (0, 0.0)
@@ -635,9 +689,27 @@ class Trainer:
             if improved:
                 progress.best_val_loss, progress.best_step = val_loss, progress.step
                 if self.config.output.keep_best:
-                    self.checkpoint(resumable=False).save(self.outputs.best)
+                    self._save(self.outputs.best, resumable=False)
                     yield Saved(self.outputs.best)
         yield Measured(metrics, improved)
+
+    def _validate(self) -> Generator[Event, None, Evaluation]:
+        """Evaluate on the validation text, each rank some of its segments, until interrupted."""
+        ranks, ids = self.ranks, self.corpus.split("val")
+        segments = 1 if self.progress.step >= self.total_steps else VALIDATION_SEGMENTS
+        score, noticed = Evaluation(0.0, 0, 0, 0), 0
+        # The workers sleep now, and BLAS may have the cores.
+        with ranks.agreeing(), blas_threads(self._cores):
+            for score in evaluating(
+                self.averaged, ids, segments=segments, part=ranks.rank, parts=ranks.size
+            ):
+                noticed = self._notice()
+                if noticed == _INTERRUPTED:
+                    break
+                yield Evaluating(score.predictions, score.total)
+        scores, notices = zip(*ranks.gather((score, noticed)), strict=True)
+        self._noticed = max(notices)
+        return Evaluation.sum(scores)
 
 
 def train(

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.cluster import CELLS, FITTED, RANKS, SUMMED, Compute, Model, tables
 from benchmarks.measuring import Spread, Worker, quotient
 from benchmarks.report import Table, shown
 from benchmarks.sections import _same
 from benchmarks.workload import ALPHABET, Cell, streams, text
 from charnn.corpus import Corpus, Streams
+from charnn.parallel import cores
 
 ROOT = Path(__file__).parents[1]
 # As if neither peer were installed.
@@ -99,3 +101,23 @@ def test_figures_are_shown_with_three_digits() -> None:
     assert table.markdown() == (
         "## Title\n\n| a | c |\n| --- | --- |\n| x | 2.00 (1.00–3.00) |\n\nNote.\n\n"
     )
+
+
+def test_the_cost_model_finds_the_constants_that_made_the_figures() -> None:
+    made = Model(Compute(1e-11, 1e-5, 3e-9), {n: [1e-5 * n, 2e-10 * n] for n in RANKS}, 1.0)
+    records: dict[int, dict[str, Any]] = {}
+    for n in {*RANKS, cores()}:
+        latency, per_byte = made.sums.setdefault(n, [1e-5, 1e-9])
+        steps = {}
+        for cell in FITTED if n == 1 else CELLS:
+            taken = [made.here(n, cell)]
+            others = ("alone", "alone, all cores", "larger", "alone, sgemm", "sgemm")
+            steps[str(tuple(cell))] = {"together": taken} | {name: [1.0] for name in others}
+        records[n] = {"steps": steps, "sums": [latency + per_byte * size for size in SUMMED]}
+    constants, _, compared, *predicted = tables(records)
+    assert constants.rows[0]["value"] == "100 G"
+    assert {row["off by"] for row in compared.rows} <= {"+0%", "-0%"}
+    slow, fast = (table.rows[0]["2"] for table in predicted)
+    assert isinstance(slow, float)
+    assert isinstance(fast, float)
+    assert 1 < slow < fast < 2

@@ -200,3 +200,30 @@ def test_what_fails_in_a_pipe_fails_the_target(
     assert result.returncode == 2
     assert expected in result.stderr
     assert len(result.stdout.splitlines()) <= 1  # the head of a table, and no row of it
+
+
+# --- Slurm ---------------------------------------------------------------------------------------
+
+
+def sbatch(script: str, *arguments: str, cwd: Path, **variables: str) -> None:
+    """Run a script as Slurm would run a task of it."""
+    folder = str(Path(sys.executable).parent)
+    path = {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    command = ["bash", str(ROOT / "docs" / script), *arguments]
+    subprocess.run(command, cwd=cwd, env=os.environ | path | variables, check=True, timeout=60)
+
+
+def test_a_slurm_array_makes_the_runs_of_a_sweep(folder: Path) -> None:
+    (folder / "runs").mkdir()
+    values = ["model.hidden_size", "4", "8"]
+    for task in ("1", "2"):
+        settings = {"SETTINGS": f"--data text.txt {SMALL}", "SLURM_CPUS_PER_TASK": "1"}
+        sbatch("sweep.sbatch", *values, cwd=folder, SLURM_ARRAY_TASK_ID=task, **settings)
+    table = rows(ok("table", cwd=folder), "val_loss")
+    assert {row[-1] for row in table} == {"model.hidden_size=4", "model.hidden_size=8"}
+
+
+def test_a_slurm_job_makes_one_run_by_all_its_tasks(folder: Path) -> None:
+    run = ["--data", "text.txt", "--out", "run.npz", *SMALL.split()]
+    sbatch("train.sbatch", *run, cwd=folder, SLURM_NTASKS="2")
+    assert (folder / "run.best.npz").exists()
