@@ -278,7 +278,7 @@ class TrainingConfig(_Section):
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="float32 or float64")
     threads: Threads | None = Field(
-        None, description="cores to use; null = all (bits depend on it)"
+        None, description="cores to use, of each rank; null = all (bits depend on it)"
     )
 
 
