@@ -20,7 +20,7 @@ LIMIT  ?= 8m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train sample eval test lint bench cluster peers docs clean
+.PHONY: help train sample eval test lint bench quality cluster peers docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-zA-Z\/.]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -125,6 +125,9 @@ lint: $(VENV)/dev ## style and strict types
 
 bench: $(VENV)/run ## measure speed, of all or of ONLY="step sampling"; see benchmarks/README.md
 	@$(BIN)/python -m benchmarks $(ONLY)
+
+quality: $(VENV)/run data/tinyshakespeare.txt ## measure what each means of training is worth (half an hour)
+	@$(BIN)/python -m benchmarks.quality
 
 cluster: $(VENV)/dev ## measure training under MPI here, and predict it elsewhere (minutes)
 	@$(BIN)/python -m benchmarks.cluster

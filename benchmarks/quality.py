@@ -1,9 +1,9 @@
-"""What each means of training is worth, at equal time: `python -m benchmarks.quality`.
+"""What each means of training is worth, at equal time: `make quality`.
 
 The text is a quarter of data/tinyshakespeare.txt's training part, and all of its validation part: a
 run of minutes then reads its text dozens of times, as the long recipes do. Every variant trains for
-the same time: how many steps that is follows from the speed of its own first steps, measured
-alone. The schedule always ends with the run.
+the same time: how many steps that is follows from the speed of its own first steps, the median of
+three turns, in which the variants take turns. The schedule always ends with the run.
 """
 
 import argparse
@@ -77,12 +77,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(given.jobs) as pool:
         folder = Path(name)
         (folder / "text.txt").write_text(quarter(given.text.read_text()))
-        steps = {}
-        for variant, settings in VARIANTS.items():
-            *_, last = run(folder, "speed", settings, _CALIBRATION, "--set=data.val_fraction=0")
-            window = BASE["training.batch_size"] * BASE["training.seq_length"]
-            steps[variant] = int(given.seconds * last["chars_per_second"] / window)
-            print(f"{variant}: {steps[variant]:,} steps", file=sys.stderr)
+        speeds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+        for _ in range(3):
+            for variant, settings in VARIANTS.items():
+                *_, last = run(folder, "speed", settings, _CALIBRATION, "--set=data.val_fraction=0")
+                speeds[variant].append(last["chars_per_second"])
+        characters = BASE["training.batch_size"] * BASE["training.seq_length"]
+        steps = {
+            variant: int(given.seconds * statistics.median(speed) / characters)
+            for variant, speed in speeds.items()
+        }
         jobs = {
             (variant, seed): pool.submit(
                 run,
