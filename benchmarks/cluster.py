@@ -57,7 +57,7 @@ class Job:
         for name, turn in turns.items():
             self._seconds(name, turn, 1)
             once = self._seconds(name, turn, 2)
-            units[name] = self.ranks.first(lambda: max(1, round(SECONDS / once)))  # noqa: B023
+            units[name] = self.ranks.gather(max(1, round(SECONDS / once)))[0]
         taken: dict[str, list[float]] = {name: [] for name in turns}
         for _ in range(rounds):
             for name, turn in turns.items():

@@ -445,6 +445,7 @@ def _expand(given: str) -> list[str]:
     if any(mark in given for mark in "*?["):
         files = sorted(
             path
+            # Path.glob would refuse a pattern that begins at the root.
             for path in glob.glob(given, recursive=True)  # noqa: PTH207
             if Path(path).is_file()
         )

@@ -114,10 +114,10 @@ class _Job(Ranks):
             except CharnnError as failed:
                 error = failed
         _meet(self._world)
-        result, error = self._world.bcast((result, error))
-        if error is not None:
-            raise error
-        return result  # type: ignore[no-any-return]
+        told: tuple[T, CharnnError | None] = self._world.bcast((result, error))
+        if told[1] is not None:
+            raise told[1]
+        return told[0]
 
     @contextmanager
     def agreeing(self) -> Iterator[None]:

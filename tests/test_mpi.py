@@ -166,6 +166,14 @@ def test_ranks_divide_the_cores_of_their_machine(
         assert trainer._threads == threads
 
 
+def test_a_loss_in_float64_survives_the_exchange_in_float32(tmp_path: Path) -> None:
+    config = make_config(tmp_path, training__dtype="float32")
+    trainer = Trainer(config, Corpus.from_text(english(3000)), ranks=_One(1, 2))
+    nats, notice = trainer._workers._sum(34_567 / 3, 7)
+    assert nats == pytest.approx(34_567 / 3, rel=1e-13)
+    assert notice == 7
+
+
 @given(st.integers(2, 5000), st.integers(1, 9), st.integers(1, 12))
 def test_the_parts_of_a_validation_are_the_whole(N: int, segments: int, parts: int) -> None:
     model = RNN(5, 4, dtype=np.float64)
