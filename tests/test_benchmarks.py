@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.cluster import CELLS, FITTED, RANKS, SUMMED, Compute, Model, tables
 from benchmarks.measuring import Spread, Worker, quotient
+from benchmarks.ngram import kneser_ney
 from benchmarks.quality import quarter
 from benchmarks.report import Table, shown
 from benchmarks.sections import _same
@@ -131,3 +132,22 @@ def test_the_shorter_text_of_the_ablation_validates_on_the_same_characters() -> 
     part = Corpus.from_text(shorter, vocabulary=whole.vocabulary, val_fraction=val_fraction)
     assert part.split("val").tolist() == whole.split("val").tolist()
     assert part.split("train").tolist() == whole.split("train").tolist()[: 8_999 // 4]
+
+
+def test_an_n_gram_model_is_a_distribution() -> None:
+    rng = np.random.default_rng(1)
+    train = rng.integers(4, size=300) * rng.integers(2, size=300)
+    for start in (2, 250, 295):
+        context = train[start : start + 5]
+        p = [kneser_ney(np.append(np.append(train, context), x), 300, 4)[-1] for x in range(4)]
+        assert np.isclose(sum(p), 1)
+        assert min(p) > 0
+
+
+def test_an_n_gram_model_counts_as_by_hand() -> None:
+    a, b, c = 0, 1, 2
+    ids = np.array([a, b, a, c, a, b, a, b])
+    # a came after three different (b, c and the beginning), b and c after one: D = 2 / (2 + 2·0).
+    single_b = (1 - 1 + 1 * 3 / 3) / 5
+    # Of the pairs, ab and ba came twice; ac, ca and an a in the beginning once: D = 3 / (3 + 2·2).
+    assert np.isclose(kneser_ney(ids, 7, 2)[0], (2 - 3 / 7 + 3 / 7 * 2 * single_b) / 3)
