@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from charnn.corpus import Ids
 from charnn.errors import DivergenceError
-from charnn.model import RNN, Array, Reader, log_softmax
+from charnn.model import RNN, Array, Reader
 
 _MAX_NUMBERS = 1_000_000  # hidden states or logits held at a time, so that they stay in the cache
 _BLOCKS = 64  # of limited context, read side by side
@@ -60,6 +62,9 @@ class Evaluation:
         return self.correct / self.predictions
 
 
+_NOTHING = Evaluation(0.0, 0, 0, 0)
+
+
 def evaluate(model: RNN, ids: Ids, *, segments: int = 1, context: int | None = None) -> Evaluation:
     """Return the loss of a model over a text; see `evaluating`."""
     *_, result = evaluating(model, ids, segments=segments, context=context)
@@ -75,6 +80,7 @@ def evaluating(
     context: int | None = None,
     part: int = 0,
     parts: int = 1,
+    threads: int = 1,
 ) -> Iterator[Evaluation]:
     """Evaluate a model over a text, yielding the sums so far; the last ones are the result.
 
@@ -94,10 +100,16 @@ def evaluating(
         context: the longest context of a prediction, at least 1; None carries the state on.
         part: which share of the segments to read, from 0; one without any yields nothing.
         parts: into how many shares the segments are divided.
+        threads: how many divide this share's segments among them, best with a BLAS of one thread.
 
     Raises:
         DivergenceError: if the loss is not a finite number.
     """
+    if threads > 1 and context is None:
+        mine = range(part * threads, (part + 1) * threads)
+        divided = partial(evaluating, model, ids, segments=segments, warmup=warmup)
+        yield from _side_by_side([divided(part=i, parts=parts * threads) for i in mine])
+        return
     total = len(ids) - 1
     if context is None:
         starts, length, rest = _share(total, segments, warmup, part, parts)
@@ -109,16 +121,40 @@ def evaluating(
     for read, state, where, length in passes:
         for at in range(0, length, read.seq_length):
             places = where + np.arange(at, min(at + read.seq_length, length))[:, None]
-            with np.errstate(all="ignore"):  # looked for below
-                o = read(ids[places], state)
-                log_y = log_softmax(o.reshape(places.size, -1))
             targets = ids[places + 1].reshape(-1)
-            nats -= float(log_y[np.arange(places.size), targets].sum(dtype=np.float64))
-            correct += int((log_y.argmax(axis=1) == targets).sum())
+            with np.errstate(all="ignore"):  # looked for below
+                o = read(ids[places], state).reshape(places.size, -1)
+                right, lost = _scored(o, targets)
+            nats += lost
+            correct += right
             done += places.size
             if not math.isfinite(nats):
                 raise DivergenceError("the loss over the text is not finite: the model overflows")
             yield Evaluation(nats, correct, done, total)
+
+
+def _side_by_side(shares: list[Iterator[Evaluation]]) -> Iterator[Evaluation]:
+    """Advance all shares at once, a thread each; yield their sums."""
+    latest = [_NOTHING] * len(shares)
+    with ThreadPoolExecutor(len(shares)) as pool:
+        while (now := list(pool.map(next, shares, latest))) != latest:
+            latest = now
+            yield Evaluation.sum(latest)
+
+
+def _scored(o: Array, targets: Ids) -> tuple[int, float]:
+    """Return how often the most probable character came, and Σ −log softmax(o)[target] in nats.
+
+    Args:
+        o: (N, K) logits, overwritten.
+        targets: (N,) the characters that came.
+    """
+    rows, expected = np.arange(len(o)), o.argmax(axis=1)
+    o -= o[rows, expected][:, None]
+    at_target = o[rows, targets].sum(dtype=np.float64)
+    np.exp(o, out=o)
+    lost = np.log(o.sum(axis=1)).sum(dtype=np.float64) - at_target
+    return int((expected == targets).sum()), float(lost)
 
 
 # What to read with, the state before, (S,) places to begin at side by side, and how far to read.

@@ -51,6 +51,7 @@ class Plan:
     seq_length: int
     batch_size: int
     dropout: float
+    label_smoothing: float
     seed: int
     loop: Literal["fast", "textbook"]
     threads: int | None
@@ -121,6 +122,7 @@ class Share:
         self.inputs, self.targets = arrays.inputs[worker], arrays.targets[worker]
         self.state = arrays.state[:, mine]
         self.job = arrays.jobs[worker]
+        self.label_smoothing = plan.label_smoothing
         T, B = self.inputs.shape
         gradient = arrays.gradients[worker]
         self.bptt = (
@@ -144,6 +146,7 @@ class Share:
             self.state,
             masks=None if self.dropout is None else self.dropout(step),
             scale=scale,
+            label_smoothing=self.label_smoothing,
         )
 
 

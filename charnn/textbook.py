@@ -33,18 +33,26 @@ class TextbookBPTT:
         *,
         masks: Array | None = None,
         scale: float = 1.0,
+        label_smoothing: float = 0.0,
     ) -> float:
         """Run one window forward and backward; see `BPTT.__call__`, which has the same contract."""
         self.gradients.flat.fill(0)
         loss = 0.0
         for stream in range(inputs.shape[1]):
             mask = None if masks is None else masks[:, stream]
-            loss += self._stream(inputs[:, stream], targets[:, stream], state[:, stream], mask)
+            loss += self._stream(
+                inputs[:, stream], targets[:, stream], state[:, stream], mask, label_smoothing
+            )
         self.gradients.flat[...] *= scale
         return loss
 
     def _stream(
-        self, inputs: CharacterIds, targets: CharacterIds, state: Array, mask: Array | None
+        self,
+        inputs: CharacterIds,
+        targets: CharacterIds,
+        state: Array,
+        mask: Array | None,
+        label_smoothing: float,
     ) -> float:
         """Add one stream's gradient; return its summed loss and leave its last state in `state`.
 
@@ -53,6 +61,7 @@ class TextbookBPTT:
             targets: (T,) x(2) … x(T+1).
             state: (L, H).
             mask: (L, H) dropout factors, or None.
+            label_smoothing: ε.
         """
         p, g = self.model.parameters, self.gradients
         T, layers = len(inputs), range(self.model.num_layers)
@@ -85,7 +94,9 @@ class TextbookBPTT:
         from_next = [np.zeros_like(state[layer][:, None]) for layer in layers]  # Wᵀ da(t+1)
         for t in reversed(range(T)):
             do = y[t]
-            do[targets[t]] -= 1
+            if label_smoothing:
+                do -= label_smoothing / len(c)
+            do[targets[t]] -= 1 - label_smoothing
             g["V"][...] += np.dot(do, x[-1][t].T)
             g["c"][...] += do[:, 0]
             dx = np.dot(V.T, do)

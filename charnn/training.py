@@ -30,6 +30,7 @@ from charnn.optimizers import Average, clip, learning_rate_at, make_optimizer
 from charnn.parallel import Plan, Workers, blas_threads, cores, worker_count
 
 VALIDATION_SEGMENTS = 256  # validation during training reads up to so many places side by side
+_SEGMENTS_A_THREAD = 64  # and a thread at least so many: calls long enough to run side by side
 MAX_ROLLBACKS = 4  # a run that diverges with a sixteenth of its learning rate has another fault
 _OUT_OF_TIME, _INTERRUPTED = 1, 2  # what ranks tell each other
 
@@ -370,6 +371,7 @@ class Trainer:
             seq_length=streams.seq_length,
             batch_size=B,
             dropout=sizes.dropout,
+            label_smoothing=training.label_smoothing,
             seed=self._seed,
             loop=training.loop,
             threads=threads if workers == 1 else total // workers,
@@ -697,11 +699,17 @@ class Trainer:
         """Evaluate on the validation text, each rank some of its segments, until interrupted."""
         ranks, ids = self.ranks, self.corpus.split("val")
         segments = 1 if self.progress.step >= self.total_steps else VALIDATION_SEGMENTS
+        threads = max(1, min(self._cores, segments // _SEGMENTS_A_THREAD))
         score, noticed = Evaluation(0.0, 0, 0, 0), 0
-        # The workers sleep now, and BLAS may have the cores.
-        with ranks.agreeing(), blas_threads(self._cores):
+        # The workers sleep now, and this process may have their cores.
+        with ranks.agreeing(), blas_threads(self._cores // threads):
             for score in evaluating(
-                self.averaged, ids, segments=segments, part=ranks.rank, parts=ranks.size
+                self.averaged,
+                ids,
+                segments=segments,
+                part=ranks.rank,
+                parts=ranks.size,
+                threads=threads,
             ):
                 noticed = self._notice()
                 if noticed == _INTERRUPTED:

@@ -39,6 +39,7 @@ SETTINGS = {
     "training.batch_size": 10,
     "training.seq_length": 8,
     "training.clip_norm": 0.3,
+    "training.label_smoothing": 0.05,
     "training.ema_decay": 0.9,
     "training.max_steps": 500,
     "training.eval_every": 250,
@@ -190,6 +191,11 @@ def test_the_parts_of_a_validation_are_the_whole(N: int, segments: int, parts: i
     total = Evaluation.sum(share[-1] for share in shares if share)
     assert (total.predictions, total.correct) == (whole.total, whole.correct)
     assert total.total_nats == pytest.approx(whole.total_nats, rel=1e-12)
+    # Threads divide a share further.
+    threaded = [*evaluating(model, ids, segments=segments, part=0, parts=parts, threads=3)]
+    assert threaded[-1].correct == shares[0][-1].correct
+    assert threaded[-1].predictions == threaded[0].total == shares[0][-1].predictions
+    assert threaded[-1].total_nats == pytest.approx(shares[0][-1].total_nats, rel=1e-12)
 
 
 # --- the text ------------------------------------------------------------------------------------
