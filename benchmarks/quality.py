@@ -30,19 +30,14 @@ BASE = {
     "training.save_every": 1_000_000,
     "training.threads": 1,
 }
-ALL = {
-    "model.dropout": 0.1,
-    "training.weight_decay": 0.1,
-    "training.label_smoothing": 0.05,
-    "training.ema_decay": 0.99,
-}
+ALL = {"model.dropout": 0.2, "training.weight_decay": 0.1, "training.ema_decay": 0.99}
 VARIANTS: dict[str, dict[str, Any]] = {
     "none": {},
     **{f"`{key}` {value} alone": {key: value} for key, value in ALL.items()},
-    "all four": ALL,
+    "all three": ALL,
     **{f"all but `{key}`": ALL | {key: 0} for key in ALL},
-    "all four, `learning_rate` 2e-3": ALL | {"training.learning_rate": 2e-3},
-    "all four, `init` orthogonal": ALL | {"model.init": "orthogonal"},
+    "all three, `learning_rate` 2e-3": ALL | {"training.learning_rate": 2e-3},
+    "all three, `init` orthogonal": ALL | {"model.init": "orthogonal"},
 }
 _CALIBRATION = 100  # steps
 

@@ -257,12 +257,6 @@ class TrainingConfig(_Section):
     weight_decay: float = Field(
         0.0, ge=0, description="decoupled: U, W, V shrink by η times this each step"
     )
-    label_smoothing: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="share of each target that is spread evenly over all characters",
-    )
     ema_decay: float = Field(
         0.0,
         ge=0,

@@ -444,7 +444,6 @@ class BPTT:
         *,
         masks: Array | None = None,
         scale: float = 1.0,
-        label_smoothing: float = 0.0,
     ) -> float:
         """Run one window forward and backward; leave the gradient in `gradients`.
 
@@ -456,7 +455,6 @@ class BPTT:
             state: (L, B, H), h before the window; overwritten with h after it.
             masks: (L, B, H) dropout factors; needs `dropout=True` at construction.
             scale: factor on the gradient: 1 / (T'·B) for that of the mean loss.
-            label_smoothing: ε of `softmax_cross_entropy`; of the gradient alone, too.
 
         Returns:
             The loss summed over the T'·B characters, in nats.
@@ -469,9 +467,7 @@ class BPTT:
         state[...] = h[:, T]
         top = (h[-1, 1:] if x is None else x[-1]).reshape(T * B, -1)
         o = model.outputs(top, self._o[: T * B])
-        loss = softmax_cross_entropy(
-            o, self._places(targets), scale, label_smoothing, self._row[:, : T * B]
-        )
+        loss = softmax_cross_entropy(o, self._places(targets), scale, self._row[:, : T * B])
         model.backward(inputs, o, h, self.gradients, self._work[:, :T], self._places, masks, x)
         return loss
 
@@ -484,23 +480,16 @@ def log_softmax(o: Array) -> Array:
 
 
 def softmax_cross_entropy(
-    o: Array,
-    places: NDArray[np.intp],
-    scale: float = 1.0,
-    label_smoothing: float = 0.0,
-    work: Array | None = None,
+    o: Array, places: NDArray[np.intp], scale: float = 1.0, work: Array | None = None
 ) -> float:
     """Return L = Σ −log ŷ[target] in nats and overwrite o with its gradient times `scale`.
 
-    ŷ = softmax(o) and dL/do = ŷ − onehot(target), eqs. 10.11 and 10.18. With label smoothing
-    (Szegedy et al. 2016) the gradient, but not L, is that of a loss whose target is
-    (1 − ε) onehot(target) + ε / K: no character is to be ruled out.
+    ŷ = softmax(o) and dL/do = ŷ − onehot(target), eqs. 10.11 and 10.18.
 
     Args:
         o: (N, K) logits, overwritten.
         places: (N,) where the logits of the characters that came lie in the flattened o.
         scale: factor on the gradient, not on the loss.
-        label_smoothing: ε.
         work: (2, N) scratch, or None for some of its own.
     """
     flat = o.reshape(-1)
@@ -515,10 +504,8 @@ def softmax_cross_entropy(
     loss = -float(np.add.reduce(at_target, dtype=np.float64))
     o *= np.divide(scale, row, out=at_target[:, None])
     loss += float(np.add.reduce(np.log(per_row, out=per_row), dtype=np.float64))
-    if label_smoothing:
-        o -= o.dtype.type(scale * label_smoothing / o.shape[1])
     flat.take(places, out=at_target, mode="clip")
-    at_target -= o.dtype.type(scale * (1 - label_smoothing))
+    at_target -= o.dtype.type(scale)
     flat[places] = at_target
     return loss
 

@@ -51,7 +51,6 @@ class Plan:
     seq_length: int
     batch_size: int
     dropout: float
-    label_smoothing: float
     seed: int
     loop: Literal["fast", "textbook"]
     threads: int | None
@@ -122,7 +121,6 @@ class Share:
         self.inputs, self.targets = arrays.inputs[worker], arrays.targets[worker]
         self.state = arrays.state[:, mine]
         self.job = arrays.jobs[worker]
-        self.label_smoothing = plan.label_smoothing
         T, B = self.inputs.shape
         gradient = arrays.gradients[worker]
         self.bptt = (
@@ -146,7 +144,6 @@ class Share:
             self.state,
             masks=None if self.dropout is None else self.dropout(step),
             scale=scale,
-            label_smoothing=self.label_smoothing,
         )
 
 

@@ -33,26 +33,18 @@ class TextbookBPTT:
         *,
         masks: Array | None = None,
         scale: float = 1.0,
-        label_smoothing: float = 0.0,
     ) -> float:
         """Run one window forward and backward; see `BPTT.__call__`, which has the same contract."""
         self.gradients.flat.fill(0)
         loss = 0.0
         for stream in range(inputs.shape[1]):
             mask = None if masks is None else masks[:, stream]
-            loss += self._stream(
-                inputs[:, stream], targets[:, stream], state[:, stream], mask, label_smoothing
-            )
+            loss += self._stream(inputs[:, stream], targets[:, stream], state[:, stream], mask)
         self.gradients.flat[...] *= scale
         return loss
 
     def _stream(
-        self,
-        inputs: CharacterIds,
-        targets: CharacterIds,
-        state: Array,
-        mask: Array | None,
-        label_smoothing: float,
+        self, inputs: CharacterIds, targets: CharacterIds, state: Array, mask: Array | None
     ) -> float:
         """Add one stream's gradient; return its summed loss and leave its last state in `state`.
 
@@ -61,7 +53,6 @@ class TextbookBPTT:
             targets: (T,) x(2) … x(T+1).
             state: (L, H).
             mask: (L, H) dropout factors, or None.
-            label_smoothing: ε.
         """
         p, g = self.model.parameters, self.gradients
         T, layers = len(inputs), range(self.model.num_layers)
@@ -94,9 +85,7 @@ class TextbookBPTT:
         from_next = [np.zeros_like(state[layer][:, None]) for layer in layers]  # Wᵀ da(t+1)
         for t in reversed(range(T)):
             do = y[t]
-            if label_smoothing:
-                do -= label_smoothing / len(c)
-            do[targets[t]] -= 1 - label_smoothing
+            do[targets[t]] -= 1
             g["V"][...] += np.dot(do, x[-1][t].T)
             g["c"][...] += do[:, 0]
             dx = np.dot(V.T, do)

@@ -371,7 +371,6 @@ class Trainer:
             seq_length=streams.seq_length,
             batch_size=B,
             dropout=sizes.dropout,
-            label_smoothing=training.label_smoothing,
             seed=self._seed,
             loop=training.loop,
             threads=threads if workers == 1 else total // workers,

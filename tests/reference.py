@@ -31,12 +31,8 @@ def loop(
     targets: NDArray[np.integer[Any]],
     state: NDArray[Any],
     masks: NDArray[Any] | None = None,
-    smoothing: float = 0.0,
 ) -> Result:
-    """Run forward and backward over (T, B) characters from a state (L, B, H).
-
-    The gradients are those of the loss with smoothed targets.
-    """
+    """Run forward and backward over (T, B) characters from a state (L, B, H)."""
     p = {name: array.astype(np.float64) for name, array in parameters.items()}
     gradients = {name: np.zeros_like(array) for name, array in p.items()}
     after = np.zeros(state.shape)
@@ -45,7 +41,7 @@ def loop(
         mask = None if masks is None else masks[:, stream]
         loss += _one_stream(
             p, activation, inputs[:, stream], targets[:, stream], state[:, stream],
-            mask, smoothing, after[:, stream], gradients,
+            mask, after[:, stream], gradients,
         )  # fmt: skip
     return Result(loss, after, gradients)
 
@@ -57,7 +53,6 @@ def _one_stream(
     targets: NDArray[np.integer[Any]],
     state: NDArray[Any],
     mask: NDArray[Any] | None,
-    smoothing: float,
     after: Array,
     g: dict[str, Array],
 ) -> float:
@@ -86,7 +81,7 @@ def _one_stream(
 
     da_next = [np.zeros(len(state[0])) for _ in range(L)]
     for t in reversed(range(T)):
-        do = y_hat[t] - ((1 - smoothing) * one_hot[targets[t]] + smoothing / K)
+        do = y_hat[t] - one_hot[targets[t]]
         g["V"] += np.outer(do, top[t])
         g["c"] += do
         arriving = p["V"].T @ do

@@ -25,12 +25,11 @@ from tests.reference import loop
 
 Float = NDArray[np.float64]
 K, H, T, B = 7, 5, 6, 3
-EPSILON = 0.1  # of label smoothing
 CASES = [
-    (layers, activation, regularised)
+    (layers, activation, dropout)
     for layers in (1, 2, 3)
     for activation in ("tanh", "relu")
-    for regularised in (False, True)
+    for dropout in (False, True)
 ]
 
 
@@ -64,9 +63,9 @@ def relative(difference: NDArray[Any], gradient: NDArray[Any]) -> float:
 
 
 def oracle(
-    model: RNN, inputs: Any, targets: Any, state: Float, masks: Float | None, smoothing: float
+    model: RNN, inputs: Any, targets: Any, state: Float, masks: Float | None
 ) -> Callable[[Float], Any]:
-    """Return the summed loss of smoothed targets as a function of the flat parameters."""
+    """Return the summed loss as a function of the flat parameters, for autograd."""
     shapes = parameter_shapes(K, H, model.num_layers)
 
     def loss(flat: Float) -> Any:
@@ -86,38 +85,31 @@ def oracle(
             o = x @ p["V"].T + p["c"]
             o = o - anp.max(o, axis=1, keepdims=True)
             log_y = o - anp.log(anp.sum(anp.exp(o), axis=1, keepdims=True))
-            wanted = (1 - smoothing) * np.eye(K)[targets[t]] + smoothing / K
-            total = total - anp.sum(log_y * wanted)
+            total = total - anp.sum(log_y * np.eye(K)[targets[t]])
         return total
 
     return loss
 
 
 def fast_path(
-    model: RNN,
-    inputs: Any,
-    targets: Any,
-    state: Float,
-    masks: Float | None,
-    smoothing: float = 0.0,
-    scale: float = 1.0,
+    model: RNN, inputs: Any, targets: Any, state: Float, masks: Float | None, scale: float = 1.0
 ) -> tuple[float, Float, Parameters]:
     bptt = BPTT(model, T, B, dropout=masks is not None)
     after = state.copy()
-    loss = bptt(inputs, targets, after, masks=masks, scale=scale, label_smoothing=smoothing)
+    loss = bptt(inputs, targets, after, masks=masks, scale=scale)
     return loss, after, bptt.gradients
 
 
 @pytest.mark.parametrize("steps", [T, 4], ids=["full", "ragged"])
-@pytest.mark.parametrize(("layers", "activation", "regularised"), CASES)
+@pytest.mark.parametrize(("layers", "activation", "dropout"), CASES)
 def test_the_fast_path_equals_the_textbook_loop(
-    layers: int, activation: str, regularised: bool, steps: int
+    layers: int, activation: str, dropout: bool, steps: int
 ) -> None:
     model = make_model(layers, activation)
     inputs, targets, state, masks = make_window(layers, steps)
-    used, smoothing = (masks, EPSILON) if regularised else (None, 0.0)
-    loss, after, gradients = fast_path(model, inputs, targets, state, used, smoothing)
-    expected = loop(model.parameters, activation, inputs, targets, state, used, smoothing)
+    used = masks if dropout else None
+    loss, after, gradients = fast_path(model, inputs, targets, state, used)
+    expected = loop(model.parameters, activation, inputs, targets, state, used)
     assert loss == pytest.approx(expected.loss, abs=1e-10)
     np.testing.assert_allclose(after, expected.state, atol=1e-10, rtol=0)
     for name, gradient in expected.gradients.items():
@@ -125,54 +117,50 @@ def test_the_fast_path_equals_the_textbook_loop(
 
 
 @pytest.mark.parametrize("steps", [T, 4], ids=["full", "ragged"])
-@pytest.mark.parametrize(("layers", "activation", "regularised"), CASES)
+@pytest.mark.parametrize(("layers", "activation", "dropout"), CASES)
 def test_gradients_equal_automatic_differentiation(
-    layers: int, activation: str, regularised: bool, steps: int
+    layers: int, activation: str, dropout: bool, steps: int
 ) -> None:
     model = make_model(layers, activation, away_from_kinks=activation == "relu")
     inputs, targets, state, masks = make_window(layers, steps)
-    used, smoothing = (masks, EPSILON) if regularised else (None, 0.0)
-    _, _, gradients = fast_path(model, inputs, targets, state, used, smoothing)
+    used = masks if dropout else None
+    _, _, gradients = fast_path(model, inputs, targets, state, used)
     expected = model.parameters_in(np.zeros(model.num_parameters))
-    loss = oracle(model, inputs, targets, state, used, smoothing)
+    loss = oracle(model, inputs, targets, state, used)
     expected.flat[...] = autograd.grad(loss)(model.parameters.flat.copy())
     for name, gradient in expected.items():
         assert relative(gradients[name] - gradient, gradient) < 1e-7, name
 
 
-@pytest.mark.parametrize(("layers", "activation", "regularised"), CASES)
-def test_gradients_equal_central_differences(
-    layers: int, activation: str, regularised: bool
-) -> None:
+@pytest.mark.parametrize(("layers", "activation", "dropout"), CASES)
+def test_gradients_equal_central_differences(layers: int, activation: str, dropout: bool) -> None:
     model = make_model(layers, activation, away_from_kinks=activation == "relu")
     inputs, targets, state, masks = make_window(layers)
-    used, smoothing = (masks, EPSILON) if regularised else (None, 0.0)
-    _, _, gradients = fast_path(model, inputs, targets, state, used, smoothing)
+    used = masks if dropout else None
+    _, _, gradients = fast_path(model, inputs, targets, state, used)
     numeric = model.parameters_in(np.zeros(model.num_parameters))
-    loss = oracle(model, inputs, targets, state, used, smoothing)
-    theta: Float = model.parameters.flat.astype(np.float64)
-    epsilon = 1e-5
+    theta, epsilon = model.parameters.flat, 1e-5
     for i, value in enumerate(theta.copy()):
         losses = []
         for shifted in (value + epsilon, value - epsilon):
             theta[i] = shifted
-            losses.append(loss(theta))
+            losses.append(fast_path(model, inputs, targets, state, used)[0])
         theta[i] = value
         numeric.flat[i] = (losses[0] - losses[1]) / (2 * epsilon)
     for name, gradient in numeric.items():
         assert relative(gradients[name] - gradient, gradient) < 1e-5, name
 
 
-@pytest.mark.parametrize(("layers", "activation", "regularised"), CASES)
+@pytest.mark.parametrize(("layers", "activation", "dropout"), CASES)
 def test_the_textbook_loop_of_the_package_is_the_same_mathematics(
-    layers: int, activation: str, regularised: bool
+    layers: int, activation: str, dropout: bool
 ) -> None:
     model = make_model(layers, activation)
     inputs, targets, state, masks = make_window(layers)
-    used, smoothing = (masks, EPSILON) if regularised else (None, 0.0)
-    loss, after, gradients = fast_path(model, inputs, targets, state, used, smoothing, 0.25)
+    used = masks if dropout else None
+    loss, after, gradients = fast_path(model, inputs, targets, state, used, 0.25)
     textbook = TextbookBPTT(model)
-    expected = textbook(inputs, targets, state, masks=used, scale=0.25, label_smoothing=smoothing)
+    expected = textbook(inputs, targets, state, masks=used, scale=0.25)
     assert loss == pytest.approx(expected, abs=1e-12)
     np.testing.assert_allclose(state, after, atol=1e-12)
     np.testing.assert_allclose(textbook.gradients.flat, gradients.flat, atol=1e-12)
@@ -182,7 +170,7 @@ def test_the_scale_is_of_the_gradient_and_not_of_the_loss() -> None:
     model = make_model(2, "tanh")
     inputs, targets, state, _ = make_window(2)
     whole_loss, _, whole = fast_path(model, inputs, targets, state, None)
-    scaled_loss, _, scaled = fast_path(model, inputs, targets, state, None, scale=0.1)
+    scaled_loss, _, scaled = fast_path(model, inputs, targets, state, None, 0.1)
     assert whole_loss == scaled_loss
     np.testing.assert_allclose(scaled.flat, 0.1 * whole.flat, rtol=1e-12, atol=1e-15)
 

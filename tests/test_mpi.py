@@ -39,7 +39,6 @@ SETTINGS = {
     "training.batch_size": 10,
     "training.seq_length": 8,
     "training.clip_norm": 0.3,
-    "training.label_smoothing": 0.05,
     "training.ema_decay": 0.9,
     "training.max_steps": 500,
     "training.eval_every": 250,

@@ -100,7 +100,6 @@ PLAN = Plan(
     seq_length=6,
     batch_size=17,
     dropout=0.25,
-    label_smoothing=0.1,
     seed=5,
     loop="fast",
     threads=1,

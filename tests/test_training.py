@@ -41,7 +41,6 @@ SMALL: dict[str, Any] = {
     "training.warmup_steps": 5,
     "training.clip_norm": 0.5,
     "training.weight_decay": 0.01,
-    "training.label_smoothing": 0.05,
     "training.ema_decay": 0.9,
     "training.eval_every": 7,
     "training.save_every": 9,
@@ -50,7 +49,7 @@ SMALL: dict[str, Any] = {
 }
 
 
-# Nothing between the gradient, of smoothed targets, and the optimizer's formula.
+# Nothing between the gradient and the optimizer's formula.
 PLAIN: dict[str, Any] = {
     "model__dropout": 0,
     "training__schedule": "constant",
@@ -255,7 +254,7 @@ def test_truncated_bptt_carries_the_state_and_resets_it_at_each_epoch(tmp_path: 
         if start == 0:
             state[...] = 0
         places = np.arange(start, min(start + 20, length))[:, None] + np.arange(4) * length
-        result = loop(theta, "tanh", corpus.ids[places], corpus.ids[places + 1], state, None, 0.05)
+        result = loop(theta, "tanh", corpus.ids[places], corpus.ids[places + 1], state)
         expected.append(result.loss / places.size)
         state = result.state
         for name, gradient in result.gradients.items():
@@ -277,7 +276,7 @@ def test_adam_counts_its_steps_from_one(tmp_path: Path) -> None:
     state = trainer.model.zero_state(4)
     for t in range(1, 5):
         places = np.arange(20 * (t - 1), 20 * t)[:, None] + np.arange(4) * 124
-        result = loop(theta, "tanh", corpus.ids[places], corpus.ids[places + 1], state, None, 0.05)
+        result = loop(theta, "tanh", corpus.ids[places], corpus.ids[places + 1], state)
         state = result.state
         for name, gradient in result.gradients.items():
             g = gradient / places.size
