@@ -12,7 +12,6 @@ import pytest
 from benchmarks.cluster import CELLS, FITTED, RANKS, SUMMED, Compute, Model, tables
 from benchmarks.measuring import Spread, Worker, quotient
 from benchmarks.ngram import kneser_ney
-from benchmarks.quality import quarter
 from benchmarks.report import Table, shown
 from benchmarks.sections import _same
 from benchmarks.workload import ALPHABET, Cell, streams, text
@@ -123,15 +122,6 @@ def test_the_cost_model_finds_the_constants_that_made_the_figures() -> None:
     assert isinstance(slow, float)
     assert isinstance(fast, float)
     assert 1 < slow < fast < 2
-
-
-def test_the_shorter_text_of_the_ablation_validates_on_the_same_characters() -> None:
-    text = "".join(map(chr, range(0x4E00, 0x4E00 + 9_999)))
-    shorter, val_fraction = quarter(text)
-    whole = Corpus.from_text(text, val_fraction=0.1)
-    part = Corpus.from_text(shorter, vocabulary=whole.vocabulary, val_fraction=val_fraction)
-    assert part.split("val").tolist() == whole.split("val").tolist()
-    assert part.split("train").tolist() == whole.split("train").tolist()[: 8_999 // 4]
 
 
 def test_an_n_gram_model_is_a_distribution() -> None:
