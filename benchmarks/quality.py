@@ -39,6 +39,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "all three, `learning_rate` 2e-3": ALL | {"training.learning_rate": 2e-3},
     "all three, `init` orthogonal": ALL | {"model.init": "orthogonal"},
     "all three, `num_layers` 1": ALL | {"model.num_layers": 1},
+    "all three, `num_layers` 3": ALL | {"model.num_layers": 3},
+    "all three, `num_layers` 3, `learning_rate` 3e-3, `warmup_steps` 400": ALL
+    | {
+        "model.num_layers": 3,
+        "training.learning_rate": 3e-3,
+        "training.warmup_steps": 400,
+    },
 }
 _CALIBRATION = 100  # steps
 
@@ -66,15 +73,17 @@ def main() -> None:
     parser.add_argument("--characters", type=int, default=300_000, help="of it (300,000)")
     parser.add_argument("--seconds", type=float, default=90, help="of training a run (90)")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each variant (3)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="variants that contain TEXT")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each (2)")
     given = parser.parse_args()
+    variants = {name: settings for name, settings in VARIANTS.items() if given.only in name}
     table = Table(f"{given.seconds:g} s of training on one core, {given.characters:,} characters")
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(given.jobs) as pool:
         folder = Path(name)
         (folder / "text.txt").write_text(given.text.read_text()[: given.characters])
-        speeds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+        speeds: dict[str, list[float]] = {variant: [] for variant in variants}
         for _ in range(3):
-            for variant, settings in VARIANTS.items():
+            for variant, settings in variants.items():
                 *_, last = run(folder, "speed", settings, _CALIBRATION, "--set=data.val_fraction=0")
                 speeds[variant].append(last["chars_per_second"])
         characters = BASE["training.batch_size"] * BASE["training.seq_length"]
@@ -90,10 +99,10 @@ def main() -> None:
                 settings | {"training.seed": seed},
                 steps[variant],
             )
-            for index, (variant, settings) in enumerate(VARIANTS.items())
+            for index, (variant, settings) in enumerate(variants.items())
             for seed in range(1, given.seeds + 1)
         }
-        for variant in VARIANTS:
+        for variant in variants:
             logs = [jobs[variant, seed].result() for seed in range(1, given.seeds + 1)]
             measured = [[line for line in log if line["val_loss"] is not None] for log in logs]
             last_loss = spread([lines[-1]["val_loss"] for lines in measured])
