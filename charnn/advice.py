@@ -47,7 +47,7 @@ class Advisor:
         return (
             f"overfitting: validation is at {metrics.val_loss:.4f}, its best was "
             f"{self._best_val:.4f} at step {self._best_step:,}, and the training loss still falls; "
-            "raise model.dropout, lower model.hidden_size, or end early with training.patience"
+            "end early with training.patience, lower model.hidden_size, or raise model.dropout"
         )
 
     def _clipping(self, metrics: Metrics) -> str | None:

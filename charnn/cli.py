@@ -1,6 +1,7 @@
 """The commands: parse, call, print. Heavy imports wait until a command needs them."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -30,19 +31,37 @@ if TYPE_CHECKING:
 class _Commands(TyperGroup):
     """All commands; whoever reads their output may stop reading at any time."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _printing():  # --help and --version
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
+        with _printing():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _printing() -> Iterator[None]:
+    """Flush what was printed; say why it cannot be written, unless its reader has had enough."""
+    try:
+        ended = False
         try:
-            result = super().invoke(ctx)
-            if sys.stdout is not None:
+            yield
+        except typer.Exit:
+            ended = True
+            raise
+        else:
+            ended = True
+        finally:
+            if ended and sys.stdout is not None:
                 sys.stdout.flush()
-        except BrokenPipeError:
-            _close_stdout()
-            return 0
-        except OSError as error:
-            _close_stdout()
-            where = error.filename or "standard output"
-            raise CharnnError(f"{where}: {error.strerror or error}") from None
-        return result
+    except BrokenPipeError:
+        _close_stdout()
+        raise typer.Exit from None
+    except OSError as error:
+        _close_stdout()
+        where = error.filename or "standard output"
+        raise CharnnError(f"{where}: {error.strerror or error}") from None
 
 
 def _close_stdout() -> None:
@@ -63,6 +82,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run a command; every error is one line on stderr and an exit code, never a traceback."""
+    _occupy_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -85,6 +105,22 @@ def main() -> None:
     sys.exit(code)
 
 
+def _occupy_closed_streams() -> None:
+    """Where the shell closed 0, 1 or 2, no other file or pipe must get that number."""
+    for number, mode in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, mode)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+
+
 def _outcome() -> tuple[int, list[str]]:
     """Run a command; return its exit code, and the lines that say what was wrong."""
     try:
@@ -102,9 +138,23 @@ def _outcome() -> tuple[int, list[str]]:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "charnn"
         reason = describe().replace("Input should be", "must be").replace("Value error, ", "")
-        if "extra argument" in reason:
+        name = context.command.name if context else None
+        if "extra argument" in reason and name in ("train", "eval"):
             reason += "; quote a glob, or give --data for each file"
+        if name == "train":
+            reason += _key_meant(getattr(error, "option_name", ""))
         return 2, [f"{one_line(reason)} (see {command} --help)"]
+
+
+def _key_meant(option: str) -> str:
+    """Say how to set the config key that an unknown option has the name of, if it has."""
+    from charnn.config import section_models
+
+    name = option.lstrip("-").replace("-", "_")
+    for section, model in section_models().items():
+        if name in model.model_fields:
+            return f"; it is a key of the config: --set {section}.{name}=VALUE"
+    return ""
 
 
 def _version(shown: bool) -> None:
@@ -122,6 +172,8 @@ def _charnn(
 ) -> None:
     if ctx.invoked_subcommand != "train" and mpi.launched().size > 1:
         raise RequestError("of all commands only train runs under MPI; start others without it")
+    if ctx.invoked_subcommand not in ("train", "plot", "report") and sys.stdout is None:
+        raise CharnnError("standard output is closed")
 
 
 # --- train ---------------------------------------------------------------------------------------
@@ -168,7 +220,9 @@ def train(
             metavar="FILE.npz", readable=False, help="Start from this checkpoint's parameters."
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the checkpoint, if there is one.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace checkpoint, best checkpoint and log.")
     ] = False,
@@ -256,8 +310,9 @@ def train(
         return
     for line in headline(trainer):
         notes(line)
-    if trainer.finished:
-        notes("this run is finished:")
+    if trainer.finished and resume and trainer.outputs.checkpoint.exists():
+        more = "; a higher --max-steps goes on" if trainer.finished == "finished" else ""
+        notes(f"this run is finished{more}:")
         for line in summary(trainer):
             notes(line)
         return
@@ -266,7 +321,7 @@ def train(
         reporter = Reporter(trainer)
     elif sys.stderr.isatty():
         known, chosen = trainer.corpus.vocabulary, trainer.config.training.seed or 0
-        reporter = LiveReporter(trainer, lambda: preview(trainer.model, known, seed=chosen))
+        reporter = LiveReporter(trainer, lambda: preview(trainer.averaged, known, seed=chosen))
     else:
         reporter = PlainReporter(trainer)
     ending: Reason = "finished"
@@ -409,6 +464,9 @@ def _signals() -> Iterator[list[int]]:
         received.append(number)
 
     numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+    hangup = numbers[-1]
+    if hangup is not None and signal.getsignal(hangup) is signal.SIG_IGN:
+        numbers.pop()  # nohup
     before = {number: signal.signal(number, note) for number in numbers if number is not None}
     try:
         yield received
@@ -442,7 +500,8 @@ def _print_plan(trainer: "Trainer") -> None:
 def sample(
     ckpt: Annotated[Path, _CKPT],
     n: Annotated[
-        int, typer.Option("--n", "-n", min=0, metavar="N", help="Characters to generate.")
+        int,
+        typer.Option("--n", "-n", min=0, max=10**12, metavar="N", help="Characters to generate."),
     ] = 500,
     prime: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Begin with this text, printed first.")
@@ -498,6 +557,8 @@ def sample(
 
     import time
 
+    import numpy as np
+
     from charnn.checkpoint import load
     from charnn.corpus import UnknownCharactersError, read_text
     from charnn.draws import fresh_seed
@@ -530,21 +591,20 @@ def sample(
         top_p=top_p,
         greedy=greedy,
     )
-    if sys.stdout is None:
-        raise CharnnError("standard output is closed")
     terminal = sys.stdout.isatty()
     written: list[str] = []
     # Flushed twenty times a second: alive on a terminal, cheap in a pipe.
     flushed = time.monotonic()
-    for piece in pieces:
-        if training is not None:
-            written.append(piece)
-        if terminal:
-            piece = escaped(piece)
-        sys.stdout.buffer.write(piece.encode("utf-8", "surrogatepass"))
-        if time.monotonic() - flushed > 0.05:
-            sys.stdout.buffer.flush()
-            flushed = time.monotonic()
+    with np.errstate(all="ignore"):
+        for piece in pieces:
+            if training is not None:
+                written.append(piece)
+            if terminal:
+                piece = escaped(piece)
+            sys.stdout.buffer.write(piece.encode("utf-8", "surrogatepass"))
+            if time.monotonic() - flushed > 0.05:
+                sys.stdout.buffer.flush()
+                flushed = time.monotonic()
     sys.stdout.buffer.flush()
     if training is not None:
         if terminal:
@@ -584,7 +644,7 @@ def _training_text(checkpoint: "Checkpoint", against: list[str] | None) -> "Ids"
         val_fraction=config.data.val_fraction,
         test_fraction=config.data.test_fraction,
     )
-    if corpus.fingerprint == checkpoint.progress.fingerprint:
+    if corpus.has_fingerprint(checkpoint.progress.fingerprint):
         return corpus.split("train")
     say(f"{_shown_paths(against)}: not the text this model was trained on; compared with all of it")
     return corpus.ids
@@ -609,7 +669,7 @@ def eval_(
     ] = None,
     split: Annotated[
         Literal["train", "val", "test", "all"] | None,
-        typer.Option(help="Part of the checkpoint's own corpus; default val."),
+        typer.Option(help="Part of the text the model was trained on; default val."),
     ] = None,
     unknown: Annotated[
         Literal["error", "skip"], typer.Option(help="Characters the model does not know.")
@@ -637,10 +697,9 @@ def eval_(
       charnn eval --ckpt run1.npz
       charnn eval --ckpt run1.npz --data other.txt --unknown skip
       charnn eval --ckpt run1.npz --split train --json | jq .bits_per_char
+      charnn eval --ckpt run1.npz --split val --data where/it/is/now.txt
       charnn eval --ckpt run1.npz --data mine.txt --novelty
     """
-    if data and split:
-        raise RequestError("--split is for the checkpoint's own corpus; leave it out with --data")
     if against and not novelty:
         raise RequestError("--against is for --novelty")
     if novelty and unknown == "skip":
@@ -693,14 +752,32 @@ def _text_read_by(
 
     `option` is what names `data` on the command line.
     """
-    known = checkpoint.vocabulary
+    from charnn.console import say
+
+    known, settings = checkpoint.vocabulary, checkpoint.config.data
     if data:
-        newlines = checkpoint.config.data.normalize_newlines
         mend = "leave them out by --unknown skip"
-        corpus = _encode(data, newlines, mend=mend, vocabulary=known, unknown=unknown)
-        return _shown_paths(data), corpus.ids, corpus.skipped
+        corpus = _encode(
+            data, settings.normalize_newlines, mend=mend, vocabulary=known, unknown=unknown
+        )
+        path, fingerprint = _shown_paths(data), checkpoint.progress.fingerprint
+        own = not corpus.skipped and corpus.has_fingerprint(fingerprint)
+        kept = settings.val_fraction + settings.test_fraction
+        if own and not split and kept:
+            hint = "; see --split" if option == "--data" else ""
+            say(f"note: this model was trained on {path}, but for its last {kept:.0%}{hint}")
+        if not split:
+            return path, corpus.ids, corpus.skipped
+        if not own:
+            raise RequestError(
+                f"--split is for the text this model was trained on, and {path} is another"
+            )
+        shares = (settings.val_fraction, settings.test_fraction)
+        corpus = dataclasses.replace(corpus, val_fraction=shares[0], test_fraction=shares[1])
+    else:
+        corpus = _own_corpus(checkpoint, option)
     name = split or "val"
-    ids = _own_corpus(checkpoint, option).split(name)
+    ids = corpus.split(name)
     if not len(ids):
         way = "use --split train, or" if option == "--data" else "use"
         raise RequestError(f"this run kept no {name} split; {way} {option}")
@@ -712,7 +789,7 @@ def _own_corpus(checkpoint: "Checkpoint", option: str) -> "Corpus":
     corpus = _read_corpus(checkpoint.config, checkpoint, again=True, option=option)
     if not corpus.has_fingerprint(checkpoint.progress.fingerprint):
         raise CharnnError(
-            f"{' '.join(checkpoint.config.data.path)}: not the text this model was trained on; "
+            f"{_shown_paths(checkpoint.config.data.path)}: not the text this model was trained on; "
             f"name any text with {option}"
         )
     return corpus
@@ -750,7 +827,7 @@ def inspect(
     unknown: Annotated[Literal["error", "skip"], _UNKNOWN] = "error",
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Show what a model expects, what it remembers, how far back it learns.
+    """Show what a model expects, remembers and can learn.
 
     Surprise is the bits each character costs; expectation, what was likeliest in its place; memory,
     what hidden units follow (correlation of the activation with a feature of the text, chosen on
@@ -885,7 +962,7 @@ def _check_output(path: Path, endings: tuple[str, ...], overwrite: bool, read: l
         raise RequestError(f"--out takes a name ending in {' or '.join(endings)}, got {path}")
     if not path.parent.is_dir():
         raise RequestError(f"{path}: the folder {path.parent} does not exist")
-    if path.resolve() in {other.resolve() for other in read}:
+    if os.path.realpath(path) in map(os.path.realpath, read):
         raise RequestError(f"{path} would be overwritten, but is read; choose another --out")
     if path.exists() and not overwrite:
         raise RequestError(f"{path} exists; replace it by --overwrite")

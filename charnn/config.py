@@ -79,11 +79,13 @@ def _init(value: Any) -> Any:
 
 
 def _utf8(value: str) -> str:
-    """Refuse what JSON cannot hold, like a file name that is not UTF-8."""
+    """Refuse what JSON, or no file name, can hold."""
     try:
         value.encode()
     except UnicodeEncodeError:
         raise PydanticCustomError("utf8", "must be text in UTF-8") from None
+    if "\0" in value:
+        raise PydanticCustomError("null", "must not hold a null character")
     return value
 
 

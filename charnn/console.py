@@ -128,7 +128,7 @@ def summary(trainer: Trainer) -> list[str]:
     """Say what the run has reached and where it lies."""
     progress, outputs = trainer.progress, trainer.outputs
     lines = [f"{outputs.checkpoint}: step {progress.step:,} of {trainer.total_steps:,}"]
-    if progress.best_val_loss is not None and trainer.config.output.keep_best:
+    if progress.best_val_loss is not None and outputs.best.exists():
         loss = progress.best_val_loss
         lines.append(
             f"{outputs.best}: validation {loss:.4f} nats/char ({bits(loss):.3f} bits), "

@@ -572,7 +572,7 @@ def _read_part(part: _Part) -> Iterator[tuple[int, str]]:
         wrong = error.object[error.start]
         raise ReadError(
             f"{name}:{line}: not UTF-8 text: byte 0x{wrong:02x} at offset {start:,}; "
-            "convert it first, for instance with iconv"
+            "save it as plain text in UTF-8, or convert it, for instance with iconv"
         ) from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ReadError(f"{name}: not a whole gzip file: {error}") from None

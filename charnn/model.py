@@ -128,7 +128,8 @@ class RNN:
                 continue
             draw = generator(seed, Purpose.INIT, stream=stream)
             if std is not None:
-                parameter[...] = draw.normal(0, std, parameter.shape)
+                with np.errstate(over="ignore"):  # found out when the checkpoint is written
+                    parameter[...] = draw.normal(0, std, parameter.shape)
             elif name.startswith("W") and init == "identity":
                 parameter[...] = np.eye(self.hidden_size)
             elif name.startswith("W") and init == "orthogonal":

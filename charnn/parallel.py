@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from charnn.corpus import Streams
 from charnn.errors import CharnnError
-from charnn.model import BPTT, RNN, Activation, Dropout
+from charnn.model import BPTT, RNN, Activation, Dropout, parameter_shapes
 from charnn.mpi import ALONE, Ranks
 from charnn.textbook import TextbookBPTT
 
@@ -90,7 +90,7 @@ class Arrays:
         L, H, T = plan.num_layers, plan.hidden_size, plan.seq_length
         dtype, workers = np.dtype(plan.dtype), range(plan.workers)
         widths = [s.stop - s.start for s in map(plan.streams, workers)]
-        parameters = RNN(plan.vocab_size, H, L, plan.activation, dtype).num_parameters
+        parameters = sum(map(math.prod, parameter_shapes(plan.vocab_size, H, L).values()))
         self.parameters = self._array((parameters,), dtype)
         self.state = self._array((L, plan.batch_size, H), dtype)
         # Of the first: what ranks sum, its gradient and what each of them has to say of the step.

@@ -1,6 +1,8 @@
 """Drawing text from a model: temperature, top-k, top-p, and streaming generation."""
 
+import math
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from charnn.corpus import Vocabulary
 from charnn.draws import Purpose, generator
+from charnn.errors import DivergenceError
 from charnn.model import RNN, Array, Stepper, log_softmax
 
 _DRAWS = 16_384  # random numbers drawn at a time for each text
@@ -60,7 +63,10 @@ def probabilities(
 
 def preview(model: RNN, vocabulary: Vocabulary, *, seed: int, n: int = 160) -> str:
     """Return a short text at temperature 0.8, to look at while a model is being trained."""
-    return "".join(sample(model, vocabulary, n, seed=seed, temperature=0.8))
+    pieces: list[str] = []
+    with np.errstate(all="ignore"), suppress(DivergenceError):
+        pieces += sample(model, vocabulary, n, seed=seed, temperature=0.8)
+    return "".join(pieces)
 
 
 def generate(
@@ -94,6 +100,9 @@ def generate(
 
     Yields:
         (M,) character ids, not to be changed.
+
+    Raises:
+        DivergenceError: if the model overflows, so that no finite logit is the largest.
     """
     K, state = model.vocab_size, model.zero_state()
     for at in range(0, len(prime), 512):
@@ -124,6 +133,9 @@ def generate(
                 with np.errstate(divide="ignore"):
                     scores = np.log(p).reshape(o.shape) + G
             ids = scores.argmax(axis=-1)
+            best = scores[ids] if samples == 1 else scores.max()
+            if not math.isfinite(best):
+                raise DivergenceError("the next character cannot be drawn: the model overflows")
             yield each[ids] if samples == 1 else ids
             stepper.step(ids)
 
@@ -169,6 +181,7 @@ def sample(
 
     Raises:
         UnknownCharactersError: if the prime or the stop text is not in the vocabulary.
+        DivergenceError: if the model overflows.
     """
     primed = vocabulary.encode(prime or default_prime(vocabulary))
     stop_ids = vocabulary.encode(stop)

@@ -2,7 +2,8 @@
 
 Nothing here prints. A run is a function of its config, its corpus and the step: whatever a
 checkpoint holds is all that the next step depends on, so that a run stopped anywhere and resumed
-ends with the same bits.
+ends with the same bits (if it does not diverge: it would go back to the last save, and stopping
+saves).
 """
 
 import math
@@ -149,9 +150,9 @@ class Outputs:
         folder = self.checkpoint.parent
         if not folder.is_dir():
             raise RequestError(f"{self.checkpoint}: the folder {folder} does not exist")
-        read = {Path(path).resolve() for path in inputs}
+        read = {os.path.realpath(path) for path in inputs}
         for path in self.all:
-            if path.resolve() in read:
+            if os.path.realpath(path) in read:
                 raise RequestError(
                     f"{path} would be overwritten, but is read; choose another --out"
                 )
@@ -180,7 +181,10 @@ def resumed_config(given: Config, stored: Config) -> Config:
             refused.append(f"{key} is {shown(value)}, but the run to resume has {shown(before)}")
     if refused:
         raise ConfigError(
-            "\n".join(f"{line}; leave it out, or start anew with --overwrite" for line in refused)
+            "\n".join(
+                f"{line}; leave it out, or start a new run, from these parameters by --init"
+                for line in refused
+            )
         )
     return stored.with_values(changed)
 
@@ -251,6 +255,11 @@ class Trainer:
             config = config.with_values({"training.seed": ranks.first(fresh_seed)})
         self.config = config
         self.outputs = Outputs(Path(config.output.checkpoint))
+        if resume is None and "\r" in corpus.vocabulary.characters:
+            self.warnings.append(
+                "the text has \\r characters, as in Windows line ends; "
+                "--set data.normalize_newlines=true reads line ends as \\n"
+            )
         self.streams = self._cut_streams()
         training, sizes = config.training, config.model
         self.total_steps = (
@@ -480,9 +489,9 @@ class Trainer:
                     elif ending is None and noticed == _OUT_OF_TIME:
                         ending = "time-limit"
                     every = self.config.training.save_every
-                    due = self.progress.step // every > saved // every
+                    due = self.progress.step // every > saved // every and self._is_healthy()
                     unsaved = self.progress.step > saved or self.progress.logged_step > logged
-                    if (ending and unsaved) or (due and not is_suspect(self.progress)):
+                    if (ending and unsaved) or due:
                         ranks.first(lambda: self._log.sync())
                         self._save(self.outputs.checkpoint)
                         saved, logged = self.progress.step, self.progress.logged_step
@@ -522,6 +531,9 @@ class Trainer:
             for array in (self.averaged.parameters.flat, *self._slots.values()):
                 ranks.broadcast(array)
         ranks.first(lambda: self.checkpoint(resumable=resumable).save(path))
+
+    def _is_healthy(self) -> bool:
+        return self.config.training.on_divergence == "ignore" or not is_suspect(self.progress)
 
     def _judge(self, stepped: Stepped) -> None:
         """Look at a step's loss, which is finite, once the warm-up is over.

@@ -52,7 +52,7 @@ def train(text: str) -> None:
             console.print(line)
         # The display is not started: what it would redraw in place is printed once, at the end.
         reporter = LiveReporter(
-            trainer, lambda: preview(trainer.model, corpus.vocabulary, seed=3), console
+            trainer, lambda: preview(trainer.averaged, corpus.vocabulary, seed=3), console
         )
         for event in trainer.run(stop_after=870):
             reporter.show(event)

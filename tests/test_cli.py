@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 import charnn
+from charnn.sampling import preview
 from tests.commands import CHARNN, Terminal, ok, on_a_terminal, run
 from tests.reference import loop
 from tests.texts import english
@@ -72,6 +74,29 @@ def test_train_writes_three_files_and_speaks_in_plain_lines(trained: Path) -> No
     assert lines[7:9] == ["done:", "run.npz: step 40 of 40"]
     assert lines[9].startswith("run.best.npz: validation ")
     assert "\x1b" not in "".join(lines)
+
+
+def test_a_plan_of_no_steps_writes_a_checkpoint(folder: Path) -> None:
+    ok("train", "--data", "text.txt", "--out", "none.npz", "--max-steps", "0", cwd=folder)
+    assert charnn.load(folder / "none.npz").progress.step == 0
+
+
+def test_windows_line_ends_are_pointed_out(folder: Path) -> None:
+    (folder / "text.txt").write_bytes(english(20_000).replace("\n", "\r\n").encode())
+    hint = "warning: the text has \\r characters, as in Windows line ends; --set data.norm"
+    assert run(*TRAIN, cwd=folder).stderr.startswith(hint)
+    resumed = run("train", "--resume", "--out", "run.npz", "--max-steps", "50", cwd=folder)
+    assert "Windows" not in resumed.stderr
+    setting = ["--overwrite", "--set", "data.normalize_newlines=true"]
+    assert "Windows" not in run(*TRAIN, *setting, cwd=folder).stderr
+
+
+def test_the_summary_names_only_files_that_are_there(trained: Path, tmp_path: Path) -> None:
+    shutil.copy(trained / "run.npz", tmp_path / "moved.npz")
+    shutil.copy(trained / "text.txt", tmp_path)
+    again = run("train", "--resume", "--out", "moved.npz", cwd=tmp_path)
+    lines = ["this run is finished; a higher --max-steps goes on:", "moved.npz: step 40 of 40"]
+    assert again.stderr.splitlines()[-2:] == lines
 
 
 def test_a_checkpoint_is_readable_with_numpy_alone(trained: Path) -> None:
@@ -351,6 +376,24 @@ def test_many_samples_are_separated_and_follow_the_softmax(trained: Path) -> Non
     assert chi_square < freedom + 5 * math.sqrt(2 * freedom)
 
 
+def test_a_model_that_overflows_is_said_to(folder: Path) -> None:
+    relu = ["--set", "model.activation=relu", "--set", "model.hidden_size=4"]
+    out = ["--data", "text.txt", "--out", "relu.npz"]
+    ok("train", *out, *relu, "--stop-after", "0", "--set", "training.eval_every=50", cwd=folder)
+    checkpoint = charnn.load(folder / "relu.npz")
+    checkpoint.model.parameters["W0"][...] = 2 * np.eye(4)
+    checkpoint.model.parameters["b0"][...] = 1
+    checkpoint.save(folder / "relu.npz")
+    for options in ([], ["--top-k", "3"], ["--greedy"], ["--samples", "3"]):
+        result = run(
+            "sample", "--ckpt", "relu.npz", "--n", "300", "--seed", "1", *options, cwd=folder
+        )
+        assert result.returncode == 1
+        line = "charnn: error: the next character cannot be drawn: the model overflows\n"
+        assert result.stderr == line
+    assert preview(checkpoint.model, checkpoint.vocabulary, seed=1)
+
+
 def test_a_closed_pipe_ends_quietly(trained: Path) -> None:
     command = f"{' '.join(CHARNN)} sample --ckpt run.npz --n 1000000 --seed 1 | head -c 10"
     result = subprocess.run(
@@ -361,6 +404,14 @@ def test_a_closed_pipe_ends_quietly(trained: Path) -> None:
         check=False,
     )
     assert (result.returncode, len(result.stdout), result.stderr) == (0, 10, b"")
+
+
+def test_help_read_by_halves_ends_quietly(trained: Path) -> None:
+    command = f"{' '.join(CHARNN)} train --help | head -c 1"
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=trained, capture_output=True, check=False
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"U", b"")
 
 
 # --- eval, info, config --------------------------------------------------------------------------
@@ -394,6 +445,24 @@ def test_eval_with_a_context_starts_anew_after_so_many_characters(trained: Path)
     assert "context" not in carried
     line = refused(2, "eval", "--ckpt", "run.npz", "--context", "0", cwd=trained)
     assert "must be greater than or equal to 1" in line
+
+
+def test_the_own_text_is_recognised_where_it_lies_now(trained: Path, tmp_path: Path) -> None:
+    moved = str(tmp_path / "moved.txt")
+    Path(moved).write_text((trained / "text.txt").read_text())
+    name = ["--ckpt", "run.npz", "--json", "--data", moved]
+    own = json.loads(ok("eval", "--ckpt", "run.npz", "--json", cwd=trained))
+    result = run("eval", *name, "--split", "val", cwd=trained)
+    assert (json.loads(result.stdout), result.stderr) == (own, "")
+    whole = run("eval", *name, cwd=trained)
+    assert json.loads(whole.stdout)["characters"] == 20_000
+    expected = f"note: this model was trained on {moved}, but for its last 10%; see --split\n"
+    assert whole.stderr == expected
+    for command in (["inspect"], ["report", "-o", str(tmp_path / "page.html")]):
+        seen = run(*command, "--ckpt", "run.npz", "--text", moved, cwd=trained)
+        assert f"note: this model was trained on {moved}, but for its last 10%\n" in seen.stderr
+    (tmp_path / "moved.txt").write_text(english(500, seed=9))
+    assert "moved.txt is another" in refused(2, "eval", *name, "--split", "val", cwd=trained)
 
 
 def test_eval_reads_other_texts_and_pipes(trained: Path) -> None:
@@ -442,6 +511,8 @@ def test_the_printed_config_is_one_that_train_takes(folder: Path) -> None:
         (2, ["train", "--data", "text.txt", "--max-steps", "-1"], "--max-steps: training.max"),
         (2, ["train", "--resume", "--overwrite"], "exclude each other"),
         (2, ["train", "--no-such-option"], "--no-such-option"),
+        (2, ["train", "--epochs", "3"], "of the config: --set training.epochs=VALUE"),
+        (2, ["train", "--hidden-size=3"], "of the config: --set model.hidden_size=VALUE"),
         (2, ["sample"], "--ckpt"),
         (1, ["sample", "--ckpt", "none.npz"], "none.npz: No such file or directory"),
         (1, ["sample", "--ckpt", "text.txt"], "text.txt: not a usable checkpoint"),
@@ -451,6 +522,10 @@ def test_the_printed_config_is_one_that_train_takes(folder: Path) -> None:
         (2, ["frobnicate"], "frobnicate"),
         (2, ["train", "--data", ""], "--data: data.path must not be empty"),
         (2, ["sample", "--ckpt", "x.npz", "--seed", "99999999999999999999"], "--seed"),
+        (2, ["sample", "--ckpt", "x.npz", "--n", "99999999999999999999"], "--n"),
+        (1, ["train", "--data", "loop.txt"], "loop.txt: Too many levels of symbolic links"),
+        (2, ["train", "--data", "text.txt", "--set", 'output.checkpoint="\\0.npz"'], "null"),
+        (2, ["train", "--set", 'data.path="\\0"'], "data.path must not hold a null character"),
     ],
 )
 def test_bad_requests_get_one_clear_line(
@@ -458,6 +533,7 @@ def test_bad_requests_get_one_clear_line(
 ) -> None:
     (folder / "empty.txt").touch()
     (folder / "binary.txt").write_bytes(b"ab\xff\xfe\n")
+    (folder / "loop.txt").symlink_to("loop.txt")
     (folder / "bad.yaml").write_text("data: {path: text.txt}\ntraining:\n  learning_rate: -1\n")
     before = sorted(path.name for path in folder.iterdir())
     assert expected in refused(code, *arguments, cwd=folder)
@@ -465,7 +541,8 @@ def test_bad_requests_get_one_clear_line(
 
 
 def test_a_full_disk_behind_stdout_is_one_line(trained: Path) -> None:
-    for command in (["config"], ["sample", "--ckpt", "run.npz", "--seed", "1"]):
+    sample = ["sample", "--ckpt", "run.npz", "--seed", "1"]
+    for command in (["config"], ["--help"], ["train", "--help"], ["--version"], sample):
         with Path("/dev/full").open("wb") as full:
             result = subprocess.run(
                 [*CHARNN, *command], cwd=trained, stdout=full, stderr=subprocess.PIPE, check=False
@@ -473,6 +550,35 @@ def test_a_full_disk_behind_stdout_is_one_line(trained: Path) -> None:
         assert result.returncode == 1
         line = b"charnn: error: standard output: No space left on device\n"
         assert result.stderr == line
+
+
+def test_a_run_under_nohup_outlives_its_terminal(folder: Path) -> None:
+    command = "trap '' HUP; exec " + " ".join([*CHARNN, *TRAIN, "--max-steps=400"])
+    with subprocess.Popen(command, shell=True, cwd=folder, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith(b"step 10/"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGHUP)
+        process.stderr.read()
+    assert process.returncode == 0
+    assert charnn.load(folder / "run.npz").progress.step == 400
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_stop_no_training(folder: Path, closed: str) -> None:
+    command = " ".join([*CHARNN, *TRAIN, "--threads", "2", closed])
+    result = subprocess.run(command, shell=True, cwd=folder, capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert charnn.load(folder / "run.npz").progress.step == 40
+    assert result.stdout == b""
+
+
+def test_results_need_an_open_stdout(trained: Path) -> None:
+    for command in ("inspect --ckpt run.npz", "eval --ckpt run.npz", "info run.npz", "config"):
+        shell = " ".join([*CHARNN, command, ">&-"])
+        result = subprocess.run(shell, shell=True, cwd=trained, capture_output=True, check=False)
+        line = b"charnn: error: standard output is closed\n"
+        assert (result.returncode, result.stderr) == (1, line)
 
 
 def test_output_is_utf8_whatever_the_locale(folder: Path) -> None:
