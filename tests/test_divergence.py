@@ -266,6 +266,18 @@ def test_the_best_checkpoint_is_kept_when_a_run_goes_back(tmp_path: Path) -> Non
 # --- the log -------------------------------------------------------------------------------------
 
 
+def test_ignoring_does_not_put_off_saves_for_ever(tmp_path: Path) -> None:
+    """A run that was stopped while its loss was too high, and goes on with `ignore`."""
+    list(trainer(tmp_path).run(stop_after=10))
+    checkpoint = load(tmp_path / "run.npz")
+    checkpoint.progress.steps_above_best = 5
+    checkpoint.save(tmp_path / "run.npz")
+    run = resumed(tmp_path, training__on_divergence="ignore")
+    saving = Saved(run.outputs.checkpoint)
+    saved = [run.progress.step for event in run.run() if event == saving]
+    assert saved == [20, 40, 60]
+
+
 def test_going_on_keeps_as_many_rollbacks_as_the_checkpoint_knows(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     first = MetricsLog(path)
