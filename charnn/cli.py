@@ -43,18 +43,16 @@ class _Commands(TyperGroup):
 @contextlib.contextmanager
 def _printing() -> Iterator[None]:
     """Flush what was printed; say why it cannot be written, unless its reader has had enough."""
+    ending = None
     try:
-        ended = False
         try:
             yield
-        except typer.Exit:
-            ended = True
-            raise
-        else:
-            ended = True
-        finally:
-            if ended and sys.stdout is not None:
-                sys.stdout.flush()
+        except typer.Exit as error:
+            ending = error
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        if ending:
+            raise ending
     except BrokenPipeError:
         _close_stdout()
         raise typer.Exit from None
@@ -500,8 +498,7 @@ def _print_plan(trainer: "Trainer") -> None:
 def sample(
     ckpt: Annotated[Path, _CKPT],
     n: Annotated[
-        int,
-        typer.Option("--n", "-n", min=0, max=10**12, metavar="N", help="Characters to generate."),
+        int, typer.Option("--n", "-n", min=0, metavar="N", help="Characters to generate.")
     ] = 500,
     prime: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Begin with this text, printed first.")
@@ -544,6 +541,8 @@ def sample(
       charnn sample --ckpt run1.npz --n 40 --samples 10 --stop "."
       head -c 200 mine.txt | charnn sample --ckpt run1.npz --prime-file -
     """
+    if n > 10**12:
+        raise RequestError(f"--n must be at most {10**12:,}, got {n:,}")
     if not temperature > 0 or temperature == float("inf"):
         raise RequestError(
             f"--temperature must be a number > 0, got {temperature:g} (see --greedy)"
