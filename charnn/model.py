@@ -21,7 +21,6 @@ docs/speed.md tells what each of these buys.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +31,11 @@ from charnn.draws import Purpose, generator
 Array = NDArray[np.floating[Any]]
 CharacterIds = NDArray[np.integer[Any]]
 Activation = Literal["tanh", "relu"]
+# f, called with an array to read and one to write.
+_FUNCTIONS: dict[Activation, Callable[[Array, Array], Array]] = {
+    "tanh": np.tanh,
+    "relu": lambda a, out: np.maximum(a, 0, out=out),
+}
 
 
 def parameter_shapes(
@@ -179,14 +183,13 @@ class RNN:
                 below = h[layer - 1, 1 : T + 1] if x is None else x[layer - 1]
                 np.matmul(below.reshape(T * B, -1), U.T, out=a.reshape(T * B, -1))
                 a += b
-            times_W = times(W.T, B)
+            times_W, add, f = times(W.T, B), np.add, _FUNCTIONS[self.activation]
             before, *after = in_time(h[layer, : T + 1])
+            Wh = np.empty_like(before)
             for now in after:
-                now += times_W(before)
-                if self.activation == "tanh":
-                    np.tanh(now, out=now)
-                else:
-                    np.maximum(now, 0, out=now)
+                times_W(before, Wh)
+                add(now, Wh, now)
+                f(now, now)
                 before = now
             if masks is not None and x is not None:
                 np.multiply(a, masks[layer], out=x[layer])
@@ -204,7 +207,7 @@ class RNN:
         h: Array,
         gradients: Parameters,
         work: Array,
-        places: "Places",
+        sums: "Sums",
         masks: Array | None = None,
         x: Array | None = None,
     ) -> None:
@@ -217,11 +220,11 @@ class RNN:
 
         Args:
             inputs: (T, B) character ids.
-            do: (T·B, K), dL/do(t); overwritten.
+            do: (T·B, K), dL/do(t).
             h: (L, T + 1, B, H) from `hidden_states`.
             gradients: written.
             work: (2, T, B, H) scratch.
-            places: of T·B ids among K.
+            sums: over T·B characters.
             masks: the dropout factors given to `hidden_states`.
             x: the masked outputs written by `hidden_states`.
         """
@@ -236,7 +239,7 @@ class RNN:
             return (h[layer, 1 : T + 1] if x is None else x[layer]).reshape(N, H)
 
         np.matmul(do.T, output(self.num_layers - 1), out=g["V"])
-        np.add.reduce(do, axis=0, out=g["c"])
+        sums.rows(do, g["c"])
         np.matmul(do, p["V"], out=rows_dh)
         for layer in reversed(range(self.num_layers)):
             W = p[f"W{layer}"]
@@ -248,24 +251,22 @@ class RNN:
                 np.subtract(1, da, out=da)
             else:
                 np.greater(h[layer, 1 : T + 1], 0, out=da)
-            times_W = times(W, B)
-            after = None
-            for dh_t, da_t in zip(in_time(dh[::-1]), in_time(da[::-1]), strict=True):
-                if after is not None:
-                    dh_t += times_W(after)
-                da_t *= dh_t
-                after = da_t
+            times_W, add, multiply = times(W, B), np.add, np.multiply
+            dh_t, *earlier = in_time(dh[::-1])
+            da_t, *its = in_time(da[::-1])
+            multiply(da_t, dh_t, da_t)
+            Wda = np.empty_like(da_t)
+            for dh_t, before in zip(earlier, its, strict=True):
+                times_W(da_t, Wda)
+                add(dh_t, Wda, dh_t)
+                da_t = before
+                multiply(da_t, dh_t, da_t)
             np.matmul(rows_da.T, h[layer, :T].reshape(N, H), out=g[f"W{layer}"])
-            np.add.reduce(rows_da, axis=0, out=g[f"b{layer}"])
+            sums.rows(rows_da, g[f"b{layer}"])
             if layer > 0:
                 np.matmul(rows_da.T, output(layer - 1), out=g[f"U{layer}"])
                 np.matmul(rows_da, p[f"U{layer}"], out=rows_dh)
-        # dU of the first layer sums da into the columns of the characters read: a product with
-        # their one-hot vectors, for which the memory of `do` is free by now.
-        one_hot = do
-        one_hot.fill(0)
-        one_hot.reshape(-1)[places(inputs)] = 1
-        np.matmul(rows_da.T, one_hot, out=g["U0"])
+        sums.columns(rows_da, inputs, g["U0"], spare=rows_dh)
 
 
 class Reader:
@@ -341,8 +342,8 @@ class Stepper:
             a = up
 
 
-def times(A: Array, batch_size: int) -> Callable[[Array], Array]:
-    """Return x ↦ x A for x (B, H), or (H,) if B is 1, and an A (H, H) used for many products.
+def times(A: Array, batch_size: int) -> Callable[[Array, Array], object]:
+    """Return a function that writes x A over its second argument, for many products with one A.
 
     At every call a BLAS copies A into the order its inner loop reads, which for a small batch
     takes about as long as the arithmetic. OpenBLAS does without in products of up to 10⁶
@@ -351,27 +352,23 @@ def times(A: Array, batch_size: int) -> Callable[[Array], Array]:
 
     Args:
         A: (H, H), or a transposed view.
-        batch_size: B.
-
-    Returns:
-        The product; each call overwrites the array that the last one returned.
+        batch_size: B; x and what is written are (B, H), or (H,) if B is 1.
     """
     B, H, small = batch_size, len(A), 10**6
     A = np.ascontiguousarray(A)
     if B == 1:
         # Of all ways to multiply a vector, the call of least overhead.
-        return partial(A.T.dot, out=np.empty(H, A.dtype))
-    out = np.empty((B, H), A.dtype)
+        return A.T.dot
     m, n = largest_divisor(H, 128), largest_divisor(H, 64)
     if n < 16 or not B * m * n <= small < B * H * H:
-        return lambda x: np.matmul(x, A, out=out)
+        return lambda x, out: x.dot(A, out)
     blocks = np.ascontiguousarray(A.reshape(H // m, m, H // n, n).transpose(0, 2, 1, 3))
     parts = np.empty((H // m, B, H), A.dtype)
     part_blocks = parts.reshape(H // m, B, H // n, n).transpose(0, 2, 1, 3)
 
-    def product(x: Array) -> Array:
-        np.matmul(x.reshape(B, H // m, 1, m).transpose(1, 2, 0, 3), blocks, out=part_blocks)
-        return np.add.reduce(parts, axis=0, out=out)
+    def product(x: Array, out: Array) -> None:
+        np.matmul(x.reshape(B, H // m, 1, m).transpose(1, 2, 0, 3), blocks, part_blocks)
+        np.add.reduce(parts, axis=0, out=out)
 
     return product
 
@@ -386,17 +383,58 @@ def largest_divisor(n: int, limit: int) -> int:
     return next(d for d in range(min(n, limit), 0, -1) if n % d == 0)
 
 
-class Places:
-    """Where id k of row n lies in a flattened (N, K) array, n K + k, for N up to a limit."""
+class Sums:
+    """The sums over all T·B characters that a window's gradient has, with buffers of their own."""
 
-    def __init__(self, rows: int, vocab_size: int):
-        self._starts = np.arange(0, rows * vocab_size, vocab_size)
-        self._places = np.empty_like(self._starts)
+    def __init__(self, rows: int, vocab_size: int, hidden_size: int, dtype: DTypeLike):
+        """Allocate for up to so many characters."""
+        N, K, H = rows, vocab_size, hidden_size
+        self._ones = np.ones(N, dtype)
+        self._numbers = np.arange(N)
+        # One call for each character of the vocabulary takes longer than so small a product.
+        self._as_product = N * K * H <= 2 * 10**6
+        self._one_hot = np.empty((N if self._as_product else 0, K), dtype)
+        self._sorted = np.empty((2, N), np.intp)
+        self._columns = np.empty((K, H), dtype)
 
-    def __call__(self, ids: CharacterIds) -> NDArray[np.intp]:
-        """Return the (N,) places of N ids; the next call overwrites them."""
-        N = ids.size
-        return np.add(self._starts[:N], ids.reshape(N), out=self._places[:N])
+    def rows(self, x: Array, out: Array) -> None:
+        """Write Σ x(t) over `out`, (M,), for x (N, M): 1ᵀ x, which is faster than a sum."""
+        np.dot(self._ones[: len(x)], x, out)
+
+    def columns(self, da: Array, ids: CharacterIds, out: Array, *, spare: Array) -> None:
+        """Write Σ da(t) x(t)ᵀ over `out`, (H, K), for one-hot x(t).
+
+        Its column k is the sum of the da(t) where k was read. A product with one-hot vectors adds
+        K - 1 zeros to each of them; instead the rows are sorted by character, and each run summed.
+
+        Args:
+            da: (N, H).
+            ids: (T, B) characters, T·B = N.
+            out: overwritten.
+            spare: (N, H) scratch.
+        """
+        N, K = len(da), out.shape[1]
+        ids, numbers = ids.reshape(N), self._numbers[:N]
+        if self._as_product:
+            one_hot = self._one_hot[:N]
+            one_hot.fill(0)
+            one_hot[numbers, ids] = 1
+            np.matmul(da.T, one_hot, out)
+            return
+        # Sorted by id N + n, the rows n of one character follow each other.
+        keys, order = self._sorted[:, :N]
+        np.multiply(ids, N, keys)
+        np.add(keys, numbers, keys)
+        keys.sort()
+        np.remainder(keys, N, order)
+        da.take(order, 0, spare, "clip")
+        end = 0
+        for count, column in zip(
+            np.bincount(ids, minlength=K).tolist(), self._columns, strict=True
+        ):
+            start, end = end, end + count
+            self.rows(spare[start:end], column)
+        out[...] = self._columns.T
 
 
 class BPTT:
@@ -434,8 +472,8 @@ class BPTT:
         self._work = np.empty((2, T, B, H), dtype)
         self._o = np.empty((T * B, model.vocab_size), dtype)
         self._x = np.empty((L, T, B, H), dtype) if dropout else None
-        self._places = Places(T * B, model.vocab_size)
-        self._row = np.empty((2, T * B), dtype)
+        self._sums = Sums(T * B, model.vocab_size, H, dtype)
+        self._loss = SoftmaxCrossEntropy(T * B, model.vocab_size, dtype)
 
     def __call__(
         self,
@@ -468,8 +506,8 @@ class BPTT:
         state[...] = h[:, T]
         top = (h[-1, 1:] if x is None else x[-1]).reshape(T * B, -1)
         o = model.outputs(top, self._o[: T * B])
-        loss = softmax_cross_entropy(o, self._places(targets), scale, self._row[:, : T * B])
-        model.backward(inputs, o, h, self.gradients, self._work[:, :T], self._places, masks, x)
+        loss = self._loss(o, targets, scale)
+        model.backward(inputs, o, h, self.gradients, self._work[:, :T], self._sums, masks, x)
         return loss
 
 
@@ -480,35 +518,46 @@ def log_softmax(o: Array) -> Array:
     return o
 
 
-def softmax_cross_entropy(
-    o: Array, places: NDArray[np.intp], scale: float = 1.0, work: Array | None = None
-) -> float:
-    """Return L = Σ −log ŷ[target] in nats and overwrite o with its gradient times `scale`.
+class SoftmaxCrossEntropy:
+    """L = Σ −log ŷ[target] with ŷ = softmax(o), and dL/do = ŷ − onehot(target).
 
-    ŷ = softmax(o) and dL/do = ŷ − onehot(target), eqs. 10.11 and 10.18.
-
-    Args:
-        o: (N, K) logits, overwritten.
-        places: (N,) where the logits of the characters that came lie in the flattened o.
-        scale: factor on the gradient, not on the loss.
-        work: (2, N) scratch, or None for some of its own.
+    Eqs. 10.11–10.14 and 10.18, with buffers for up to N characters.
     """
-    flat = o.reshape(-1)
-    at_target, per_row = np.empty((2, len(o)), o.dtype) if work is None else work
-    row = per_row[:, None]
-    o -= np.maximum.reduce(o, axis=1, keepdims=True, out=row)
-    # "clip" skips a copy of `out`; every place is in range.
-    flat.take(places, out=at_target, mode="clip")
-    np.exp(o, out=o)
-    np.add.reduce(o, axis=1, keepdims=True, out=row)
-    # With e = exp(o): the loss is log Σ e − o[target], and dL/do = e / Σ e − onehot(target).
-    loss = -float(np.add.reduce(at_target, dtype=np.float64))
-    o *= np.divide(scale, row, out=at_target[:, None])
-    loss += float(np.add.reduce(np.log(per_row, out=per_row), dtype=np.float64))
-    flat.take(places, out=at_target, mode="clip")
-    at_target -= o.dtype.type(scale)
-    flat[places] = at_target
-    return loss
+
+    def __init__(self, rows: int, vocab_size: int, dtype: DTypeLike):
+        """Allocate for N rows of K logits."""
+        self._starts = np.arange(0, rows * vocab_size, vocab_size)
+        self._places = np.empty_like(self._starts)
+        self._rows = np.empty((2, rows), dtype)
+        self._ones = np.ones(vocab_size, dtype)
+
+    def __call__(self, o: Array, targets: CharacterIds, scale: float = 1.0) -> float:
+        """Return the loss in nats and overwrite the logits with its gradient times `scale`.
+
+        Args:
+            o: (N, K) logits, overwritten.
+            targets: the N characters that came.
+            scale: factor on the gradient, not on the loss.
+        """
+        N, flat = len(o), o.reshape(-1)
+        at_target, per_row = self._rows[:, :N]
+        # Where the target's logit lies in the flattened o.
+        places = np.add(self._starts[:N], targets.reshape(N), out=self._places[:N])
+        # The same softmax, for logits too large for exp; else a pass that is not needed.
+        if not -80 < np.minimum.reduce(flat) <= np.maximum.reduce(flat) < 80:
+            o -= np.maximum.reduce(o, axis=1, keepdims=True)
+        # "clip" skips a copy of `out`; every place is in range.
+        flat.take(places, out=at_target, mode="clip")
+        np.exp(o, out=o)
+        np.dot(o, self._ones, out=per_row)
+        # With e = exp(o): the loss is log Σ e − o[target], and dL/do = e / Σ e − onehot(target).
+        loss = -float(np.add.reduce(at_target, dtype=np.float64))
+        o *= np.divide(scale, per_row, out=at_target)[:, None]
+        loss += float(np.add.reduce(np.log(per_row, out=per_row), dtype=np.float64))
+        flat.take(places, out=at_target, mode="clip")
+        at_target -= o.dtype.type(scale)
+        flat[places] = at_target
+        return loss
 
 
 class Dropout:

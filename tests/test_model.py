@@ -16,9 +16,10 @@ from charnn.model import (
     RNN,
     Dropout,
     Parameters,
+    SoftmaxCrossEntropy,
+    Sums,
     log_softmax,
     parameter_shapes,
-    softmax_cross_entropy,
 )
 from charnn.textbook import TextbookBPTT
 from tests.reference import loop
@@ -175,6 +176,37 @@ def test_the_scale_is_of_the_gradient_and_not_of_the_loss() -> None:
     np.testing.assert_allclose(scaled.flat, 0.1 * whole.flat, rtol=1e-12, atol=1e-15)
 
 
+def test_a_window_long_enough_to_sort_its_characters_equals_the_textbook_loop() -> None:
+    steps, streams, vocabulary, size = 5, 9, 70, 640
+    assert steps * streams * vocabulary * size > 2 * 10**6
+    rng = np.random.default_rng(2)
+    model = RNN(vocabulary, size, dtype=np.float64)
+    model.initialize("uniform", seed=1)
+    inputs, targets = rng.integers(0, vocabulary // 2, (2, steps, streams))
+    state = rng.normal(0, 0.3, (1, streams, size))
+    expected = loop(model.parameters, "tanh", inputs, targets, state)
+    bptt = BPTT(model, steps, streams)
+    for window in (slice(0, 2), slice(0, steps)):  # a ragged one leaves nothing behind
+        loss = bptt(inputs[window], targets[window], state.copy())
+    assert loss == pytest.approx(expected.loss, abs=1e-10)
+    for name, gradient in expected.gradients.items():
+        np.testing.assert_allclose(bptt.gradients[name], gradient, atol=1e-10, rtol=0, err_msg=name)
+
+
+@given(st.data(), st.integers(1, 40), st.integers(1, 30), st.booleans())
+def test_the_sums_of_columns_are_a_product_with_one_hot_vectors(
+    data: Any, rows: int, vocabulary: int, by_sorting: bool
+) -> None:
+    H = 2 * 10**6 // (rows * vocabulary) + 1 if by_sorting and rows * vocabulary > 99 else 2
+    characters = st.lists(st.integers(0, vocabulary - 1), min_size=1, max_size=rows)
+    ids = np.array(data.draw(characters))
+    da = np.random.default_rng(0).normal(size=(len(ids), H))
+    found = np.full((H, vocabulary), np.nan)
+    sums = Sums(rows, vocabulary, H, da.dtype)
+    sums.columns(da, ids[:, None], found, spare=np.empty_like(da))
+    np.testing.assert_allclose(found, da.T @ np.eye(vocabulary)[ids], atol=1e-12)
+
+
 def test_float32_follows_float64() -> None:
     model = make_model(2, "tanh")
     single = RNN(K, H, 2, "tanh", np.float32)
@@ -229,7 +261,7 @@ def test_the_loss_and_its_gradient_survive_any_logits(logits: list[float], data:
     target = data.draw(st.integers(0, len(logits) - 1))
     o = np.array([logits])
     expected = log_softmax(o.copy())
-    loss = softmax_cross_entropy(o, np.array([target]))
+    loss = SoftmaxCrossEntropy(1, len(logits), o.dtype)(o, np.array([target]))
     assert loss == pytest.approx(-expected[0, target], rel=1e-9, abs=1e-9)
     np.testing.assert_allclose(o[0], np.exp(expected[0]) - np.eye(len(logits))[target], atol=1e-9)
 
