@@ -313,7 +313,7 @@ class Stepper:
         Later changes of the model's parameters are not seen.
         """
         p, (L, M, H) = model.parameters, state.shape
-        self._tanh = model.activation == "tanh"
+        self._f = _FUNCTIONS[model.activation]
         self._Ub = np.ascontiguousarray(p["U0"].T + p["b0"])
         row = (H,) if M == 1 else (M, H)
         self._h = np.empty(row, model.dtype)
@@ -330,15 +330,12 @@ class Stepper:
 
     def step(self, ids: np.intp | NDArray[np.intp]) -> None:
         """Read the next character: its id, or (M,) ids."""
-        a, h = self._Ub[ids], self._h
+        a, h, add, f = self._Ub[ids], self._h, np.add, self._f
         for both, product, Wh, up, bias in self._layers:
-            np.add(a, Wh, out=h)
-            if self._tanh:
-                np.tanh(h, out=h)
-            else:
-                np.maximum(h, 0, out=h)
+            add(a, Wh, h)
+            f(h, h)
             h.dot(both, product)
-            up += bias
+            add(up, bias, up)
             a = up
 
 
