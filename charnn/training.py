@@ -398,7 +398,7 @@ class Trainer:
         itemsize = np.dtype(self.config.training.dtype).itemsize
         # θ, its mean and two slots; for each worker a gradient and W laid out anew.
         copies = 4 + 2 * self._plan(streams).workers
-        return (hidden + T * B * K + copies * parameters) * itemsize + 4 * T * B * 8
+        return (hidden + T * B * K + copies * parameters) * itemsize + 7 * T * B * 8
 
     def flop_per_step(self) -> float:
         """Return the floating-point operations of one full step: 6·B·T·H·((2L−1)·H + K)."""
