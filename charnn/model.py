@@ -541,7 +541,7 @@ class SoftmaxCrossEntropy:
         # Where the target's logit lies in the flattened o.
         places = np.add(self._starts[:N], targets.reshape(N), out=self._places[:N])
         # The same softmax, for logits too large for exp; else a pass that is not needed.
-        if not -80 < np.minimum.reduce(flat) <= np.maximum.reduce(flat) < 80:
+        if not -60 < np.minimum.reduce(flat) <= np.maximum.reduce(flat) < 60:
             o -= np.maximum.reduce(o, axis=1, keepdims=True)
         # "clip" skips a copy of `out`; every place is in range.
         flat.take(places, out=at_target, mode="clip")

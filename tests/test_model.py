@@ -266,6 +266,15 @@ def test_the_loss_and_its_gradient_survive_any_logits(logits: list[float], data:
     np.testing.assert_allclose(o[0], np.exp(expected[0]) - np.eye(len(logits))[target], atol=1e-9)
 
 
+@pytest.mark.parametrize("level", [-90, -59, 59, 90])
+def test_a_softmax_over_many_characters_does_not_overflow_in_float32(level: int) -> None:
+    K = 10_000
+    o = np.full((2, K), level, np.float32)
+    loss = SoftmaxCrossEntropy(2, K, o.dtype)(o, np.array([0, 1]))
+    assert loss == pytest.approx(2 * np.log(K), rel=1e-5)
+    np.testing.assert_allclose(o, 1 / K - np.eye(2, K), rtol=1e-5)
+
+
 def test_uniform_initialisation_is_bounded_by_the_fan_in_and_biases_are_zero() -> None:
     model = RNN(65, 128, 2)
     model.initialize("uniform", seed=3)
