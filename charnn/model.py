@@ -252,11 +252,11 @@ class RNN:
             else:
                 np.greater(h[layer, 1 : T + 1], 0, out=da)
             times_W, add, multiply = times(W, B), np.add, np.multiply
-            dh_t, *earlier = in_time(dh[::-1])
-            da_t, *its = in_time(da[::-1])
+            dh_t, *earlier_dh = in_time(dh[::-1])
+            da_t, *earlier_da = in_time(da[::-1])
             multiply(da_t, dh_t, da_t)
             Wda = np.empty_like(da_t)
-            for dh_t, before in zip(earlier, its, strict=True):
+            for dh_t, before in zip(earlier_dh, earlier_da, strict=True):
                 times_W(da_t, Wda)
                 add(dh_t, Wda, dh_t)
                 da_t = before
@@ -540,7 +540,7 @@ class SoftmaxCrossEntropy:
         at_target, per_row = self._rows[:, :N]
         # Where the target's logit lies in the flattened o.
         places = np.add(self._starts[:N], targets.reshape(N), out=self._places[:N])
-        # The same softmax, for logits too large for exp; else a pass that is not needed.
+        # This changes no softmax, but keeps exp in range; where it is so already, two passes less.
         if not -60 < np.minimum.reduce(flat) <= np.maximum.reduce(flat) < 60:
             o -= np.maximum.reduce(o, axis=1, keepdims=True)
         # "clip" skips a copy of `out`; every place is in range.
