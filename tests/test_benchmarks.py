@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.cluster import CELLS, FITTED, RANKS, SUMMED, Compute, Model, tables
 from benchmarks.measuring import Spread, Worker, quotient
-from benchmarks.ngram import kneser_ney
+from benchmarks.ngram import kneser_ney, witten_bell
 from benchmarks.report import Table, shown
 from benchmarks.sections import _same
 from benchmarks.workload import ALPHABET, Cell, streams, text
@@ -124,12 +124,13 @@ def test_the_cost_model_finds_the_constants_that_made_the_figures() -> None:
     assert 1 < slow < fast < 2
 
 
-def test_an_n_gram_model_is_a_distribution() -> None:
+@pytest.mark.parametrize("model", [witten_bell, kneser_ney])
+def test_an_n_gram_model_is_a_distribution(model: Any) -> None:
     rng = np.random.default_rng(1)
     train = rng.integers(4, size=300) * rng.integers(2, size=300)
     for start in (2, 250, 295):
         context = train[start : start + 5]
-        p = [kneser_ney(np.append(np.append(train, context), x), 300, 4)[-1] for x in range(4)]
+        p = [model(np.append(np.append(train, context), x), 300, 4)[-1] for x in range(4)]
         assert np.isclose(sum(p), 1)
         assert min(p) > 0
 
@@ -141,3 +142,11 @@ def test_an_n_gram_model_counts_as_by_hand() -> None:
     single_b = (1 - 1 + 1 * 3 / 3) / 5
     # Of the pairs, ab and ba came twice; ac, ca and an a in the beginning once: D = 3 / (3 + 2·2).
     assert np.isclose(kneser_ney(ids, 7, 2)[0], (2 - 3 / 7 + 3 / 7 * 2 * single_b) / 3)
+
+
+def test_witten_bell_counts_as_by_hand() -> None:
+    a, b, c = 0, 1, 2
+    ids = np.array([a, b, a, c, a, b, a, b])
+    # Of seven characters b came twice, of three kinds; after a came three, of two kinds, b twice.
+    single_b = (2 + 3 / 3) / (7 + 3)
+    assert np.isclose(witten_bell(ids, 7, 2)[0], (2 + 2 * single_b) / (3 + 2))
