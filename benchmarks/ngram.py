@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--order", type=int, default=10, help="characters in a gram (10)")
     parser.add_argument("--val-fraction", type=float, default=0.1)
     given = parser.parse_args()
-    characters = np.array([ord(character) for character in given.text.read_text()])
+    characters = np.array([ord(character) for character in given.text.read_text(encoding="utf-8")])
     ids = np.unique(characters, return_inverse=True)[1]
     train = int(len(ids) * (1 - given.val_fraction) + 1e-9)
     for name, model in (("Witten-Bell", witten_bell), ("Kneser-Ney", kneser_ney)):

@@ -349,7 +349,8 @@ def times(A: Array, batch_size: int) -> Callable[[Array, Array], object]:
 
     Args:
         A: (H, H), or a transposed view.
-        batch_size: B; x and what is written are (B, H), or (H,) if B is 1.
+        batch_size: B; x and what is written, not in the same memory, are contiguous and (B, H), or
+            (H,) if B is 1.
     """
     B, H, small = batch_size, len(A), 10**6
     A = np.ascontiguousarray(A)
@@ -392,7 +393,7 @@ class Sums:
         self._as_product = N * K * H <= 2 * 10**6
         self._one_hot = np.empty((N if self._as_product else 0, K), dtype)
         self._sorted = np.empty((2, N), np.intp)
-        self._columns = np.empty((K, H), dtype)
+        self._columns = np.empty((min(N, K), H), dtype)
 
     def rows(self, x: Array, out: Array) -> None:
         """Write Σ x(t) over `out`, (M,), for x (N, M): 1ᵀ x, which is faster than a sum."""
@@ -420,18 +421,18 @@ class Sums:
             return
         # Sorted by id N + n, the rows n of one character follow each other.
         keys, order = self._sorted[:, :N]
-        np.multiply(ids, N, keys)
+        np.multiply(ids, N, keys, dtype=np.intp)
         np.add(keys, numbers, keys)
         keys.sort()
         np.remainder(keys, N, order)
         da.take(order, 0, spare, "clip")
-        end = 0
-        for count, column in zip(
-            np.bincount(ids, minlength=K).tolist(), self._columns, strict=True
-        ):
+        counts = np.bincount(ids, minlength=K)
+        read, end = np.flatnonzero(counts), 0
+        for count, column in zip(counts[read].tolist(), self._columns, strict=False):
             start, end = end, end + count
             self.rows(spare[start:end], column)
-        out[...] = self._columns.T
+        out.fill(0)
+        out[:, read] = self._columns[: len(read)].T
 
 
 class BPTT:
@@ -540,7 +541,8 @@ class SoftmaxCrossEntropy:
         at_target, per_row = self._rows[:, :N]
         # Where the target's logit lies in the flattened o.
         places = np.add(self._starts[:N], targets.reshape(N), out=self._places[:N])
-        # This changes no softmax, but keeps exp in range; where it is so already, two passes less.
+        # This changes no softmax, but keeps exp in range. Below e^60 = 10²⁶ a sum over any
+        # vocabulary, and `scale` divided by it, are so without: two passes fewer.
         if not -60 < np.minimum.reduce(flat) <= np.maximum.reduce(flat) < 60:
             o -= np.maximum.reduce(o, axis=1, keepdims=True)
         # "clip" skips a copy of `out`; every place is in range.
@@ -554,7 +556,7 @@ class SoftmaxCrossEntropy:
         flat.take(places, out=at_target, mode="clip")
         at_target -= o.dtype.type(scale)
         flat[places] = at_target
-        return loss
+        return max(loss, 0.0)  # not below by rounding; nan stays nan in this order
 
 
 class Dropout:

@@ -4,7 +4,7 @@ For reading beside `model.py`, whose mathematics it shares, and for repeating mi
 the last bit. Early training is chaotic: change one weight by a part in 10¹⁵ and the losses differ
 in the first digit some hundred steps later. So only the same operations in the same order follow
 another program: column vectors, one product for each term, sums from the last
-character to the first, and a softmax without its guard against overflow.
+character to the first, and a softmax without a guard against overflow.
 """
 
 import numpy as np

@@ -182,15 +182,19 @@ def test_a_window_long_enough_to_sort_its_characters_equals_the_textbook_loop() 
     rng = np.random.default_rng(2)
     model = RNN(vocabulary, size, dtype=np.float64)
     model.initialize("uniform", seed=1)
-    inputs, targets = rng.integers(0, vocabulary // 2, (2, steps, streams))
+    half = vocabulary // 2
+    inputs, targets = rng.integers(0, half, (2, steps, streams))
     state = rng.normal(0, 0.3, (1, streams, size))
-    expected = loop(model.parameters, "tanh", inputs, targets, state)
     bptt = BPTT(model, steps, streams)
-    for window in (slice(0, 2), slice(0, steps)):  # a ragged one leaves nothing behind
-        loss = bptt(inputs[window], targets[window], state.copy())
-    assert loss == pytest.approx(expected.loss, abs=1e-10)
-    for name, gradient in expected.gradients.items():
-        np.testing.assert_allclose(bptt.gradients[name], gradient, atol=1e-10, rtol=0, err_msg=name)
+    bptt(inputs + half, targets, state.copy())  # leaves nothing behind for others and fewer
+    for T in (steps, 2):
+        expected = loop(model.parameters, "tanh", inputs[:T], targets[:T], state)
+        loss = bptt(inputs[:T], targets[:T], state.copy())
+        assert loss == pytest.approx(expected.loss, abs=1e-10)
+        for name, gradient in expected.gradients.items():
+            np.testing.assert_allclose(
+                bptt.gradients[name], gradient, atol=1e-10, rtol=0, err_msg=name
+            )
 
 
 @given(st.data(), st.integers(1, 40), st.integers(1, 30), st.booleans())
@@ -199,12 +203,13 @@ def test_the_sums_of_columns_are_a_product_with_one_hot_vectors(
 ) -> None:
     H = 2 * 10**6 // (rows * vocabulary) + 1 if by_sorting and rows * vocabulary > 99 else 2
     characters = st.lists(st.integers(0, vocabulary - 1), min_size=1, max_size=rows)
-    ids = np.array(data.draw(characters))
-    da = np.random.default_rng(0).normal(size=(len(ids), H))
-    found = np.full((H, vocabulary), np.nan)
-    sums = Sums(rows, vocabulary, H, da.dtype)
-    sums.columns(da, ids[:, None], found, spare=np.empty_like(da))
-    np.testing.assert_allclose(found, da.T @ np.eye(vocabulary)[ids], atol=1e-12)
+    sums = Sums(rows, vocabulary, H, np.float64)
+    for dtype in (np.uint8, np.intp):
+        ids: Any = np.array(data.draw(characters), dtype)
+        da = np.random.default_rng(0).normal(size=(len(ids), H))
+        found = np.full((H, vocabulary), np.nan)
+        sums.columns(da, ids[:, None], found, spare=np.full_like(da, np.nan))
+        np.testing.assert_allclose(found, da.T @ np.eye(vocabulary)[ids], atol=1e-12)
 
 
 def test_float32_follows_float64() -> None:
@@ -266,13 +271,35 @@ def test_the_loss_and_its_gradient_survive_any_logits(logits: list[float], data:
     np.testing.assert_allclose(o[0], np.exp(expected[0]) - np.eye(len(logits))[target], atol=1e-9)
 
 
-@pytest.mark.parametrize("level", [-100, -87, -59, 59, 85, 100])
-def test_a_softmax_over_many_characters_does_not_overflow_in_float32(level: int) -> None:
-    K = 10_000
+@pytest.mark.parametrize("level", [-100, -87, -79.9, -59, 59, 79.9, 85, 100])
+def test_a_softmax_over_many_characters_does_not_overflow_in_float32(level: float) -> None:
+    K, scale = 10_000, 1 / 2048
     o = np.full((2, K), level, np.float32)
-    loss = SoftmaxCrossEntropy(2, K, o.dtype)(o, np.array([0, 1]))
+    loss = SoftmaxCrossEntropy(2, K, o.dtype)(o, np.array([0, 1]), scale)
     assert loss == pytest.approx(2 * np.log(K), rel=1e-5)
-    np.testing.assert_allclose(o, 1 / K - np.eye(2, K), rtol=1e-5)
+    np.testing.assert_allclose(o, scale * (1 / K - np.eye(2, K)), rtol=1e-5)
+
+
+def test_a_softmax_takes_large_and_small_rows_together_and_fewer_than_it_has_room_for() -> None:
+    o = np.array([[1.0, 2.0, 500.0], [0.5, 0.0, -1.0]])
+    expected = log_softmax(o.copy())
+    loss = SoftmaxCrossEntropy(9, 3, o.dtype)(o, np.array([1, 0]))
+    assert loss == pytest.approx(-expected[0, 1] - expected[1, 0])
+    np.testing.assert_allclose(o, np.exp(expected) - np.eye(3)[[1, 0]], atol=1e-12)
+
+
+@pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf])
+def test_a_logit_that_is_not_finite_makes_no_finite_loss(wild: float) -> None:
+    o = np.array([[0.5, 0.0, -1.0], [1.0, wild, 2.0]], np.float32)
+    with np.errstate(all="ignore"):
+        loss = SoftmaxCrossEntropy(2, 3, o.dtype)(o, np.array([1, 1]))
+    assert not np.isfinite(loss)
+
+
+def test_the_loss_of_a_certain_character_is_not_below_zero() -> None:
+    levels = np.random.default_rng(0).normal(0, 1, (200, 1)).astype(np.float32)
+    for level in levels:
+        assert SoftmaxCrossEntropy(1, 1, level.dtype)(level[None].copy(), np.array([0])) >= 0
 
 
 def test_uniform_initialisation_is_bounded_by_the_fan_in_and_biases_are_zero() -> None:
