@@ -396,7 +396,7 @@ class Trainer:
         hidden = (L + 2 + (L if sizes.dropout else 0)) * T * B * H
         parameters = H * K + (2 * L - 1) * H * H + L * H + K * H + K
         itemsize = np.dtype(self.config.training.dtype).itemsize
-        # θ, its mean and two slots; for each worker a gradient, W laid out anew, and dU of rows.
+        # θ, its mean and two slots; for each worker a gradient, W laid out anew, and sums for dU.
         copies = 4 + 2 * self._plan(streams).workers
         return (hidden + T * B * K + copies * parameters) * itemsize + 7 * T * B * 8
 

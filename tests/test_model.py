@@ -212,6 +212,17 @@ def test_the_sums_of_columns_are_a_product_with_one_hot_vectors(
         np.testing.assert_allclose(found, da.T @ np.eye(vocabulary)[ids], atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.intp])
+def test_character_ids_of_any_dtype_are_sorted(dtype: type[np.integer[Any]]) -> None:
+    N, K, H = 2000, 70, 20  # places in the sorted order exceed what 16 bits hold
+    assert N * K * H > 2 * 10**6
+    rng = np.random.default_rng(0)
+    ids, da = rng.integers(0, K, N).astype(dtype), rng.normal(size=(N, H))
+    found = np.full((H, K), np.nan)
+    Sums(N, K, H, da.dtype).columns(da, ids[:, None], found, spare=np.empty_like(da))
+    np.testing.assert_allclose(found, da.T @ np.eye(K)[ids], atol=1e-12)
+
+
 def test_float32_follows_float64() -> None:
     model = make_model(2, "tanh")
     single = RNN(K, H, 2, "tanh", np.float32)
