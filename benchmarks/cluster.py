@@ -24,9 +24,9 @@ from benchmarks.report import Table, machine
 from benchmarks.with_charnn import training
 from benchmarks.with_numpy import sgemm
 from benchmarks.workload import Cell, K
-from charnn import mpi
-from charnn.model import RNN
-from charnn.parallel import blas_threads, cores
+from charnn import ranks as mpi
+from charnn.machine import blas_threads, cores
+from charnn.network.network import RNN
 
 RANKS = (1, 2, 4, 8)
 CELLS = [Cell(512, 1, 64, 64), Cell(256, 1, 64, 64)]

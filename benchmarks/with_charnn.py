@@ -12,9 +12,9 @@ import numpy as np
 import charnn
 from benchmarks.measuring import Run
 from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Cell, character_ids, text
-from charnn.mpi import ALONE, Ranks
+from charnn.ranks import ALONE, Ranks
 from charnn.sampling import generate
-from charnn.training import Evaluating, Event, Measured, Stepped
+from charnn.training.events import Evaluating, Event, Measured, Stepped
 
 NEVER = 10**9
 

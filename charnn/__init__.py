@@ -17,31 +17,34 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from charnn.checkpoint import Checkpoint, load
-    from charnn.config import Config, load_config
-    from charnn.corpus import Corpus, Vocabulary, read_blocks, read_text
+    from charnn.checkpoint.checkpoint import Checkpoint, load
+    from charnn.config.keys import Config
+    from charnn.config.loading import load_config
     from charnn.errors import CharnnError
     from charnn.evaluation import Evaluation, evaluate
-    from charnn.model import RNN
+    from charnn.network.network import RNN
     from charnn.sampling import sample
-    from charnn.training import Trainer, train
+    from charnn.text.corpus import Corpus
+    from charnn.text.reading import read_blocks, read_text
+    from charnn.text.vocabulary import Vocabulary
+    from charnn.training.trainer import Trainer, train
 
 _HOMES = {
     "CharnnError": "errors",
-    "Checkpoint": "checkpoint",
-    "Config": "config",
-    "Corpus": "corpus",
+    "Checkpoint": "checkpoint.checkpoint",
+    "Config": "config.keys",
+    "Corpus": "text.corpus",
     "Evaluation": "evaluation",
-    "RNN": "model",
-    "Trainer": "training",
-    "Vocabulary": "corpus",
+    "RNN": "network.network",
+    "Trainer": "training.trainer",
+    "Vocabulary": "text.vocabulary",
     "evaluate": "evaluation",
-    "load": "checkpoint",
-    "load_config": "config",
-    "read_blocks": "corpus",
-    "read_text": "corpus",
+    "load": "checkpoint.checkpoint",
+    "load_config": "config.loading",
+    "read_blocks": "text.reading",
+    "read_text": "text.reading",
     "sample": "sampling",
-    "train": "training",
+    "train": "training.trainer",
 }
 
 __all__ = [

@@ -4,11 +4,11 @@ import sys
 
 
 def main() -> None:
-    """Run a command, as `charnn.cli.main` does."""
+    """Run a command, as `charnn.commands.app.main` does."""
     try:
-        from charnn import cli
+        from charnn.commands import app
 
-        cli.main()
+        app.main()
     except KeyboardInterrupt:
         sys.exit(130)
 

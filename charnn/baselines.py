@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charnn.corpus import Ids, Vocabulary
+from charnn.text.encoding import Ids
+from charnn.text.vocabulary import Vocabulary
 
 _STRETCH = 1 << 20  # characters counted at a time; bounds the memory
 

@@ -10,9 +10,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from charnn.corpus import Ids
 from charnn.errors import DivergenceError
-from charnn.model import RNN, Array, Reader
+from charnn.network.network import RNN, Reader
+from charnn.network.products import Array
+from charnn.text.encoding import Ids
 
 _MAX_NUMBERS = 1_000_000  # hidden states or logits held at a time, so that they stay in the cache
 _BLOCKS = 64  # of limited context, read side by side

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charnn.corpus import Ids
+from charnn.text.encoding import Ids
 
 RUN = 20  # characters; a shorter run in common need not be copied
 _BLOCK = 1 << 20  # characters of the source searched at a time, at least

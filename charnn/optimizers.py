@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from charnn.config import TrainingConfig
-from charnn.model import Array
+from charnn.config.keys import TrainingConfig
+from charnn.network.products import Array
 
 _BLOCK = 32_768  # parameters updated at a time
 

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charnn.corpus import Vocabulary
 from charnn.draws import Purpose, generator
 from charnn.errors import DivergenceError
-from charnn.model import RNN, Array, Stepper, log_softmax
+from charnn.network.loss import log_softmax
+from charnn.network.network import RNN
+from charnn.network.products import Array
+from charnn.network.stepper import Stepper
+from charnn.text.vocabulary import Vocabulary
 
 _DRAWS = 16_384  # random numbers drawn at a time for each text
 _GROUP = 64  # texts generated side by side

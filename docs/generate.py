@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from charnn.config import RESUMABLE, json_schema
+from charnn.config.keys import RESUMABLE
+from charnn.config.writing import json_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 
 INTRODUCTION = """\
 # The config
 
-<!-- Written by `make docs` from charnn/config.py. -->
+<!-- Written by `make docs` from charnn/config/keys.py. -->
 
 `charnn train --config FILE` reads a YAML file with the sections `data`, `model`, `training` and
 `output`. Every key has a default and may be left out; so may a section, and the whole file.

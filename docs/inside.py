@@ -12,10 +12,12 @@ from pathlib import Path
 
 from picture import HERE, draw, screen
 
-from charnn.checkpoint import load
-from charnn.corpus import Corpus, read_text
-from charnn.inspection import Inspection
-from charnn.views import View, show
+from charnn.checkpoint.checkpoint import load
+from charnn.insight.inspection import Inspection
+from charnn.insight.tables import View
+from charnn.insight.terminal import show
+from charnn.text.corpus import Corpus
+from charnn.text.reading import read_text
 from tests.chromium import Page
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from charnn.config import Override, load_config
-from charnn.console import LiveReporter, headline
-from charnn.corpus import Corpus, read_text
+from charnn.commands.reporters import LiveReporter, headline
+from charnn.config.loading import Override, load_config
 from charnn.sampling import preview
-from charnn.training import Trainer
+from charnn.text.corpus import Corpus
+from charnn.text.reading import read_text
+from charnn.training.trainer import Trainer
 
 HERE = Path(__file__).parent
 

@@ -30,7 +30,10 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a forked process has but one thread
 
-from charnn import checkpoint, cli, console, sampling, training  # noqa: F401 (once, for all forks)
+from charnn import sampling  # noqa: F401 (once, for all forks)
+from charnn.checkpoint import checkpoint
+from charnn.commands import app, console  # noqa: F401
+from charnn.training import trainer  # noqa: F401
 from tests.faults import Before, watching
 from tests.processes import alive, children
 from tests.texts import english
@@ -98,9 +101,9 @@ class Run:
             signal.alarm(60)
             sys.argv = ["charnn", *options(self.settings)]
             if before is None:
-                cli.main()
+                app.main()
             with watching(before or (lambda operation, path: None)):
-                cli.main()
+                app.main()
         except SystemExit as error:
             code = int(error.code or 0)
         finally:

@@ -29,9 +29,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from charnn import cli
-from charnn.checkpoint import Checkpoint, load
-from charnn.config import load_config, section_models
+from charnn.checkpoint.checkpoint import Checkpoint, load
+from charnn.commands import app
+from charnn.config.keys import section_models
+from charnn.config.loading import load_config
 from charnn.errors import CharnnError, CheckpointError, ConfigError
 from tests.texts import english
 
@@ -69,7 +70,7 @@ def charnn(arguments: list[str], stdin: bytes = b"") -> tuple[int, str, str]:
         deadline(),
     ):
         try:
-            cli.main()
+            app.main()
         except SystemExit as error:
             code = error.code
     for stream in (out, err):
@@ -429,8 +430,9 @@ def guided(cases: int, folder: Path, seed: int) -> None:
     for name in [name for name in sys.modules if name.startswith(("charnn", "zipfile", "yaml"))]:
         del sys.modules[name]
     with atheris.instrument_imports(include=["charnn", "zipfile", "yaml"]):
-        from charnn.checkpoint import load
-        from charnn.config import Config, load_config
+        from charnn.checkpoint.checkpoint import load
+        from charnn.config.keys import Config
+        from charnn.config.loading import load_config
         from charnn.errors import CheckpointError, ConfigError
     seeds = folder / "seeds"
     seeds.mkdir()

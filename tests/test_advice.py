@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from charnn.advice import Advisor
 from charnn.baselines import unigram_entropy
-from charnn.metrics import Metrics
+from charnn.commands.advice import Advisor
+from charnn.training.metrics import Metrics
 
 
 def line(step: int, train: float = 1.5, val: float | None = None, clipped: float = 0.0) -> Metrics:

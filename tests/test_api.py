@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import charnn
-from charnn.training import Event, Measured
+from charnn.training.events import Event, Measured
 from tests.texts import english
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from charnn import baselines
 from charnn.baselines import bigram_bits, unigram_bits, unigram_entropy, xz_bits
-from charnn.corpus import Corpus
+from charnn.text.corpus import Corpus
 
 
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=60), st.integers(1, 70))

@@ -15,8 +15,9 @@ from benchmarks.ngram import kneser_ney, witten_bell
 from benchmarks.report import Table, shown
 from benchmarks.sections import _same
 from benchmarks.workload import ALPHABET, Cell, streams, text
-from charnn.corpus import Corpus, Streams
-from charnn.parallel import cores
+from charnn.machine import cores
+from charnn.text.corpus import Corpus
+from charnn.text.streams import Streams
 
 ROOT = Path(__file__).parents[1]
 # As if neither peer were installed.

@@ -17,12 +17,15 @@ from hypothesis import strategies as st
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from charnn.checkpoint import Checkpoint, Progress, _checksum, load, write_atomically
-from charnn.config import Config
-from charnn.corpus import Vocabulary
+from charnn.checkpoint.checkpoint import Checkpoint, load
+from charnn.checkpoint.npz import _checksum
+from charnn.checkpoint.progress import Progress
+from charnn.config.keys import Config
 from charnn.errors import CheckpointError
-from charnn.model import RNN
+from charnn.files import write_atomically
+from charnn.network.network import RNN
 from charnn.optimizers import make_optimizer
+from charnn.text.vocabulary import Vocabulary
 
 Members = dict[str, NDArray[Any]]
 H, B = 3, 2

@@ -597,7 +597,9 @@ def test_help_and_version(folder: Path) -> None:
 
 
 def test_help_imports_nothing_heavy(folder: Path) -> None:
-    code = "import sys, charnn.cli; print({'numpy', 'pydantic', 'yaml'} & set(sys.modules))"
+    code = (
+        "import sys, charnn.commands.app; print({'numpy', 'pydantic', 'yaml'} & set(sys.modules))"
+    )
     result: Any = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
     )

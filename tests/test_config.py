@@ -11,16 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from charnn.config import (
-    RESUMABLE,
-    Config,
-    Override,
-    commented_yaml,
-    load_config,
-    parse_config_json,
-    parse_override,
-    section_models,
-)
+from charnn.config.keys import RESUMABLE, Config, section_models
+from charnn.config.loading import Override, load_config, parse_config_json, parse_override
+from charnn.config.writing import commented_yaml
 from charnn.errors import ConfigError
 
 FILE = Path("c.yaml")

@@ -11,16 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charnn.corpus import (
-    Corpus,
-    Streams,
-    UnknownCharactersError,
-    Vocabulary,
-    fitting_batch_size,
-    read_text,
-    show_character,
-)
 from charnn.errors import CorpusError
+from charnn.showing import show_character
+from charnn.text.corpus import Corpus
+from charnn.text.encoding import UnknownCharactersError
+from charnn.text.reading import read_text
+from charnn.text.streams import Streams, fitting_batch_size
+from charnn.text.vocabulary import Vocabulary
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 

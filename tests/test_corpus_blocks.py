@@ -17,16 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charnn import corpus
-from charnn.corpus import (
-    Corpus,
-    ReadError,
-    UnknownCharactersError,
-    Vocabulary,
-    read_blocks,
-    read_text,
-    show_character,
-)
+from charnn.showing import show_character
+from charnn.text import encoding, reading
+from charnn.text.corpus import Corpus
+from charnn.text.encoding import UnknownCharactersError
+from charnn.text.reading import ReadError, read_blocks, read_text
+from charnn.text.vocabulary import Vocabulary
 
 TEXTS = st.text("ab \r\né€😀\ufeff", max_size=20)
 SIZES = st.sampled_from([1, 2, 3, 5, 8])
@@ -42,7 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def pieces_of(size: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "_BLOCK", size)
+        patch.setattr(reading, "BLOCK", size)
+        patch.setattr(encoding, "BLOCK", size)
         yield
 
 
@@ -131,7 +128,7 @@ def test_the_ids_of_a_long_text_lie_in_a_file_without_a_name(
     text = "ba" * 5000 + "".join(map(chr, points[:different][::-1])) + "abc\n"
     plain = Corpus.from_text(text)
     assert plain.vocabulary.decode(plain.ids) == text
-    monkeypatch.setattr(corpus, "_IN_MEMORY", 5000)
+    monkeypatch.setattr(encoding, "_IN_MEMORY", 5000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     files = set(Path("/proc/self/fd").iterdir())
     long = Corpus.from_text(text)

@@ -10,13 +10,16 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from charnn.checkpoint import Progress, load
-from charnn.config import Override, load_config
-from charnn.corpus import Corpus
-from charnn.divergence import is_suspect, watch
+from charnn.checkpoint.checkpoint import load
+from charnn.checkpoint.progress import Progress
+from charnn.config.loading import Override, load_config
 from charnn.errors import DivergenceError
-from charnn.metrics import MetricsLog, Rollback
-from charnn.training import MAX_ROLLBACKS, RolledBack, Saved, Trainer, resumed_config
+from charnn.text.corpus import Corpus
+from charnn.training.divergence import is_suspect, watch
+from charnn.training.events import RolledBack, Saved
+from charnn.training.metrics import MetricsLog, Rollback
+from charnn.training.preparation import resumed_config
+from charnn.training.trainer import MAX_ROLLBACKS, Trainer
 from tests.texts import english
 
 TEXT = english(3000)

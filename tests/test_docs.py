@@ -10,15 +10,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-from charnn.cli import app
-from charnn.config import (
-    RESUMABLE,
-    commented_yaml,
-    json_schema,
-    load_config,
-    parse_override,
-    section_models,
-)
+from charnn.commands.app import app
+from charnn.config.keys import RESUMABLE, section_models
+from charnn.config.loading import load_config, parse_override
+from charnn.config.writing import commented_yaml, json_schema
 from charnn.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from charnn.corpus import Corpus
 from charnn.evaluation import evaluate, evaluating
-from charnn.model import RNN, log_softmax
+from charnn.network.loss import log_softmax
+from charnn.network.network import RNN
+from charnn.text.corpus import Corpus
 from tests.reference import loop
 from tests.texts import english
 

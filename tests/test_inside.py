@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from charnn.curves import read_curves
-from charnn.metrics import Rollback
+from charnn.insight.curves import read_curves
+from charnn.training.metrics import Rollback
 from tests.commands import ok, on_a_terminal, run
 from tests.texts import english
 
@@ -341,7 +341,9 @@ def test_bad_requests_get_one_clear_line(
 def test_a_missing_extra_is_named(
     folder: Path, package: str, extra: str, arguments: list[str]
 ) -> None:
-    code = f"import sys; sys.modules[{package!r}] = None; from charnn.cli import main; main()"
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; from charnn.commands.app import main; main()"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True
     )

@@ -9,19 +9,15 @@ from autograd import grad
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charnn.corpus import Vocabulary
 from charnn.errors import DivergenceError, RequestError
 from charnn.evaluation import evaluate
-from charnn.inspection import (
-    GradientFlow,
-    Inspection,
-    Reading,
-    features,
-    gradient_flow,
-    read,
-    units,
-)
-from charnn.model import RNN, Activation
+from charnn.insight.gradients import GradientFlow, gradient_flow
+from charnn.insight.inspection import Inspection
+from charnn.insight.reading import Reading, read
+from charnn.insight.units import features, units
+from charnn.network.network import RNN
+from charnn.network.products import Activation
+from charnn.text.vocabulary import Vocabulary
 from tests.texts import english
 
 K, H, N = 7, 6, 40
@@ -64,11 +60,11 @@ def test_surprisals_sum_to_the_exact_loss_and_ranks_and_expectations_are_those_o
 def test_long_texts_are_read_in_bounded_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     model, ids = make_model(2, scale=3), make_ids()
     whole = read(model, ids, 3)
-    monkeypatch.setattr("charnn.inspection._MAX_LOGITS", 5 * K)
+    monkeypatch.setattr("charnn.insight.reading._MAX_LOGITS", 5 * K)
     pieces = read(model, ids, 3)
     np.testing.assert_allclose(pieces.bits, whole.bits)
     np.testing.assert_array_equal(pieces.likeliest, whole.likeliest)
-    monkeypatch.setattr("charnn.inspection._MAX_STATES", 2 * H * 11)
+    monkeypatch.setattr("charnn.insight.inspection._MAX_STATES", 2 * H * 11)
     assert len(Inspection(model, Vocabulary("abcdefg"), ids, 30).ids) == 11
 
 

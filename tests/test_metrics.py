@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from charnn.errors import CharnnError
-from charnn.metrics import Metrics, MetricsLog
+from charnn.training.metrics import Metrics, MetricsLog
 
 
 def metrics(step: int) -> Metrics:

@@ -11,17 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from charnn.model import (
-    BPTT,
-    RNN,
-    Dropout,
-    Parameters,
-    SoftmaxCrossEntropy,
-    Sums,
-    log_softmax,
-    parameter_shapes,
-)
-from charnn.textbook import TextbookBPTT
+from charnn.network.bptt import BPTT
+from charnn.network.dropout import Dropout
+from charnn.network.loss import SoftmaxCrossEntropy, log_softmax
+from charnn.network.network import RNN, Parameters, parameter_shapes
+from charnn.network.products import Sums
+from charnn.network.textbook import TextbookBPTT
 from tests.reference import loop
 
 Float = NDArray[np.float64]

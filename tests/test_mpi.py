@@ -17,11 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charnn import corpus, mpi, training
-from charnn.corpus import Corpus, read_blocks
+from charnn import ranks as mpi
 from charnn.evaluation import Evaluation, evaluate, evaluating
-from charnn.model import RNN
-from charnn.training import Trainer
+from charnn.network.network import RNN
+from charnn.text import encoding, fingerprint, reading
+from charnn.text.corpus import Corpus
+from charnn.text.reading import read_blocks
+from charnn.training import trainer as loop
+from charnn.training.trainer import Trainer
 from tests.commands import CHARNN, ok, run
 from tests.processes import alive, children
 from tests.test_corpus_blocks import TEXTS
@@ -152,7 +155,7 @@ def test_all_ranks_go_back_when_a_run_diverges(folder: Path) -> None:
 def test_ranks_divide_the_cores_of_their_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "cores", lambda: 8)
+    monkeypatch.setattr(loop, "cores", lambda: 8)
     for size, sharing, given_threads, threads in (
         (4, 4, None, 2),
         (4, 2, None, 4),  # two on each of two machines
@@ -203,8 +206,10 @@ def test_the_parts_of_a_validation_are_the_whole(N: int, segments: int, parts: i
 @contextmanager
 def short_blocks(size: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "_FINGERPRINT_BLOCK", size)
-        patch.setattr(corpus, "_BLOCK", 3)
+        patch.setattr(fingerprint, "FINGERPRINT_BLOCK", size)
+        patch.setattr(reading, "FINGERPRINT_BLOCK", size)
+        patch.setattr(reading, "BLOCK", 3)
+        patch.setattr(encoding, "BLOCK", 3)
         yield
 
 
@@ -222,21 +227,26 @@ def test_ranks_read_all_of_a_text_and_hash_it_as_one_does(
         assert "".join(parts) == whole
         blocks = []
         for part in parts:
-            fingerprint = corpus._Fingerprint()
+            hashed = fingerprint.Fingerprint()
             for character in part:
-                fingerprint.update(character.encode())
-            blocks += fingerprint.blocks()
+                hashed.update(character.encode())
+            blocks += hashed.blocks()
         if len(whole) > 1:
             at_once = Corpus.from_text(whole).fingerprint
-            assert corpus._Fingerprint(blocks).hexdigest() == at_once
+            assert fingerprint.Fingerprint(blocks).hexdigest() == at_once
 
 
 READ = """
 import random
 from pathlib import Path
-from charnn import corpus, mpi, training
-from charnn.corpus import Corpus, UnknownCharactersError, Vocabulary, read_blocks
-corpus._FINGERPRINT_BLOCK, corpus._BLOCK = 16, 5
+from charnn import ranks as mpi
+from charnn.text import encoding, fingerprint, reading
+from charnn.text.corpus import Corpus
+from charnn.text.encoding import UnknownCharactersError
+from charnn.text.vocabulary import Vocabulary
+from charnn.text.reading import read_blocks
+fingerprint.FINGERPRINT_BLOCK = reading.FINGERPRINT_BLOCK = 16
+encoding.BLOCK = reading.BLOCK = 5
 ranks, path = mpi.join(), Path("text")
 for number in range(12):
     if ranks.rank == 0:
@@ -319,7 +329,9 @@ def test_a_wrong_request_is_answered_once(
 
 
 def test_without_mpi4py_a_line_says_how_to_get_it(folder: Path) -> None:
-    hidden = "import sys; sys.modules['mpi4py'] = None; from charnn.cli import main; main()"
+    hidden = (
+        "import sys; sys.modules['mpi4py'] = None; from charnn.commands.app import main; main()"
+    )
     result = ranks(2, *RUN, cwd=folder, program=[sys.executable, "-c", hidden])
     (line,) = errors(result)
     assert line.endswith("pip install 'charnn[mpi]'")
@@ -328,7 +340,7 @@ def test_without_mpi4py_a_line_says_how_to_get_it(folder: Path) -> None:
 
 def test_a_run_alone_has_nothing_of_mpi(folder: Path) -> None:
     code = (
-        "import sys\nfrom charnn.cli import main\n"
+        "import sys\nfrom charnn.commands.app import main\n"
         "try:\n main()\nfinally:\n assert not any('mpi4py' in name for name in sys.modules)"
     )
     command = [sys.executable, "-c", code, *RUN, "--max-steps", "1", "--out", "plain.npz"]
@@ -360,10 +372,12 @@ def test_launchers_are_known_by_their_variables(
 
 FAIL = """
 import sys
-from charnn import checkpoint, mpi, parallel
+from charnn import ranks as mpi
+from charnn.checkpoint import checkpoint
+from charnn.training import shares
 from charnn.errors import CharnnError
 rank, what = mpi.launched().rank, sys.argv.pop(1)
-work = parallel.Share.work
+work = shares.Share.work
 def failing(share):
     work(share)
     if rank == 1 and share.job[0] == 3:
@@ -373,8 +387,8 @@ def full(*arguments):
 if what == "disk":
     checkpoint.write_atomically = full
 else:
-    parallel.Share.work = failing
-from charnn.cli import main
+    shares.Share.work = failing
+from charnn.commands.app import main
 main()
 """
 

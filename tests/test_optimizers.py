@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from charnn.config import TrainingConfig
+from charnn.config.keys import TrainingConfig
 from charnn.optimizers import Average, clip, learning_rate_at, make_optimizer
 
 Float = NDArray[np.float64]

@@ -20,13 +20,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from charnn import parallel
-from charnn.checkpoint import load
-from charnn.corpus import Streams
+from charnn import machine
+from charnn.checkpoint.checkpoint import load
 from charnn.errors import CharnnError
-from charnn.model import BPTT, RNN, Dropout, times
-from charnn.parallel import Plan, Workers, worker_count
-from charnn.training import Trainer
+from charnn.network.bptt import BPTT
+from charnn.network.dropout import Dropout
+from charnn.network.network import RNN
+from charnn.network.products import times
+from charnn.text.streams import Streams
+from charnn.training import workers
+from charnn.training.shares import Plan, worker_count
+from charnn.training.trainer import Trainer
+from charnn.training.workers import Workers
 from tests.commands import CHARNN
 from tests.processes import alive, children, resident
 from tests.reference import loop
@@ -179,7 +184,7 @@ def test_a_worker_that_cannot_be_started_takes_the_others_with_it(
 def test_without_a_python_to_start_there_is_one_clear_line(
     folder: Path, program: str, reason: str
 ) -> None:
-    code = f"import sys; sys.executable = {program!r}; from charnn.cli import main; main()"
+    code = f"import sys; sys.executable = {program!r}; from charnn.commands.app import main; main()"
     result = subprocess.run(
         [sys.executable, "-c", code, *TRAIN, "--quiet"], cwd=folder, capture_output=True, text=True
     )
@@ -193,7 +198,7 @@ def test_what_goes_wrong_in_a_worker_is_told_by_the_first_process_alone(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with Path("/dev/null").open() as no_memory, nothing_left_open():
-        worker = parallel._Process(PLAN, no_memory.fileno(), 0)
+        worker = workers._Process(PLAN, no_memory.fileno(), 0)
         worker.start()
         with pytest.raises(CharnnError, match=r"a worker process ended \(status 1\)"):
             worker.wait()
@@ -228,7 +233,7 @@ def test_a_step_allocates_nothing_of_the_size_of_a_window(tmp_path: Path, thread
         training__threads=threads,
     )
     trainer = Trainer(config, make_corpus(config, english(20_000)))
-    with trainer._workers, parallel.blas_threads(1):
+    with trainer._workers, machine.blas_threads(1):
         trainer._step()
         tracemalloc.start()
         try:
@@ -254,7 +259,7 @@ def test_a_long_run_takes_no_more_memory_than_a_short_one(tmp_path: Path, thread
     )
     trainer = Trainer(config, make_corpus(config, english(20_000)))
     earlier = children(os.getpid())  # of other tests
-    with trainer._workers, parallel.blas_threads(1):
+    with trainer._workers, machine.blas_threads(1):
         for _ in range(50):
             trainer._step()
         processes = [os.getpid(), *(set(children(os.getpid())) - set(earlier))]

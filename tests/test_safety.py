@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from charnn.checkpoint import load
-from charnn.config import load_config
-from charnn.corpus import Corpus
+from charnn.checkpoint.checkpoint import load
+from charnn.config.loading import load_config
 from charnn.errors import CharnnError, ConfigError
-from charnn.metrics import MetricsLog, exclusive
-from charnn.training import Outputs, Trainer
+from charnn.text.corpus import Corpus
+from charnn.training.metrics import MetricsLog, exclusive
+from charnn.training.outputs import Outputs
+from charnn.training.trainer import Trainer
 from tests.commands import CHARNN, Terminal, on_a_terminal
 from tests.faults import watching
 from tests.fuzz import charnn
@@ -61,7 +62,8 @@ def test_a_short_campaign(campaign: str) -> None:
 def test_what_the_campaigns_watch_for_is_found(tmp_path: Path) -> None:
     """A save that breaks its promise does not get through."""
     code = (
-        "import sys, pathlib; from charnn import checkpoint; import tests.crash as crash\n"
+        "import sys, pathlib; import tests.crash as crash\n"
+        "from charnn.checkpoint import checkpoint\n"
         "def write(path, write):\n"
         "    with path.open('w+b') as file:\n"
         "        write(file)\n"
@@ -184,8 +186,8 @@ def test_a_run_that_another_has_gone_on_with_is_not_set_back(folder: Path) -> No
 def test_a_lock_keeps_others_out_and_is_gone_with_its_holder(folder: Path) -> None:
     log = Outputs(folder / "run.npz").log
     hold = (
-        "import sys, pathlib, charnn.metrics\n"
-        "with charnn.metrics.exclusive(pathlib.Path(sys.argv[1])):\n"
+        "import sys, pathlib, charnn.training.metrics\n"
+        "with charnn.training.metrics.exclusive(pathlib.Path(sys.argv[1])):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()"
     )

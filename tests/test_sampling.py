@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from charnn.corpus import UnknownCharactersError, Vocabulary
-from charnn.model import RNN
+from charnn.network.network import RNN
 from charnn.sampling import default_prime, generate, probabilities, sample
+from charnn.text.encoding import UnknownCharactersError
+from charnn.text.vocabulary import Vocabulary
 
 LOGITS = arrays(np.float32, (2, 6), elements=st.floats(-30, 30, width=32))
 TOP_P = st.floats(0.01, 1) | st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9, 1.0])

@@ -9,22 +9,16 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from charnn.checkpoint import Checkpoint, load
-from charnn.config import Config, Override, load_config
-from charnn.corpus import Corpus
+from charnn.checkpoint.checkpoint import Checkpoint, load
+from charnn.config.keys import Config
+from charnn.config.loading import Override, load_config
 from charnn.errors import CharnnError, ConfigError, DivergenceError, RequestError
 from charnn.evaluation import evaluate
-from charnn.metrics import MetricsLog
-from charnn.training import (
-    Ended,
-    Measured,
-    Reason,
-    Saved,
-    Stepped,
-    Trainer,
-    initial_config,
-    resumed_config,
-)
+from charnn.text.corpus import Corpus
+from charnn.training.events import Ended, Measured, Reason, Saved, Stepped
+from charnn.training.metrics import MetricsLog
+from charnn.training.preparation import initial_config, resumed_config
+from charnn.training.trainer import Trainer
 from tests.reference import loop
 from tests.texts import english
 

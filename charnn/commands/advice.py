@@ -1,0 +1,77 @@
+"""Plain words for a run that goes wrong, each at most once, with the option that helps."""
+
+import math
+
+from charnn.training.metrics import Metrics
+
+_PATIENCE = 3  # validations in a row before overfitting is certain enough to mention
+
+
+_ENOUGH_STEPS = 1000  # before clipping or a stalled loss say anything
+
+
+class Advisor:
+    """Reads the lines of the metrics log as they come and says what is wrong, if anything."""
+
+    def __init__(self, unigram_nats: float):
+        """Take the training text's unigram entropy, in nats per character, as the mark to beat."""
+        self._unigram = unigram_nats
+        self._said: set[str] = set()
+        self._best_val = math.inf
+        self._train_at_best = math.inf
+        self._best_step = 0
+        self._worse = 0
+        self._first_step: int | None = None
+        self._last_step = 0
+        self._clipped = 0.0
+
+    def notice(self, metrics: Metrics) -> list[str]:
+        """Return what is to be said after a line of the log."""
+        found = {
+            "overfitting": self._overfitting(metrics),
+            "clipping": self._clipping(metrics),
+            "stalled": self._stalled(metrics),
+        }
+        new = {kind: text for kind, text in found.items() if text and kind not in self._said}
+        self._said |= new.keys()
+        return list(new.values())
+
+    def _overfitting(self, metrics: Metrics) -> str | None:
+        if metrics.val_loss is None:
+            return None
+        if metrics.val_loss < self._best_val:
+            self._best_val, self._train_at_best = metrics.val_loss, metrics.train_loss
+            self._best_step, self._worse = metrics.step, 0
+            return None
+        self._worse += metrics.train_loss < self._train_at_best
+        if self._worse < _PATIENCE:
+            return None
+        return (
+            f"overfitting: validation is at {metrics.val_loss:.4f}, its best was "
+            f"{self._best_val:.4f} at step {self._best_step:,}, and the training loss still falls; "
+            "end early with training.patience, lower model.hidden_size, or raise model.dropout"
+        )
+
+    def _clipping(self, metrics: Metrics) -> str | None:
+        if self._first_step is None:
+            self._first_step = self._last_step = metrics.step
+            return None
+        self._clipped += metrics.clipped * (metrics.step - self._last_step)
+        self._last_step = metrics.step
+        steps = metrics.step - self._first_step
+        if steps < _ENOUGH_STEPS or self._clipped < 0.5 * steps:
+            return None
+        return (
+            f"the gradient was clipped on {self._clipped / steps:.0%} of the last {steps:,} steps; "
+            "lower training.learning_rate, or raise training.clip_norm or training.clip_value"
+        )
+
+    def _stalled(self, metrics: Metrics) -> str | None:
+        hopeless = self._unigram - 0.05  # a text of nearly one character has no more to learn
+        if metrics.step < _ENOUGH_STEPS or metrics.train_loss < hopeless or hopeless < 0.05:
+            return None
+        return (
+            f"after {metrics.step:,} steps the training loss, {metrics.train_loss:.3f}, is no "
+            f"better than knowing how often each character comes, {self._unigram:.3f}; "
+            "try training.learning_rate three times lower, then higher, and model.activation tanh"
+        )

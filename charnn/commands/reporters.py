@@ -1,0 +1,264 @@
+"""TODO."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from charnn.baselines import unigram_entropy
+from charnn.commands.advice import Advisor
+from charnn.showing import escaped
+from charnn.training.events import Evaluating, Event, Measured, RolledBack, Stepped
+from charnn.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+from charnn.commands.console import bits, duration, say
+
+_SMOOTHING = 0.98  # weight of the past in the training loss shown; char-rnn shows one, too
+
+
+def headline(trainer: Trainer) -> list[str]:
+    """Say in a few short lines what is about to be trained."""
+    config, streams = trainer.config, trainer.streams
+    layers, H = config.model.num_layers, config.model.hidden_size
+    stack = (
+        f"{layers} {'layer' if layers == 1 else 'layers'} of {H} {config.model.activation} units"
+    )
+    steps = f"{trainer.total_steps:,} {'step' if trainer.total_steps == 1 else 'steps'}"
+    lines = [
+        f"text: {len(trainer.corpus.ids):,} characters, {len(trainer.corpus.vocabulary)} different",
+        f"model: {stack}, {trainer.model.parameters.flat.size:,} parameters",
+        f"plan: {steps} of {streams.batch_size} × {streams.seq_length} "
+        f"characters, {trainer.total_steps / streams.steps_per_epoch:.2f} epochs; "
+        f"seed {config.training.seed}",
+    ]
+    if trainer.ranks.size > 1:
+        lines.append(f"ranks: {trainer.ranks.size}, {trainer.ranks.on_node} on this machine")
+    return lines
+
+
+def summary(trainer: Trainer) -> list[str]:
+    """Say what the run has reached and where it lies."""
+    progress, outputs = trainer.progress, trainer.outputs
+    lines = [f"{outputs.checkpoint}: step {progress.step:,} of {trainer.total_steps:,}"]
+    if progress.best_val_loss is not None and outputs.best.exists():
+        loss = progress.best_val_loss
+        lines.append(
+            f"{outputs.best}: validation {loss:.4f} nats/char ({bits(loss):.3f} bits), "
+            f"step {progress.best_step:,}"
+        )
+    return lines
+
+
+class Reporter:
+    """Shows nothing: `--quiet`, and the base of the others. Use it as a context manager."""
+
+    def __init__(self, trainer: Trainer):
+        self.trainer = trainer
+        self._unigram_nats = unigram_entropy(trainer.streams.ids, len(trainer.corpus.vocabulary))
+        self._restart()
+
+    def _restart(self) -> None:
+        """Measure speed, and look for what goes wrong, from here on."""
+        self._began = time.perf_counter()
+        self._first_step = self.trainer.progress.step
+        self._advisor = Advisor(self._unigram_nats)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+    def speed(self) -> float:
+        """Return the characters trained on per second of this invocation, validations included."""
+        streams, step = self.trainer.streams, self.trainer.progress.step
+        characters = streams.characters(step) - streams.characters(self._first_step)
+        return characters / (time.perf_counter() - self._began)
+
+    def time_left(self) -> str:
+        """Estimate when the plan ends, from the steps of this invocation."""
+        done = self.trainer.progress.step - self._first_step
+        if not done:
+            return "?"
+        elapsed = time.perf_counter() - self._began
+        return duration(elapsed / done * (self.trainer.total_steps - self.trainer.progress.step))
+
+    def line(self, event: Measured) -> str:
+        """Describe a line of the log."""
+        metrics, progress = event.metrics, self.trainer.progress
+        parts = [
+            f"step {metrics.step:,}/{self.trainer.total_steps:,}",
+            f"epoch {metrics.epoch:.2f}",
+            f"train {metrics.train_loss:.4f}",
+        ]
+        if metrics.val_loss is not None:
+            parts += [
+                f"val {metrics.val_loss:.4f} ({bits(metrics.val_loss):.3f} bits)",
+                f"best {progress.best_val_loss:.4f}",
+            ]
+        parts += [
+            f"|g| {metrics.grad_norm:.2f}",
+            f"clipped {metrics.clipped:.0%}",
+            f"{metrics.chars_per_second:,} chars/s",
+            f"left {self.time_left()}",
+        ]
+        return "  ".join(parts)
+
+    def went_back(self, event: RolledBack) -> str:
+        """Describe a rollback."""
+        self._restart()
+        entry = event.entry
+        return (
+            f"warning: {entry.reason}; going on from step {entry.step:,}, "
+            f"the learning rate times {entry.learning_rate_factor:g}"
+        )
+
+    def is_evaluation(self, event: Event) -> bool:
+        """Whether the event is worth a line of its own: every eval_every-th step and the last."""
+        return isinstance(event, Measured) and self.trainer.evaluation_is_due()
+
+
+class PlainReporter(Reporter):
+    """One flushed line for each evaluation, for pipes and log files."""
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, Measured):
+            if self.is_evaluation(event):
+                say(self.line(event))
+            for advice in self._advisor.notice(event.metrics):
+                say(f"warning: {advice}")
+        elif isinstance(event, RolledBack):
+            say(self.went_back(event))
+
+
+class LiveReporter(Reporter):
+    """A bar and the figures of the moment; at each evaluation a line that stays, and a sample."""
+
+    def __init__(
+        self, trainer: Trainer, preview: Callable[[], str], console: "Console | None" = None
+    ):
+        super().__init__(trainer)
+        from rich.console import Console
+        from rich.live import Live
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
+        from rich.text import Text
+
+        self._preview = preview
+        self._loss: float | None = None
+        self._drawn = 0.0
+        self._console = console or Console(stderr=True, highlight=False)
+        widest = max(trainer.total_steps, len(trainer.corpus.split("val")))
+        counts = Column(min_width=2 * len(f"{widest:,}") + 1, justify="right")
+        self._bars = Progress(
+            TextColumn("{task.description:<8}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed:,}/{task.total:,}", table_column=counts),
+            TextColumn("{task.fields[left]}"),
+            expand=True,
+        )
+        self._training = self._bars.add_task(
+            "train", total=trainer.total_steps, completed=trainer.progress.step, left=""
+        )
+        self._evaluating = self._bars.add_task("evaluate", total=1, visible=False, left="")
+        self._figures = Text(style="dim")
+        # Drawn from here alone: a thread of its own could not tell that the terminal is gone.
+        self._live = Live(
+            get_renderable=self.display,
+            console=self._console,
+            transient=True,
+            auto_refresh=False,
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def display(self) -> "Group":
+        """Return the bars and figures as they stand."""
+        from rich.console import Group
+
+        return Group(self._bars, self._figures)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        with contextlib.suppress(OSError):
+            self._live.stop()
+
+    def show(self, event: Event) -> None:
+        """Show one event; if the terminal is gone, the work goes on."""
+        with contextlib.suppress(OSError):
+            self._show(event)
+            now = time.perf_counter()
+            if now - self._drawn > 0.1:
+                self._drawn = now
+                self._live.refresh()
+
+    def _show(self, event: Event) -> None:
+        if isinstance(event, Stepped):
+            self._show_step(event)
+        elif isinstance(event, Evaluating):
+            step = self.trainer.progress.step
+            self._bars.update(self._training, completed=step, left=f"{self.time_left()} left")
+            self._bars.update(
+                self._evaluating, visible=True, completed=event.done, total=event.total
+            )
+        elif isinstance(event, Measured):
+            self._bars.update(self._evaluating, visible=False)
+            if self.is_evaluation(event):
+                self._show_evaluation(event)
+            for advice in self._advisor.notice(event.metrics):
+                self._print(f"warning: {advice}", "yellow")
+        elif isinstance(event, RolledBack):
+            self._print(self.went_back(event), "yellow")
+
+    def _print(self, text: str, style: str = "") -> None:
+        from rich.text import Text
+
+        self._console.print(Text(text, style=style))
+
+    def _show_evaluation(self, event: Measured) -> None:
+        from rich.text import Text
+
+        metrics = event.metrics
+        line = f"step {metrics.step:,}  train {metrics.train_loss:.4f}"
+        if metrics.val_loss is not None:
+            line += f"  val {metrics.val_loss:.4f} ({bits(metrics.val_loss):.3f} bits/char)"
+        self._print(line + ("  best so far" if event.improved else ""))
+        width = max(20, self._console.width - 4)
+        for paragraph in escaped(self._preview()).split("\n"):
+            for shown in Text(paragraph).wrap(self._console, width) or [Text()]:
+                self._print(f"  │ {shown.plain}", "dim")
+
+    def _show_step(self, event: Stepped) -> None:
+        past = event.loss if self._loss is None else self._loss
+        self._loss = _SMOOTHING * past + (1 - _SMOOTHING) * event.loss
+        if time.perf_counter() - self._drawn < 0.1:
+            return
+        trainer, progress = self.trainer, self.trainer.progress
+        losses = [
+            f"epoch {progress.step / trainer.streams.steps_per_epoch:.2f}",
+            f"loss {self._loss:.3f} ({bits(self._loss):.2f} bits/char)",
+        ]
+        if progress.val_loss is not None and progress.best_val_loss is not None:
+            losses.append(f"val {progress.val_loss:.3f} best {progress.best_val_loss:.3f}")
+        clipped = progress.clipped_steps / max(1, progress.step - progress.logged_step)
+        others = [f"|g| {event.grad_norm:.2f}", f"clipped {clipped:.0%}"]
+        others.append(f"{self.speed():,.0f} chars/s")
+        self._figures.plain = "  ".join(losses) + "\n" + "  ".join(others)
+        self._bars.update(self._training, completed=event.step, left=f"{self.time_left()} left")

@@ -1,0 +1,147 @@
+"""TODO."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from charnn.errors import RequestError
+from charnn.showing import escaped
+
+if TYPE_CHECKING:
+    from charnn.text.encoding import Ids
+    from charnn.text.vocabulary import Vocabulary
+from charnn.commands.options import _AGAINST, _CKPT, _NOVELTY
+from charnn.commands.texts import _copies, _training_text
+
+
+def sample(
+    ckpt: Annotated[Path, _CKPT],
+    n: Annotated[
+        int, typer.Option("--n", "-n", min=0, metavar="N", help="Characters to generate.")
+    ] = 500,
+    prime: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Begin with this text, printed first.")
+    ] = None,
+    prime_file: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Read that text from a file, or - for stdin.")
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(metavar="T", help="Below 1 plays safe, above 1 takes risks.")
+    ] = 1.0,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="Keep the K likeliest.")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(metavar="P", help="Keep the smallest set with this probability.")
+    ] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Always take the likeliest.")] = False,
+    stop: Annotated[str, typer.Option(metavar="TEXT", help="End early, after this text.")] = "",
+    samples: Annotated[
+        int, typer.Option(min=1, metavar="M", help="How many texts, separated by lines of ---.")
+    ] = 1,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, metavar="N", help="One seed, one text.")
+    ] = None,
+    novelty: Annotated[bool, _NOVELTY] = False,
+    against: Annotated[list[str] | None, _AGAINST] = None,
+) -> None:
+    """Print text drawn from a model.
+
+    Exactly N characters are drawn after the text to begin with, and nothing is added. Without
+    such a text the model begins as after the end of a line.
+
+    --novelty tells on stderr how much of what was drawn is copied from the training text,
+    character for character: the share inside runs of 20 or more, and the longest run.
+
+    \b
+    Examples:
+      charnn sample --ckpt run1.npz --n 500
+      charnn sample --ckpt run1.npz --temperature 0.7 --prime "ROMEO:" --seed 1
+      charnn sample --ckpt run1.npz --n 40 --samples 10 --stop "."
+      head -c 200 mine.txt | charnn sample --ckpt run1.npz --prime-file -
+    """
+    if n > 10**12:
+        raise RequestError(f"--n must be at most {10**12:,}, got {n:,}")
+    if not temperature > 0 or temperature == float("inf"):
+        raise RequestError(
+            f"--temperature must be a number > 0, got {temperature:g} (see --greedy)"
+        )
+    if top_p is not None and not 0 < top_p <= 1:
+        raise RequestError(f"--top-p must be > 0 and at most 1, got {top_p:g}")
+    if prime is not None and prime_file is not None:
+        raise RequestError("--prime and --prime-file exclude each other")
+    if against and not novelty:
+        raise RequestError("--against is for --novelty")
+
+    import time
+
+    import numpy as np
+
+    from charnn.checkpoint.checkpoint import load
+    from charnn.draws import fresh_seed
+    from charnn.sampling import sample as sample_text
+    from charnn.text.encoding import UnknownCharactersError
+    from charnn.text.reading import read_text
+
+    checkpoint = load(ckpt)
+    if prime_file is not None:
+        newlines = checkpoint.config.data.normalize_newlines
+        prime = read_text([prime_file], normalize_newlines=newlines)
+    for option, text in (("the text to begin with", prime or ""), ("--stop", stop)):
+        try:
+            checkpoint.vocabulary.encode(text)
+        except UnknownCharactersError as error:
+            raise UnknownCharactersError(f"{option}: {error}") from None
+    training = _training_text(checkpoint, against) if novelty else None
+    if seed is None and not greedy:
+        seed = fresh_seed()
+        with contextlib.suppress(OSError):
+            print(f"seed {seed}", file=sys.stderr, flush=True)
+    pieces = sample_text(
+        checkpoint.model,
+        checkpoint.vocabulary,
+        n,
+        prime=prime or "",
+        stop=stop,
+        seed=seed or 0,
+        samples=samples,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        greedy=greedy,
+    )
+    terminal = sys.stdout.isatty()
+    written: list[str] = []
+    # Flushed twenty times a second: alive on a terminal, cheap in a pipe.
+    flushed = time.monotonic()
+    with np.errstate(all="ignore"):
+        for piece in pieces:
+            if training is not None:
+                written.append(piece)
+            if terminal:
+                piece = escaped(piece)
+            sys.stdout.buffer.write(piece.encode("utf-8", "surrogatepass"))
+            if time.monotonic() - flushed > 0.05:
+                sys.stdout.buffer.flush()
+                flushed = time.monotonic()
+    sys.stdout.buffer.flush()
+    if training is not None:
+        if terminal:
+            print(file=sys.stderr)
+        # The first piece of each text was given.
+        drawn = ["".join(written[1:])] if samples == 1 else written[1::2]
+        _say_novelty(drawn, training, checkpoint.vocabulary)
+
+
+def _say_novelty(drawn: list[str], training: "Ids", known: "Vocabulary") -> None:
+    from charnn.commands.console import say, shortened
+
+    found = _copies([known.encode(text) for text in drawn], training)
+    say(
+        f"novelty: {found.share:.1%} of {found.characters:,} characters lie in copied runs of 20 "
+        f"or more; the longest run has {len(found.longest):,}: "
+        f"{shortened(known.decode(found.longest))}"
+    )

@@ -1,0 +1,358 @@
+"""YAML to a validated, frozen `Config`: every key, its default, its bounds and its meaning.
+
+This file is the only place where a key is described; the commented config and the JSON Schema that
+`charnn config` prints, the tables in docs/config.md and the error messages come from it.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+
+def _whole(value: Any) -> Any:
+    """Read 1e4 as the whole number it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _paths(value: Any) -> Any:
+    """Read one path as a list of one."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _seq_length(value: Any) -> Any:
+    value = _whole(value)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if value == "full" or (is_whole and 1 <= value < 2**63):
+        return value
+    raise PydanticCustomError("seq_length", "must be a whole number >= 1, or full")
+
+
+_AMOUNT = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
+
+
+_TIME = re.compile(f"(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s?)?")
+
+
+def _seconds(value: Any) -> Any:
+    """Read 90, 90s, 10m or 1h30m as seconds."""
+    if isinstance(value, str):
+        match = _TIME.fullmatch(value.strip())
+        if match and any(match.groups()):
+            hours, minutes, seconds = (float(part or 0) for part in match.groups())
+            value = 3600 * hours + 60 * minutes + seconds
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e12:
+        return float(value)
+    raise PydanticCustomError("seconds", "must be a time > 0 like 90s, 10m or 1h30m")
+
+
+_INITS = ("uniform", "orthogonal", "identity")
+
+
+_NORMAL_INIT = re.compile(r"normal\(((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\)")
+
+
+def _init(value: Any) -> Any:
+    match = _NORMAL_INIT.fullmatch(value) if isinstance(value, str) else None
+    if value in _INITS or (match and math.isfinite(float(match[1]))):
+        return value
+    raise PydanticCustomError("init", "must be uniform, orthogonal, identity or normal(STD)")
+
+
+def _utf8(value: str) -> str:
+    """Refuse what JSON, or no file name, can hold."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("utf8", "must be text in UTF-8") from None
+    if "\0" in value:
+        raise PydanticCustomError("null", "must not hold a null character")
+    return value
+
+
+def _npz(value: str) -> str:
+    if value.endswith(".npz") and not value.endswith(".best.npz"):
+        return value
+    raise PydanticCustomError("npz", "must be a name ending in .npz (not .best.npz)")
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_utf8)]
+
+
+Npz = Annotated[Text, AfterValidator(_npz)]
+
+
+# The bounds stand before the validator: the schema of a key that may be null lacks them otherwise.
+Whole = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_whole)]
+
+
+Count = Annotated[int, Field(ge=1, lt=2**63), BeforeValidator(_whole)]
+
+
+Threads = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)]
+
+
+Paths = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(_paths),
+    PlainSerializer(list),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+SeqLength = Annotated[
+    int | Literal["full"],
+    BeforeValidator(_seq_length),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "exclusiveMaximum": 2**63},
+                {"const": "full"},
+            ]
+        }
+    ),
+]
+
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {
+                    "type": "string",
+                    "pattern": f"^(?=.*[1-9]){_TIME.pattern}$",
+                    "examples": ["90s", "10m", "1h30m"],
+                },
+            ]
+        }
+    ),
+]
+
+
+Init = Annotated[
+    str,
+    BeforeValidator(_init),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(_INITS)},
+                {
+                    "type": "string",
+                    "pattern": f"^{_NORMAL_INIT.pattern}$",
+                    "examples": ["normal(0.01)"],
+                },
+            ]
+        }
+    ),
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        # In a file, a section (or everything) may be left empty.
+        json_schema_extra={"type": ["object", "null"]},
+    )
+
+
+class DataConfig(_Section):
+    """The text and how it is divided."""
+
+    path: Paths = Field((), description="text to learn: files (also .gz), folders of *.txt, globs")
+    val_fraction: float = Field(
+        0.1, ge=0, lt=1, description="share of the text that validates, taken after the training"
+    )
+    test_fraction: float = Field(
+        0.0, ge=0, lt=1, description="share of the text kept for a final test, taken at the end"
+    )
+    normalize_newlines: bool = Field(False, description="read \\r\\n and \\r as \\n")
+
+    @model_validator(mode="after")
+    def _leaves_text_to_train_on(self) -> Self:
+        if self.val_fraction + self.test_fraction >= 1:
+            total = f"{self.val_fraction:g} + {self.test_fraction:g}"
+            raise PydanticCustomError(
+                "split", "val_fraction + test_fraction must be < 1, got {total}", {"total": total}
+            )
+        return self
+
+
+class ModelConfig(_Section):
+    """The network."""
+
+    hidden_size: Count = Field(256, description="H, units in each layer")
+    num_layers: Count = Field(1, description="recurrent layers")
+    activation: Literal["tanh", "relu"] = Field("tanh", description="f: tanh or relu")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of each layer's outputs dropped, window by window"
+    )
+    init: Init = Field(
+        "uniform",
+        description="uniform (±1/√fan-in), normal(STD); orthogonal or identity for W, else uniform",
+    )
+
+    @property
+    def init_std(self) -> float | None:
+        """The standard deviation of `init: normal(STD)`, or None for the other kinds."""
+        match = _NORMAL_INIT.fullmatch(self.init)
+        return float(match[1]) if match else None
+
+
+class TrainingConfig(_Section):
+    """The optimisation."""
+
+    loop: Literal["fast", "textbook"] = Field(
+        "fast", description="fast, or textbook: one character at a time, as min-char-rnn does"
+    )
+    batch_size: Count = Field(32, description="B, parallel streams the text is cut into")
+    seq_length: SeqLength = Field(
+        64, description="T, characters between truncations; full = the whole stream"
+    )
+    drop_last: bool = Field(
+        False, description="leave out an epoch's last, shorter window (as min-char-rnn does)"
+    )
+    epochs: Count = Field(50, description="passes over the training text")
+    max_steps: Whole | None = Field(None, description="steps of the whole plan, instead of epochs")
+    time_limit: Seconds | None = Field(
+        None, description="stop this invocation after 90s, 10m or 1h30m, to be resumed"
+    )
+    optimizer: Literal["sgd", "adagrad", "rmsprop", "adam"] = Field(
+        "adam", description="sgd, adagrad, rmsprop or adam"
+    )
+    learning_rate: float = Field(2e-3, gt=0, description="η at its highest")
+    momentum: float = Field(0.9, ge=0, lt=1, description="sgd: share of the last step kept")
+    alpha: float = Field(0.99, ge=0, lt=1, description="rmsprop: decay of the mean square")
+    beta1: float = Field(0.9, ge=0, lt=1, description="adam: decay of the mean")
+    beta2: float = Field(0.999, ge=0, lt=1, description="adam: decay of the mean square")
+    eps: float = Field(
+        1e-8, gt=0, description="keeps the divisor above 0 (adagrad: inside the root)"
+    )
+    schedule: Literal["constant", "cosine", "step"] = Field(
+        "cosine", description="constant, cosine (to min_learning_rate) or step"
+    )
+    warmup_steps: Whole = Field(0, description="steps over which η rises from 0")
+    min_learning_rate: float = Field(0.0, ge=0, description="cosine: η at the end of the plan")
+    step_size: Count = Field(1000, description="step: steps between two decays")
+    gamma: float = Field(0.5, gt=0, le=1, description="step: factor of each decay")
+    clip_norm: float | None = Field(
+        5.0, gt=0, description="longest gradient (norm over all parameters), or null"
+    )
+    clip_value: float | None = Field(
+        None, gt=0, description="largest gradient element, either sign, or null"
+    )
+    loss_reduction: Literal["mean", "sum"] = Field(
+        "mean", description="the gradient is of the mean, or the sum, over a step's characters"
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, description="decoupled: U, W, V shrink by η times this each step"
+    )
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="validate, save and sample a running mean of the parameters (0: themselves)",
+    )
+    eval_every: Count = Field(250, description="steps between validations")
+    save_every: Count = Field(500, description="steps between checkpoints")
+    log_every: Count = Field(100, description="steps between lines of the metrics log")
+    patience: Count | None = Field(
+        None, description="end after this many validations without a new best, or null"
+    )
+    on_divergence: Literal["rollback", "stop", "ignore"] = Field(
+        "rollback",
+        description="rollback (to the last save, η halved), stop, or ignore a high loss",
+    )
+    seed: Whole | None = Field(
+        None, description="seed of all random draws; null = choose, show and store"
+    )
+    dtype: Literal["float32", "float64"] = Field("float32", description="float32 or float64")
+    threads: Threads | None = Field(
+        None, description="cores to use, of each rank; null = all (bits depend on it)"
+    )
+
+
+class OutputConfig(_Section):
+    """The files written; the metrics log lies beside the checkpoint, ending in .jsonl."""
+
+    checkpoint: Npz = Field(
+        "run.npz",
+        description="the checkpoint, NAME.npz",
+        json_schema_extra={"pattern": r"^(?!.*\.best\.npz$).*\.npz$"},
+    )
+    keep_best: bool = Field(True, description="also keep the best validation's, NAME.best.npz")
+
+
+class Config(_Section, title="charnn config"):
+    """A whole, valid configuration; every key has a default."""
+
+    data: DataConfig = Field(default_factory=DataConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    output: OutputConfig = Field(default_factory=OutputConfig)
+
+    def with_values(self, values: Mapping[str, Any]) -> "Config":
+        """Return a copy in which the dotted keys of `values` are replaced by valid values."""
+        changed: Config = self
+        for key, value in values.items():
+            section, _, name = key.partition(".")
+            part = getattr(changed, section).model_copy(update={name: value})
+            changed = changed.model_copy(update={section: part})
+        return changed
+
+    def given(self) -> Iterator[tuple[str, Any]]:
+        """Yield (dotted key, value) of every key that was written down, not left at its default."""
+        for section, model in section_models().items():
+            part = getattr(self, section)
+            for name in model.model_fields:
+                if name in part.model_fields_set:
+                    yield f"{section}.{name}", getattr(part, name)
+
+
+# Keys that may differ when a run is resumed: they extend the plan or leave the numbers alone.
+RESUMABLE = frozenset(
+    {
+        "data.path",
+        "training.epochs",
+        "training.max_steps",
+        "training.time_limit",
+        "training.eval_every",
+        "training.save_every",
+        "training.log_every",
+        "training.patience",
+        "training.on_divergence",
+        "training.threads",
+        "output.checkpoint",
+        "output.keep_best",
+    }
+)
+
+
+def section_models() -> dict[str, type[BaseModel]]:
+    """Return the model class of each section, in order."""
+    return {
+        "data": DataConfig,
+        "model": ModelConfig,
+        "training": TrainingConfig,
+        "output": OutputConfig,
+    }

@@ -1,0 +1,86 @@
+"""Reading metrics logs back: the curves of a run, for plots and reports."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeGuard
+
+from charnn.errors import CharnnError
+
+Axis = Literal["step", "seconds"]
+
+
+Points = tuple[list[float], list[float]]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The lines of a log, one mapping for each, in order.
+
+    Attributes:
+        name: of the run.
+        lines: those that hold metrics.
+        rollbacks: those that say that the run went back.
+    """
+
+    name: str
+    lines: list[dict[str, Any]]
+    rollbacks: list[dict[str, Any]]
+
+    def points(self, key: str, against: Axis = "step") -> Points:
+        """Return the x and y of a curve, where both are finite numbers."""
+        x, y = [], []
+        for line in self.lines:
+            at, value = line.get(against), line.get(key)
+            if _is_number(at) and _is_number(value):
+                x.append(at)
+                y.append(value)
+        return x, y
+
+    def marks(self, against: Axis = "step") -> list[float]:
+        """Return the x where rollbacks went on, each once."""
+        places = (line.get(against) for line in self.rollbacks)
+        return sorted({at for at in places if _is_number(at)})
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def read_curves(path: Path, name: str | None = None) -> Curves:
+    """Read the metrics log of a run.
+
+    A last line that is torn is left out, as a run may be writing it.
+
+    Raises:
+        CharnnError: naming the file, and the line that is no JSON object.
+    """
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise CharnnError(f"{path}: {error.strerror or error}") from None
+    kept: list[dict[str, Any]] = []
+    rollbacks: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+            if not isinstance(entry, dict):
+                raise ValueError
+        except (ValueError, RecursionError):
+            if line.endswith(b"\n"):
+                raise CharnnError(
+                    f"{path}:{number}: not a line of a metrics log (one JSON object a line)"
+                ) from None
+            break
+        (rollbacks if "rollback" in entry else kept).append(entry)
+    if not any(_is_number(entry.get("step")) for entry in kept):
+        raise CharnnError(f"{path}: no metrics in it yet")
+    return Curves(name or path.stem, kept, rollbacks)
+
+
+def read_all(paths: Sequence[Path]) -> list[Curves]:
+    """Read several logs; runs are named by their files, with folders where names repeat."""
+    stems = [path.stem for path in paths]
+    return [read_curves(path, str(path) if stems.count(path.stem) > 1 else None) for path in paths]

@@ -1,0 +1,101 @@
+"""TODO."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.errors import RequestError
+from charnn.insight.gradients import GradientFlow, gradient_flow
+from charnn.insight.reading import _MAX_STATES, Floats, Reading, read
+from charnn.insight.units import Unit, units
+from charnn.network.network import RNN
+from charnn.text.encoding import Ids
+from charnn.text.vocabulary import Vocabulary
+
+
+class Inspection:
+    """A model looked at on a text; each part is computed when it is first asked for.
+
+    Attributes:
+        model: the model.
+        vocabulary: its characters.
+        total: how many characters the text has.
+        ids: (N,) those that are read, from the beginning.
+    """
+
+    def __init__(
+        self,
+        model: RNN,
+        vocabulary: Vocabulary,
+        ids: Ids,
+        n: int,
+        *,
+        top: int = 5,
+        find: int = 5,
+        chosen: Sequence[tuple[int, int]] = (),
+    ):
+        """Say what to look at.
+
+        Args:
+            model: the model.
+            vocabulary: its characters.
+            ids: the text, at least 2 characters.
+            n: how many of them to read; fewer where their states would not fit into memory.
+            top: see `read`.
+            find: see `units`, as `top`.
+            chosen: see `units`.
+
+        Raises:
+            RequestError: if the model has no such unit.
+        """
+        L, H = model.num_layers, model.hidden_size
+        for layer, index in chosen:
+            if layer >= L or index >= H:
+                raise RequestError(
+                    f"--unit {layer}:{index}: the model has layers 0 to {L - 1}, units 0 to {H - 1}"
+                )
+        self.model = model
+        self.vocabulary = vocabulary
+        self.total = len(ids)
+        self.ids = ids[: max(2, min(n, _MAX_STATES // (L * H)))]
+        self._top, self._find, self._chosen = top, find, chosen
+
+    @cached_property
+    def text(self) -> str:
+        """The N characters."""
+        return self.vocabulary.decode(self.ids)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """See `read`."""
+        return read(self.model, self.ids, self._top)
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        """See `units`."""
+        return units(self.reading, self.text, self._find, self._chosen)
+
+    @cached_property
+    def gradients(self) -> list[GradientFlow]:
+        """See `gradient_flow`."""
+        return gradient_flow(self.model, self.reading)
+
+    @property
+    def bits_per_char(self) -> float:
+        """Mean surprisal over the N − 1 characters that have one."""
+        return float(self.reading.bits[1:].mean())
+
+    def most_surprising(self, top: int) -> NDArray[np.intp]:
+        """Return the places of the largest surprises, the largest first."""
+        return 1 + np.argsort(-self.reading.bits[1:], kind="stable")[:top]
+
+    def activations(self, unit: Unit) -> Floats:
+        """Return a unit's activation at every place, (N,)."""
+        return self.reading.h[unit.layer, :, unit.index].astype(np.float64)
+
+    def scaled(self, unit: Unit) -> Floats:
+        """Return a unit's activation from −1 to 1: as it is for tanh; relu's by its largest."""
+        values = self.activations(unit)
+        return values / (values.max() or 1) if self.model.activation == "relu" else values

@@ -1,0 +1,82 @@
+"""What a model does on a text: its surprise, its expectation, its memory, its gradients' reach.
+
+Places count the characters of the text from 0. What belongs to a place is: the surprise and the
+expectation of its character, given all before it; and h after the character was read. So place 0
+has no expectation.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.errors import DivergenceError
+from charnn.network.loss import log_softmax
+from charnn.network.network import RNN
+from charnn.network.products import Array
+from charnn.text.encoding import Ids
+
+Floats = NDArray[np.float64]
+
+
+_MAX_STATES = 50_000_000  # hidden units held, over all places and layers; bounds the memory
+
+
+_MAX_LOGITS = 2_000_000  # logits held at a time
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model makes of N characters, read from the zero state.
+
+    Attributes:
+        ids: (N,) the characters.
+        h: (L, N, H), the state after each character.
+        bits: (N,) surprisal, −log₂ of the probability of each character; not a number at place 0.
+        ranks: (N,) 1 where the most probable character came, 2 where the second did …; 0 at
+            place 0.
+        likeliest: (N, C) ids of the C most probable characters, the likeliest first; 0 at place 0.
+        probabilities: (N, C) of those; not a number at place 0.
+    """
+
+    ids: Ids
+    h: Array
+    bits: Floats
+    ranks: NDArray[np.intp]
+    likeliest: NDArray[np.intp]
+    probabilities: Floats
+
+
+def read(model: RNN, ids: Ids, top: int) -> Reading:
+    """Read a text.
+
+    Args:
+        model: the model.
+        ids: (N,) character ids, N at least 2.
+        top: C, most probable characters to note; lowered to K.
+
+    Raises:
+        DivergenceError: if a surprisal is not a finite number.
+    """
+    N, C = len(ids), min(top, model.vocab_size)
+    h = np.zeros((model.num_layers, N + 1, 1, model.hidden_size), model.dtype)
+    bits, ranks = np.full(N, np.nan), np.zeros(N, np.intp)
+    likeliest, probabilities = np.zeros((N, C), np.intp), np.full((N, C), np.nan)
+    V, c = model.parameters["V"], model.parameters["c"]
+    chunk = max(1, _MAX_LOGITS // model.vocab_size)
+    with np.errstate(all="ignore"):  # looked for below
+        model.hidden_states(ids[:, None].astype(np.intp), h)
+        for at in range(1, N, chunk):
+            places = slice(at, min(at + chunk, N))
+            log_y = log_softmax(h[-1, places, 0] @ V.T + c)
+            came = np.take_along_axis(log_y, ids[places, None].astype(np.intp), axis=1)
+            bits[places] = -came[:, 0].astype(np.float64) / np.log(2)
+            ranks[places] = 1 + (log_y > came).sum(axis=1)
+            best = np.argpartition(-log_y, C - 1, axis=1)[:, :C]
+            order = np.argsort(-np.take_along_axis(log_y, best, axis=1), axis=1, kind="stable")
+            likeliest[places] = np.take_along_axis(best, order, axis=1)
+            logs = np.take_along_axis(log_y, likeliest[places], axis=1)
+            probabilities[places] = np.exp(logs.astype(np.float64))
+    if not np.isfinite(bits[1:]).all():
+        raise DivergenceError("the loss over the text is not finite: the model overflows")
+    return Reading(ids, h[:, 1:, 0], bits, ranks, likeliest, probabilities)

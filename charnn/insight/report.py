@@ -1,0 +1,165 @@
+"""A page that shows a model: one HTML file, its data inside, that asks nobody for anything."""
+
+import base64
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.baselines import bigram_bits, unigram_bits, xz_bits
+from charnn.checkpoint.checkpoint import Checkpoint
+from charnn.config.writing import commented_yaml
+from charnn.errors import CharnnError
+from charnn.evaluation import evaluate
+from charnn.insight.curves import Curves, read_curves
+from charnn.insight.inspection import Inspection
+from charnn.sampling import sample
+from charnn.showing import escaped
+from charnn.text.encoding import Ids
+
+_TEMPERATURES = (0.5, 0.8, 1.0, 1.2)
+
+
+_EXPECTED, _UNITS = 5, 20
+
+
+_READ = 20_000  # characters that units are judged on, at least
+
+
+_EVALUATED = 1_000_000  # characters whose loss is measured, at most
+
+
+_POINTS = 400  # of a curve, at most
+
+
+_CHARTS = {
+    "Loss, nats per character": {"train_loss": "train", "val_loss": "validation"},
+    "Learning rate": {"learning_rate": "learning rate"},
+    "Gradient norm": {"grad_norm": "before clipping"},
+    "Clipped steps": {"clipped": "share of the steps"},
+    "Characters per second": {"chars_per_second": "speed"},
+}
+
+
+def page(
+    checkpoint: Checkpoint,
+    path: Path,
+    name: str,
+    ids: Ids,
+    n: int,
+    chosen: Sequence[tuple[int, int]] = (),
+) -> str:
+    """Return the HTML of a page about a checkpoint.
+
+    Args:
+        checkpoint: the model.
+        path: of the checkpoint; its log is looked for beside it.
+        name: of the text.
+        ids: the text, at least 2 characters.
+        n: characters of it to show.
+        chosen: (layer, index) of the units to show, instead of those found.
+
+    Raises:
+        CharnnError: if Jinja2 is not installed, or the log cannot be read.
+        RequestError: if the model has no such unit.
+    """
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError:
+        raise CharnnError(
+            "reports need Jinja2, which is not installed: pip install 'charnn[report]'"
+        ) from None
+    model, vocabulary = checkpoint.model, checkpoint.vocabulary
+    seen = Inspection(
+        model, vocabulary, ids, max(n, _READ), top=_EXPECTED, find=_UNITS, chosen=chosen
+    )
+    evaluated = ids[:_EVALUATED]
+    log = path.with_name(path.name.removesuffix(".npz").removesuffix(".best") + ".jsonl")
+    template = files("charnn.insight").joinpath("report.html").read_text(encoding="utf-8")
+    return (
+        Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+        .from_string(template)
+        .render(
+            name=path.name,
+            text_name=name,
+            checkpoint=checkpoint,
+            parameters=model.parameters.flat.size,
+            evaluated=len(evaluated),
+            losses=_losses(checkpoint, evaluated),
+            samples=[
+                (temperature, escaped("".join(
+                    sample(model, vocabulary, 300, seed=1, temperature=temperature)
+                )))
+                for temperature in _TEMPERATURES
+            ],
+            seen=seen,
+            shown=min(n, len(seen.ids)),
+            log=log.name,
+            config=commented_yaml(checkpoint.config),
+            data={
+                **_text_data(seen, n),
+                "curves": _charts(read_curves(log)) if log.exists() else [],
+                "gradients": [flow.shares.tolist() for flow in seen.gradients],
+            },
+        )
+    )  # fmt: skip
+
+
+def _losses(checkpoint: Checkpoint, ids: Ids) -> list[tuple[str, float]]:
+    """Return bits per character of the model and of the baselines, the lowest first."""
+    K = len(checkpoint.vocabulary)
+    rows = [
+        ("this model", evaluate(checkpoint.model, ids, segments=256).bits_per_char),
+        ("unigram counts", unigram_bits(ids, K)),
+        ("bigram counts", bigram_bits(ids, K)),
+        ("xz", xz_bits(ids, checkpoint.vocabulary)),
+    ]
+    return sorted(((who, bits) for who, bits in rows if bits is not None), key=lambda row: row[1])
+
+
+def _text_data(seen: Inspection, n: int) -> dict[str, Any]:
+    """Return what the page knows of each of the first n characters, as text and as packed arrays.
+
+    Activations, which only colour the text, are whole 127ths of the scaled value.
+    """
+    reading = seen.reading
+    return {
+        "text": seen.text[:n],
+        "expected": seen.vocabulary.decode(reading.likeliest[:n]),
+        "width": reading.likeliest.shape[1],
+        "probabilities": _packed(reading.probabilities[:n], "<f4"),
+        "bits": _packed(reading.bits[:n], "<f4"),
+        "ranks": _packed(reading.ranks[:n], "<u4"),
+        "units": [
+            {
+                "name": unit.name,
+                "feature": unit.feature,
+                "correlation": unit.correlation,
+                "activations": _packed(np.rint(127 * seen.scaled(unit)[:n]), "<i1"),
+            }
+            for unit in seen.units
+        ],
+    }
+
+
+def _packed(values: NDArray[Any], dtype: str) -> str:
+    """Return numbers as base64 of their bytes."""
+    return base64.b64encode(values.astype(dtype).tobytes()).decode()
+
+
+def _charts(run: Curves) -> list[dict[str, Any]]:
+    """Return the curves of a log, thinned out to what a page can show, and its rollbacks."""
+    charts = []
+    for title, keys in _CHARTS.items():
+        series = []
+        for key, label in keys.items():
+            x, y = run.points(key)
+            every = -(-len(x) // _POINTS) or 1
+            # Counted from the end: the last point is always there.
+            series.append({"name": label, "x": x[::-every][::-1], "y": y[::-every][::-1]})
+        shown = [one for one in series if one["x"]]
+        charts.append({"title": title, "series": shown, "rollbacks": run.marks()})
+    return [chart for chart in charts if chart["series"]]

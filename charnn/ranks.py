@@ -1,0 +1,224 @@
+"""The ranks of a run: the processes that an MPI launcher started, or this one alone.
+
+Everything that one rank tells another goes through here. A run on its own has `ALONE`, whose
+methods have nothing to tell; under a launcher `join` returns the ranks of the job.
+
+A rank that fails by itself cannot be waited for: others may be in the middle of an exchange. So
+errors that one rank may see alone are exchanged where they may come up (`agreeing`, `first`), and
+whatever else ends a rank ends the job (`all_end`, `abort`).
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from charnn.errors import CharnnError
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+    from numpy.typing import NDArray
+
+
+T = TypeVar("T")
+
+
+# By the variables of the launcher's own wire, not those of Slurm's allocation, in which a command
+# without `srun` is alone: Open MPI; MPICH, Intel MPI and `srun --mpi=pmi2`; `srun --mpi=pmix`.
+_VARIABLES = (
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("PMIX_RANK", "SLURM_STEP_NUM_TASKS"),
+)
+
+
+_SPIN = 0.001  # seconds to look for the others before sleeping between looks
+
+
+_PASSING = 0.2  # seconds in which a launcher passes on what a rank has printed
+
+
+_GRACE = 1.0  # seconds in which ranks that fail alike come to their end
+
+
+class Place(NamedTuple):
+    """Where a launcher has put this process: its number, and of how many."""
+
+    rank: int
+    size: int
+
+
+def launched() -> Place:
+    """Return this process's place, (0, 1) if no MPI launcher has started it."""
+    for rank, size in _VARIABLES:
+        try:
+            return Place(int(os.environ[rank]), int(os.environ[size]))
+        except (KeyError, ValueError):
+            pass
+    return Place(0, 1)
+
+
+class Ranks:
+    """One process alone, and what the ranks of a job have in common with it.
+
+    Attributes:
+        rank: its number, from 0.
+        size: how many there are.
+        on_node: how many of them are on its machine.
+        sharing: how many of those may use the same cores.
+        leads_node: whether it is the first on its machine.
+    """
+
+    rank = 0
+    size = 1
+    on_node = 1
+    sharing = 1
+    leads_node = True
+
+    def first(self, call: Callable[[], T]) -> T:
+        """Let rank 0 call a function; return its result, or raise its CharnnError, everywhere."""
+        return call()
+
+    @contextmanager
+    def agreeing(self) -> Iterator[None]:
+        """Raise everywhere the CharnnError that a rank raises within, the lowest rank's."""
+        yield
+
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all ranks."""
+        return [value]
+
+    def from_leader(self, value: T) -> T:
+        """Return the value of the rank that leads this machine."""
+        return value
+
+    def sum(self, array: "NDArray[Any]") -> None:
+        """Replace an array by the sum over all ranks, the same bits on each."""
+
+    def broadcast(self, array: "NDArray[Any]", root: int = 0) -> None:
+        """Replace an array by that of one rank."""
+
+
+ALONE = Ranks()
+
+
+class _Job(Ranks):
+    """The ranks of an MPI job; while they wait for a slow one they sleep and hear signals."""
+
+    def __init__(self, world: "Comm", node: "Comm", ending: "Comm"):
+        self._world, self._node, self._ending = world, node, ending
+        self.rank, self.size, self.on_node = world.rank, world.size, node.size
+        self.leads_node = node.rank == 0
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+        self.sharing = node.allgather(cores).count(cores)
+
+    def first(self, call: Callable[[], T]) -> T:
+        result: Any = None
+        error = None
+        if self.rank == 0:
+            try:
+                result = call()
+            except CharnnError as failed:
+                error = failed
+        _meet(self._world)
+        told: tuple[T, CharnnError | None] = self._world.bcast((result, error))
+        if told[1] is not None:
+            raise told[1]
+        return told[0]
+
+    @contextmanager
+    def agreeing(self) -> Iterator[None]:
+        mine = None
+        try:
+            yield
+        except CharnnError as error:
+            mine = error
+        for failed in self.gather(mine):
+            if failed is not None:
+                raise failed from None
+
+    def gather(self, value: T) -> list[T]:
+        _meet(self._world)
+        values: list[T] = self._world.allgather(value)
+        return values
+
+    def from_leader(self, value: T) -> T:
+        _meet(self._node)
+        leaders: T = self._node.bcast(value)
+        return leaders
+
+    def sum(self, array: "NDArray[Any]") -> None:
+        from mpi4py import MPI
+
+        self._world.Allreduce(MPI.IN_PLACE, array)
+
+    def broadcast(self, array: "NDArray[Any]", root: int = 0) -> None:
+        self._world.Bcast(array, root)
+
+    def all_end(self) -> bool:
+        """Whether all ranks call this, each within a second or so of the first."""
+        # The lower its number, the sooner a rank gives up and speaks: so it is one that speaks.
+        return _meet(self._ending, _GRACE * (1 + min(self.rank, 20) / 10))
+
+    def abort(self, code: int) -> None:
+        time.sleep(_PASSING)
+        self._world.Abort(code)
+        os._exit(code)  # where that returns, as the launcher is still about to end all
+
+
+_job: _Job | None = None
+
+
+def join() -> Ranks:
+    """Return the ranks of the job that a launcher has started, or `ALONE`.
+
+    Raises:
+        CharnnError: if there is a launcher, and no mpi4py that works with it.
+    """
+    global _job
+    size = launched().size
+    if size == 1:
+        return ALONE
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise CharnnError(
+            f"an MPI launcher has started {size} processes, which need mpi4py ({error}): "
+            "pip install 'charnn[mpi]'"
+        ) from None
+    world = MPI.COMM_WORLD
+    if world.size != size:
+        raise CharnnError(
+            f"an MPI launcher has started {size} processes, but mpi4py finds {world.size}: it is "
+            "built for another MPI than the launcher's"
+        )
+    node = world.Split_type(MPI.COMM_TYPE_SHARED)
+    _job = _Job(world, node, world.Dup())
+    return _job
+
+
+def all_end() -> bool:
+    """Whether no rank is left at work, as this one has failed: true at once of a process alone."""
+    if _job is None and launched().rank:
+        time.sleep(_GRACE)  # a launcher ends the first rank with this one, which must not be first
+    return _job is None or _job.all_end()
+
+
+def abort(code: int) -> None:
+    """End all ranks with an exit code."""
+    if _job is not None:
+        _job.abort(code)
+
+
+def _meet(comm: "Comm", limit: float = float("inf")) -> bool:
+    """Wait until all ranks have come; return whether they did within so many seconds."""
+    request = comm.Ibarrier()
+    began = time.perf_counter()
+    while not request.Test():
+        waited = time.perf_counter() - began
+        if waited > limit:
+            return False
+        if waited > _SPIN:
+            time.sleep(_SPIN)
+    return True

@@ -1,0 +1,238 @@
+"""TODO."""
+
+import codecs
+import glob
+import gzip
+import itertools
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from charnn.errors import CorpusError
+from charnn.ranks import ALONE, Ranks
+from charnn.text.encoding import BLOCK
+from charnn.text.fingerprint import FINGERPRINT_BLOCK, begins_character
+
+
+class ReadError(CorpusError):
+    """A text that cannot be read."""
+
+
+def read_text(paths: Sequence[str], *, normalize_newlines: bool = False) -> str:
+    """Return the text that `read_blocks` reads, in one piece."""
+    return "".join(read_blocks(paths, normalize_newlines=normalize_newlines))
+
+
+def read_blocks(
+    paths: Sequence[str],
+    *,
+    normalize_newlines: bool = False,
+    on_read: Callable[[int, int | None], None] = lambda done, total: None,
+    ranks: Ranks = ALONE,
+) -> Iterator[str]:
+    """Read UTF-8 text from files, `.gz` files, folders (their *.txt, sorted), globs, or `-`.
+
+    Several texts are joined as they are. A byte-order mark is dropped, line ends are kept unless
+    `normalize_newlines`. The pieces are short, so that a text may be longer than the memory.
+
+    Args:
+        paths: what to read, in this order.
+        normalize_newlines: turn \\r\\n and \\r into \\n.
+        on_read: called for each piece with the bytes read so far and, if it is known, of how many.
+        ranks: each of them reads a part, in their order; the first one all of a text that is
+            compressed, piped, short or to be normalized.
+
+    Raises:
+        ReadError: naming the path and what is wrong with it.
+    """
+    parts = ranks.first(lambda: _divided(files_named(paths), ranks.size, normalize_newlines))
+    blocks = _read_parts(parts[ranks.rank], on_read)
+    return _normalized(blocks) if normalize_newlines else blocks
+
+
+def _normalized(blocks: Iterable[str]) -> Iterator[str]:
+    held = ""  # a \r at the end of a block, as a \n may follow
+    for block in blocks:
+        joined = held + block
+        held = "\r" if joined.endswith("\r") else ""
+        yield joined.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n")
+    if held:
+        yield "\n"
+
+
+def files_named(paths: Sequence[str]) -> list[str]:
+    """Return the files that some paths name, in order; standard input stays `-`.
+
+    Raises:
+        ReadError: for a folder without *.txt, or a glob that nothing matches.
+    """
+    files: list[str] = []
+    for given in paths:
+        try:
+            files += _expand(given)
+        except OSError as error:
+            raise ReadError(f"{given}: {error.strerror or error}") from None
+    return files
+
+
+def _expand(given: str) -> list[str]:
+    if not given:
+        raise ReadError("the path of a text is empty")
+    if given == "-" or Path(given).is_file():
+        return [given]
+    if Path(given).is_dir():
+        texts = (path for path in Path(given).iterdir() if path.name.endswith(".txt"))
+        files = sorted(str(path) for path in texts if path.is_file())
+        if not files:
+            raise ReadError(f"{given}: a folder without *.txt files")
+        return files
+    if any(mark in given for mark in "*?["):
+        files = sorted(
+            path
+            # Path.glob would refuse a pattern that begins at the root.
+            for path in glob.glob(given, recursive=True)  # noqa: PTH207
+            if Path(path).is_file()
+        )
+        if not files:
+            raise ReadError(f"{given}: no file matches")
+        return files
+    return [given]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Bytes of a file: from `start` to `end`, or to its end."""
+
+    path: str
+    start: int = 0
+    end: int | None = None
+
+    def size(self) -> int | None:
+        """Return how many they are, or None if that is known only when they have been read."""
+        size = _size(self.path) if self.end is None else self.end
+        return None if size is None else size - self.start
+
+
+def _divided(files: Sequence[str], ranks: int, normalize_newlines: bool) -> list[list[_Part]]:
+    """Divide texts among ranks where a block of the fingerprint, and a character, begins."""
+    undivided = [[_Part(path) for path in files], *([] for _ in range(ranks - 1))]
+    sizes = [None if p == "-" or p.endswith(".gz") else _size(p) for p in files]
+    if ranks == 1 or normalize_newlines or None in sizes:
+        return undivided
+    spans = list[tuple[str, int, int, int]]()  # of a file in the text; and where its byte 0 were
+    total = 0
+    try:
+        for path, size in zip(files, sizes, strict=True):
+            zero = total - (3 if _bytes_at(path, 0, 3) == codecs.BOM_UTF8 else 0)
+            spans.append((path, total, total := zero + (size or 0), zero))
+        cuts = [0]
+        for rank in range(1, ranks):
+            at = -(-total // FINGERPRINT_BLOCK) * rank // ranks * FINGERPRINT_BLOCK
+            while any(
+                begin < at < end and not begins_character(_bytes_at(path, at - zero, 1)[0])
+                for path, begin, end, zero in spans
+            ):
+                at += FINGERPRINT_BLOCK
+            cuts.append(max(cuts[-1], min(at, total)))
+    except (OSError, IndexError):
+        return undivided  # whoever reads it will tell
+    return [
+        [
+            _Part(
+                path,
+                0 if first <= begin else first - zero,
+                None if end <= last else last - zero,
+            )
+            for path, begin, end, zero in spans
+            if max(begin, first) < min(end, last)
+        ]
+        for first, last in itertools.pairwise([*cuts, total])
+    ]
+
+
+def _bytes_at(path: str, at: int, count: int) -> bytes:
+    with Path(path).open("rb") as file:
+        file.seek(at)
+        return file.read(count)
+
+
+def _read_parts(
+    parts: Sequence[_Part], on_read: Callable[[int, int | None], None]
+) -> Iterator[str]:
+    sizes = [part.size() for part in parts]
+    total = None if None in sizes else sum(size or 0 for size in sizes)
+    before = 0
+    for part in parts:
+        done = 0
+        for done, block in _read_part(part):
+            on_read(before + done, total)
+            yield block
+        before += done
+
+
+def _size(path: str) -> int | None:
+    """Return the bytes of a file, or None if that is known only when they have been read."""
+    try:
+        status = os.fstat(0) if path == "-" else Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _opened(path: str) -> AbstractContextManager[BinaryIO]:
+    if path != "-":
+        return Path(path).open("rb")
+    if sys.stdin is None:
+        raise ReadError("standard input is closed")
+    return nullcontext(sys.stdin.buffer)
+
+
+def _read_part(part: _Part) -> Iterator[tuple[int, str]]:
+    """Yield a text in pieces, each with how many of the file's bytes are read so far."""
+    path, read = part.path, part.start
+    name = "standard input" if path == "-" else path
+    line, begun, last = 1, part.start > 0, False
+    zipped = path.endswith(".gz")
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with _opened(path) as raw, gzip.open(raw) if zipped else nullcontext(raw) as file:
+            if part.start:
+                file.seek(part.start)
+            while not last:
+                block = file.read(BLOCK if part.end is None else min(BLOCK, part.end - read))
+                last = not block
+                read += len(block)
+                text = decoder.decode(block, last)
+                line += _lines(block)
+                if text and not begun:
+                    text, begun = text.removeprefix("\ufeff"), True
+                yield (raw.tell() if zipped else read) - part.start, text
+    except UnicodeDecodeError as error:
+        # The decoder may have begun with bytes kept from the block before.
+        start = read - (len(error.object) - error.start)
+        line += error.object.count(b"\n", 0, error.start)
+        for at in range(0, part.start, BLOCK):
+            line += _lines(_bytes_at(path, at, min(BLOCK, part.start - at)))
+        wrong = error.object[error.start]
+        raise ReadError(
+            f"{name}:{line}: not UTF-8 text: byte 0x{wrong:02x} at offset {start:,}; "
+            "save it as plain text in UTF-8, or convert it, for instance with iconv"
+        ) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ReadError(f"{name}: not a whole gzip file: {error}") from None
+    except OSError as error:
+        raise ReadError(f"{name}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ReadError(f"{name}: {error}") from None
+
+
+def _lines(block: bytes) -> int:
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))

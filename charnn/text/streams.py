@@ -1,0 +1,86 @@
+"""TODO."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.text.encoding import Ids
+
+
+@dataclass(frozen=True)
+class Streams:
+    """A text cut into B parallel streams and read T characters at a time.
+
+    N ids give N - 1 predictions, (N - 1) // B for each stream (the few left over are not used).
+    An epoch reads every stream once; a leftover shorter than T is one shorter window, unless
+    `drop_last`, which also leaves out a full window that nothing follows (min-char-rnn's rule).
+
+    Attributes:
+        ids: (N,) the training text.
+        batch_size: B.
+        seq_length: T.
+        drop_last: whether the shorter window is left out.
+    """
+
+    ids: Ids
+    batch_size: int
+    seq_length: int
+    drop_last: bool = False
+
+    @property
+    def stream_length(self) -> int:
+        """Predictions in each stream."""
+        return (len(self.ids) - 1) // self.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Windows in one epoch, at least 1."""
+        if self.drop_last:
+            return max(1, (self.stream_length - 1) // self.seq_length)
+        return -(-self.stream_length // self.seq_length)
+
+    def characters(self, steps: int) -> int:
+        """Return how many characters the first `steps` steps predict."""
+        epochs, rest = divmod(steps, self.steps_per_epoch)
+        per_epoch = min(self.steps_per_epoch * self.seq_length, self.stream_length)
+        return (epochs * per_epoch + rest * self.seq_length) * self.batch_size
+
+    def starts_epoch(self, step: int) -> bool:
+        """Whether a step (counted from 0, over all epochs) is the first of its epoch."""
+        return step % self.steps_per_epoch == 0
+
+    def length(self, step: int) -> int:
+        """Return how many characters of each stream a step reads: T, or fewer at an epoch's end."""
+        start = (step % self.steps_per_epoch) * self.seq_length
+        return min(self.seq_length, self.stream_length - start)
+
+    def read(
+        self,
+        step: int,
+        inputs: NDArray[np.intp],
+        targets: NDArray[np.intp],
+        streams: slice = slice(None),
+    ) -> None:
+        """Write the characters of a step over those of the last, for some of the B streams.
+
+        Args:
+            step: counted from 0, over all epochs.
+            inputs: (T, b); the first `length` rows become x(1) … of each stream.
+            targets: (T, b); likewise the character after each input.
+            streams: which b streams.
+        """
+        start = (step % self.steps_per_epoch) * self.seq_length
+        length = self.length(step)
+        used = self.batch_size * self.stream_length
+        for shift, out in enumerate((inputs, targets)):
+            rows = self.ids[shift : used + shift].reshape(self.batch_size, -1)[streams]
+            out[:length] = rows[:, start : start + length].T
+
+
+def fitting_batch_size(characters: int, batch_size: int, seq_length: int) -> int:
+    """Return the largest batch, at most `batch_size`, whose streams hold `seq_length` characters.
+
+    A text of N characters gives N - 1 predictions; with B streams each has (N - 1) // B.
+    """
+    return max(1, min(batch_size, (characters - 1) // seq_length))

@@ -1,0 +1,72 @@
+"""TODO."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from charnn.errors import CharnnError, RequestError
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The three files of a run: NAME.npz, NAME.best.npz and NAME.jsonl."""
+
+    checkpoint: Path
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the lowest validation loss."""
+        return self.checkpoint.with_suffix(".best.npz")
+
+    @property
+    def log(self) -> Path:
+        """The metrics log."""
+        return self.checkpoint.with_suffix(".jsonl")
+
+    @property
+    def all(self) -> tuple[Path, Path, Path]:
+        """All three."""
+        return self.checkpoint, self.best, self.log
+
+    def refuse_existing(self) -> None:
+        """Refuse to replace what an earlier run left here.
+
+        Raises:
+            RequestError: naming the files that exist.
+        """
+        files = [path for path in self.all if path.exists()]
+        if files == [self.log] and not self.log.stat().st_size:
+            return  # nothing but the lock of a run that was killed as it began
+        if files:
+            way = "go on with it by --resume, or " if self.checkpoint.exists() else ""
+            raise RequestError(
+                f"{files[0]} exists; {way}replace {', '.join(map(str, files))} by --overwrite"
+            )
+
+    def remove_best(self) -> None:
+        """Remove an earlier run's best checkpoint, if there is one.
+
+        Raises:
+            CharnnError: if it cannot be removed.
+        """
+        try:
+            self.best.unlink(missing_ok=True)
+        except OSError as error:
+            raise CharnnError(f"{self.best}: cannot be removed: {error.strerror}") from None
+
+    def refuse_inputs(self, inputs: Iterable[Path | str]) -> None:
+        """Refuse to write where something is read from.
+
+        Raises:
+            RequestError: naming the file that is both; or a missing folder.
+        """
+        folder = self.checkpoint.parent
+        if not folder.is_dir():
+            raise RequestError(f"{self.checkpoint}: the folder {folder} does not exist")
+        read = {os.path.realpath(path) for path in inputs}
+        for path in self.all:
+            if os.path.realpath(path) in read:
+                raise RequestError(
+                    f"{path} would be overwritten, but is read; choose another --out"
+                )

@@ -1,0 +1,248 @@
+"""TODO."""
+
+import mmap
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from charnn.errors import CharnnError
+from charnn.machine import blas_threads
+from charnn.network.network import RNN
+from charnn.ranks import ALONE, Ranks
+from charnn.text.streams import Streams
+from charnn.training.shares import Arrays, Plan, Share
+
+_FAILED = 255  # the highest notice
+
+
+_SPIN = 0.001  # seconds to look for a message before sleeping: waking up takes longer than a look
+
+
+class Workers:
+    """BPTT over a batch by as many processes as the plan says; this one is the first of them.
+
+    Used as a context: the others live from its beginning to its end.
+
+    Attributes:
+        state: (L, B, H), h of every stream of this rank after the last step.
+        gradient: (P,), dL/dθ of the last step, overwritten by the next.
+    """
+
+    def __init__(self, model: RNN, plan: Plan, ranks: Ranks = ALONE):
+        """Allocate the memory, and move the model's parameters there.
+
+        Raises:
+            CharnnError: if the memory cannot be had.
+        """
+        self._plan, self._ranks = plan, ranks
+        size = Arrays(plan).size
+        try:
+            self._file = _unnamed_file(size)
+            weakref.finalize(self, os.close, self._file)
+            self._arrays = Arrays(plan, mmap.mmap(self._file, size))
+        except OSError as error:
+            raise CharnnError(f"no memory to share with workers: {error.strerror}") from None
+        self._arrays.parameters[...] = model.parameters.flat
+        model.parameters = model.parameters_in(self._arrays.parameters)
+        self.state = self._arrays.state
+        self.gradient = self._arrays.gradients[0]
+        self._share = Share(plan, self._arrays, 0)
+        self._others: list[_Process] = []
+
+    def __enter__(self) -> Self:
+        try:
+            for worker in range(1, self._plan.workers):
+                self._others.append(_Process(self._plan, self._file, worker))
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        while self._others:
+            self._others.pop().end()
+
+    def step(
+        self, streams: Streams, step: int, *, mean: bool, notice: Callable[[], int] = lambda: 0
+    ) -> tuple[float, int, int]:
+        """Run BPTT over a window; leave its gradient in `gradient` and h after it in `state`.
+
+        Args:
+            streams: the training text.
+            step: the number of the window, over all epochs; a new epoch starts from zero states.
+            mean: whether the gradient is of the mean loss, or of the sum over all characters.
+            notice: a number below 255 that this rank has for the others, asked before the exchange.
+
+        Returns:
+            The summed loss in nats, the number of characters it is over, and the highest notice.
+
+        Raises:
+            CharnnError: if a worker of any rank has died.
+        """
+        arrays, plan = self._arrays, self._plan
+        length = streams.length(step)
+        if streams.starts_epoch(step):
+            self.state[...] = 0
+        count = length * plan.batch_size
+        for worker in range(plan.workers):
+            streams.read(step, arrays.inputs[worker], arrays.targets[worker], plan.streams(worker))
+            arrays.jobs[worker][:3] = step, length, 1 / count if mean else 1.0
+        if plan.ranks == 1:
+            return self._work(), count, notice()
+        nats, noticed, failed = 0.0, 0, None
+        try:
+            nats, noticed = self._work(), notice()
+        except CharnnError as error:
+            noticed, failed = _FAILED, error
+        nats, noticed = self._sum(nats, noticed)
+        if noticed == _FAILED:
+            with self._ranks.agreeing():
+                if failed:
+                    raise failed
+        return nats, count, noticed
+
+    def _work(self) -> float:
+        """Sum the gradients of the workers; return the sum of their losses."""
+        for other in self._others:
+            other.start()
+        self._share.work()
+        for worker, other in enumerate(self._others, 1):
+            other.wait()
+            self.gradient += self._arrays.gradients[worker]
+        return float(sum(job[3] for job in self._arrays.jobs))
+
+    def _sum(self, nats: float, notice: int) -> tuple[float, int]:
+        """Sum the gradient over all ranks; return the sum of their losses, the highest notice.
+
+        It is one exchange. Every rank has a place of its own for its loss, in two parts which
+        together are exact enough, and its notice: what is added there is zero.
+        """
+        summed, plan = self._arrays.summed, self._plan
+        notices = summed[len(self.gradient) :].reshape(plan.ranks, 3)
+        notices[...] = 0
+        high = summed.dtype.type(nats)
+        notices[plan.rank] = high, nats - float(high), notice
+        self._ranks.sum(summed)
+        return float(notices[:, :2].sum(dtype=np.float64)), int(notices[:, 2].max())
+
+    def gather(self) -> None:
+        """Fill `state` with the streams of all ranks."""
+        mine = self._plan.mine
+        self.state[:, : mine.start] = self.state[:, mine.stop :] = 0
+        self._ranks.sum(self.state)
+
+
+class _Process:
+    """A worker as the first process sees it: one byte to start a job, one back when it is done."""
+
+    def __init__(self, plan: Plan, memory: int, worker: int):
+        # Found where this one found it, whatever lies in the current folder.
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            "from charnn.training.workers import serve; "
+            f"serve({asdict(plan)!r}, {memory}, {worker})"
+        )
+        # Who ends a run means the first process, which saves: no worker ever hears of it.
+        heard = signal.pthread_sigmask(
+            signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        )
+        try:
+            with ExitStack() as failing:
+                self._socket, its_socket = socket.socketpair()
+                failing.enter_context(self._socket)
+                with its_socket:
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-c", code],
+                        stdin=its_socket.fileno(),
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        pass_fds=(memory,),
+                        start_new_session=True,
+                    )
+                failing.pop_all()
+        except OSError as error:
+            raise CharnnError(f"a worker cannot be started: {error.strerror}") from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+
+    def start(self) -> None:
+        """Tell the worker to do its job."""
+        with suppress(ConnectionError):  # `wait` will tell
+            self._socket.send(b"!")
+
+    def wait(self) -> None:
+        """Wait until the job is done.
+
+        Raises:
+            CharnnError: if the worker has died.
+        """
+        if not _receive(self._socket.fileno()):
+            raise CharnnError(
+                f"a worker process ended (status {self._process.wait()}), killed for want of "
+                "memory perhaps; the last checkpoint is whole: go on by --resume, or with "
+                "--threads 1"
+            )
+
+    def end(self) -> None:
+        """End the worker, whatever it is doing."""
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def serve(plan: dict[str, Any], memory: int, worker: int) -> None:
+    """Be a worker: do a job for every byte that comes, until no more can come."""
+    its = Plan(**plan)
+    arrays = Arrays(its, mmap.mmap(memory, Arrays(its).size))
+    share = Share(its, arrays, worker)
+    pipe = sys.stdin.fileno()
+    # What is not finite is looked for once, in the sum.
+    with blas_threads(its.threads), np.errstate(all="ignore"), suppress(ConnectionError):
+        while _receive(pipe):
+            share.work()
+            os.write(pipe, b".")
+
+
+def _receive(pipe: int) -> bytes:
+    """Return the next byte of a pipe, or none at its end."""
+    look = select.poll()
+    look.register(pipe, select.POLLIN)
+    until = time.perf_counter() + _SPIN
+    while not look.poll(0) and time.perf_counter() < until:
+        pass
+    try:
+        return os.read(pipe, 1)
+    except ConnectionError:
+        return b""
+
+
+def _unnamed_file(size: int) -> int:
+    """Return the descriptor of a file in memory, where the system has such, or on disk."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("charnn")
+    else:
+        with tempfile.TemporaryFile() as temporary:
+            file = os.dup(temporary.fileno())
+    os.ftruncate(file, size)
+    return file
