@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from charnn.network.bptt import BPTT
 from charnn.network.dropout import Dropout
 from charnn.network.loss import SoftmaxCrossEntropy, log_softmax
-from charnn.network.network import RNN, Parameters, parameter_shapes
+from charnn.network.network import RNN, parameter_shapes
+from charnn.network.parameters import Parameters
 from charnn.network.products import Sums
 from charnn.network.textbook import TextbookBPTT
 from tests.reference import loop

@@ -17,8 +17,9 @@ from charnn.errors import CharnnError, DivergenceError, RequestError
 from charnn.evaluation import Evaluation, evaluating
 from charnn.files import remove_leftovers
 from charnn.machine import available_memory, blas_threads, cores
-from charnn.network.network import RNN
-from charnn.network.products import Array
+from charnn.network.arrays import Array
+from charnn.network.network import Network
+from charnn.network.spec import Spec
 from charnn.optimizers import Average, clip, learning_rate_at, make_optimizer
 from charnn.ranks import ALONE, Ranks
 from charnn.text.corpus import Corpus
@@ -37,7 +38,7 @@ from charnn.training.events import (
 )
 from charnn.training.metrics import Metrics, MetricsLog, Rollback, exclusive
 from charnn.training.outputs import Outputs
-from charnn.training.shares import Plan, worker_count
+from charnn.training.shares import StepSpec, worker_count
 from charnn.training.workers import Workers
 
 VALIDATION_SEGMENTS = 256  # validation during training reads up to so many places side by side
@@ -105,6 +106,7 @@ class Trainer:
                 "the text has \\r characters, as in Windows line ends; "
                 "--set data.normalize_newlines=true reads line ends as \\n"
             )
+        self._spec = Spec.from_config(config.model, len(corpus.vocabulary), config.training.dtype)
         self.streams = self._cut_streams()
         training, sizes = config.training, config.model
         self.total_steps = (
@@ -149,10 +151,9 @@ class Trainer:
             self.model.initialize(sizes.init, self._seed, sizes.init_std)
         self.averaged.parameters.flat[...] = theta
 
-    def _new_model(self) -> RNN:
-        sizes, dtype = self.config.model, self.config.training.dtype
-        K = len(self.corpus.vocabulary)
-        return RNN(K, sizes.hidden_size, sizes.num_layers, sizes.activation, dtype)
+    def _new_model(self) -> Network:
+        spec = self._spec
+        return Network.from_config(self.config.model, spec.vocab_size, spec.dtype)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Take over all that the next step depends on."""
@@ -208,7 +209,7 @@ class Trainer:
             )
         return streams
 
-    def _plan(self, streams: Streams) -> Plan:
+    def _plan(self, streams: Streams) -> StepSpec:
         training, sizes = self.config.training, self.config.model
         B, H = streams.batch_size, sizes.hidden_size
         ranks, threads = self.ranks, training.threads
@@ -216,12 +217,8 @@ class Trainer:
         if ranks.size > 1:
             threads = total
         workers = 1 if training.loop == "textbook" else worker_count(B // ranks.size, H, total)
-        return Plan(
-            vocab_size=len(self.corpus.vocabulary),
-            hidden_size=H,
-            num_layers=sizes.num_layers,
-            activation=sizes.activation,
-            dtype=training.dtype,
+        return StepSpec(
+            network=self._spec,
             seq_length=streams.seq_length,
             batch_size=B,
             dropout=sizes.dropout,
@@ -235,20 +232,16 @@ class Trainer:
 
     def memory(self, streams: Streams) -> int:
         """Return the bytes that each rank allocates for buffers and parameters."""
-        sizes, T = self.config.model, streams.seq_length
-        B = -(-streams.batch_size // self.ranks.size)
-        H, L, K = sizes.hidden_size, sizes.num_layers, len(self.corpus.vocabulary)
-        hidden = (L + 2 + (L if sizes.dropout else 0)) * T * B * H
-        parameters = H * K + (2 * L - 1) * H * H + L * H + K * H + K
-        itemsize = np.dtype(self.config.training.dtype).itemsize
+        spec, B = self._spec, -(-streams.batch_size // self.ranks.size)
+        dropout = self.config.model.dropout > 0
         # θ, its mean and two slots; for each worker a gradient, W laid out anew, and sums for dU.
         copies = 4 + 2 * self._plan(streams).workers
-        return (hidden + T * B * K + copies * parameters) * itemsize + 7 * T * B * 8
+        parameters = copies * spec.num_parameters * np.dtype(spec.dtype).itemsize
+        return spec.step_bytes(streams.seq_length, B, dropout=dropout) + parameters
 
     def flop_per_step(self) -> float:
-        """Return the floating-point operations of one full step: 6·B·T·H·((2L−1)·H + K)."""
-        H, L, K = self.model.hidden_size, self.model.num_layers, self.model.vocab_size
-        return 6.0 * self.streams.batch_size * self.streams.seq_length * H * ((2 * L - 1) * H + K)
+        """Return the floating-point operations of one full step; see `Spec.step_flop`."""
+        return self._spec.step_flop(self.streams.seq_length, self.streams.batch_size)
 
     def seconds_per_step(self) -> float:
         """Measure a few steps; the run is of no use afterwards."""

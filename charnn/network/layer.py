@@ -1,0 +1,263 @@
+"""One recurrent layer over a window of time, forward and back: all that cells share.
+
+Only W h(t-1) has to wait for the step before. All the rest is one large product for the window:
+U x(t) + b forward, and going back the sums over time
+
+    dW = Σ dL/d(W h(t-1)) h(t-1)ᵀ      dU = Σ da(t) x(t)ᵀ      db = Σ da(t)
+    dx(t) = Uᵀ da(t)                   with da(t) = dL/d(U x(t) + b)
+
+(Goodfellow, Bengio & Courville, *Deep Learning*, eqs. 10.22–10.28.) U x for a one-hot x is a
+column of U: the first layer looks it up instead of multiplying. The step itself and its derivative
+belong to the cell. Every buffer is allocated once and overwritten in place.
+
+A reset is where a stream's state is zero before it reads its character. Between two resets a
+window is a run of steps without any, so that a window without resets pays nothing.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.network.arrays import Array, Resets, State
+from charnn.network.parameters import Parameters
+from charnn.network.products import Sums, in_time, states_in_time, times_all, times_each
+from charnn.network.spec import Spec
+
+
+class Work:
+    """The memory that all layers of a network use in turn on the way back.
+
+    Attributes:
+        dh: (T, B, H), dL/dh(t): what comes from above; then by all paths.
+        delta: (deltas, T, B, H), see `Cell.window_back`.
+        sums: for the gradients of U, b and c.
+    """
+
+    def __init__(self, spec: Spec, seq_length: int, batch_size: int):
+        T, B, H, cell = seq_length, batch_size, spec.hidden_size, spec.cell_class
+        self.dh = np.empty((T, B, H), spec.dtype)
+        self.delta = np.empty((cell.deltas, T, B, H), spec.dtype)
+        self.sums = Sums(T * B, spec.vocab_size, H, spec.dtype)
+        self.dh_at = in_time(self.dh)
+        self.delta_at = in_time(self.delta)
+        self.Wd = np.empty_like(self.dh_at[0])
+        # The gradient of the state at one time. That of s, if there is one, runs along in place.
+        self.d_state = np.empty((cell.states, B, H), spec.dtype)
+        ds = [part[0] for part in map(in_time, self.d_state[1:, None])]
+        self.d_at: list[State] = [(dh, *ds) for dh in self.dh_at] if ds else [*self.dh_at]
+        (self.d_past,) = states_in_time(self.d_state[:, None])
+        (self.dh_past,) = in_time(self.d_state[:1])
+
+
+class Layer:
+    """A recurrent layer with its buffers, for windows of up to T characters of B streams.
+
+    Attributes:
+        output: (T, B, H), what the last window passed up: h, or h ⊙ mask.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        parameters: Parameters,
+        index: int,
+        states: Array,
+        gates: Array,
+        gradients: Parameters | None = None,
+        masked: Array | None = None,
+    ):
+        """Find the parameters and lay out the memory.
+
+        Args:
+            spec: of the network.
+            parameters: of the network.
+            index: the number of the layer, from 0.
+            states: (S, T + 1, B, H) memory for the states; [:, 0] is the state before a window.
+            gates: (G, T, B, H) memory for a(t) and what the cell keeps for going back.
+            gradients: where `parameter_gradients` writes, or None for reading alone.
+            masked: (T, B, H) memory for outputs with dropout, or None.
+        """
+        self.index, self._batch_size = index, states.shape[2]
+        self._U, self._W, self._b, own = _by_gate(spec, parameters, index)
+        if gradients is not None:
+            self._dU, self._dW, self._db, self._d_own = _by_gate(spec, gradients, index)
+        self.cell = spec.cell_class(spec.activation, own)
+        self._states, self._gates, self._masked = states, gates, masked
+        self._h_at, self._state_at = in_time(states[0]), states_in_time(states)
+        self._gates_at = in_time(gates)
+        self._Wh = np.empty_like(self._gates_at[0])
+        self._x: NDArray[Any]
+        self.output: Array
+
+    # --- forward ---------------------------------------------------------------------------------
+
+    def forward(
+        self, x: NDArray[Any], resets: Resets | None = None, mask: Array | None = None
+    ) -> Array:
+        """Read a window; leave the states after each character in the memory for them.
+
+        Args:
+            x: (T', B) character ids in the first layer, else (T', B, H) outputs of the layer below.
+            resets: (T', B), or None.
+            mask: (B, H) factors on the outputs on their way up, for dropout.
+
+        Returns:
+            `output`, (T', B, H).
+        """
+        self._x, T = x, len(x)
+        for U, b, a in zip(self._U, self._b, self._gates[:, :T], strict=True):
+            if self.index == 0:
+                # Column x(t) of U, plus b. "clip" skips a copy of `out`; ids are in range.
+                np.take(U.T + b, x, axis=0, out=a, mode="clip")
+            else:
+                np.matmul(x.reshape(-1, x.shape[2]), U.T, out=a.reshape(-1, a.shape[2]))
+                a += b
+        times_W, step, Wh = times_each(self._W, self._batch_size), self.cell.step, self._Wh
+        h_at, state_at = self._h_at, self._state_at
+        for start, end in _runs(resets, T):
+            h, before = h_at[start], state_at[start]
+            if resets is not None:
+                h, before = self._reset(start, resets[start])
+            for a, h_after, after in zip(
+                self._gates_at[start:end],
+                h_at[start + 1 : end + 1],
+                state_at[start + 1 : end + 1],
+                strict=True,
+            ):
+                times_W(h, Wh)
+                step(a, Wh, before, after)
+                h, before = h_after, after
+        self.output = self._states[0, 1 : T + 1]
+        if mask is not None and self._masked is not None:
+            self.output = np.multiply(self.output, mask, out=self._masked[:T])
+        return self.output
+
+    def _reset(self, t: int, streams: NDArray[np.bool_]) -> tuple[Array, State]:
+        """Return h and the state before step t with some streams' set to zero."""
+        state = self._states[:, t : t + 1]
+        if t > 0:  # it is also the state after step t - 1, and that stays
+            state = state.copy()
+        state[:, 0, streams] = 0
+        return in_time(state[0])[0], states_in_time(state)[0]
+
+    # --- back ------------------------------------------------------------------------------------
+
+    def back_through_time(
+        self, work: Work, resets: Resets | None = None, d_state: Array | None = None
+    ) -> None:
+        """Turn `work.dh` into dL/dh(t) by all paths, and `work.delta` into what follows from it.
+
+        Args:
+            work: `dh` holds what comes from above.
+            resets: as given to `forward`.
+            d_state: (S, B, H), dL/d(state after the window), overwritten with that before it. With
+                None both are left out: the gradient stops at the window's ends.
+        """
+        T, cell = len(self._x), self.cell
+        runs = _runs(resets, T)
+        self._before = self._states[:, :T]
+        if resets is not None and len(runs) > 1:
+            self._before = self._before.copy()
+            self._before[:, resets] = 0
+        cell.window_back(
+            _window(self._gates[:, :T]),
+            _window(self._before),
+            _window(self._states[:, 1 : T + 1]),
+            _window(work.delta[:, :T]),
+        )
+        work.d_state.fill(0)
+        if d_state is not None:
+            work.dh[T - 1] += d_state[0]
+            work.d_state[1:] = d_state[1:]
+        if d_state is None:
+            work.d_state.fill(0)
+        else:
+            work.dh[T - 1] += d_state[0]
+            work.d_state[...] = d_state
+        step_back, add, Wd = cell.step_back, np.add, work.Wd
+        times_W = times_all(self._W, cell.deltas_of_W, cell.deltas, self._batch_size)
+        a_at, delta_at, dh_at, d_at = self._gates_at, work.delta_at, work.dh_at, work.d_at
+        for start, end in reversed(runs):
+            for a, delta, d_after, d_before, dh_before in zip(
+                a_at[start + 1 : end][::-1],
+                delta_at[start + 1 : end][::-1],
+                d_at[start + 1 : end][::-1],
+                d_at[start : end - 1][::-1],
+                dh_at[start : end - 1][::-1],
+                strict=True,
+            ):
+                step_back(a, delta, d_after, d_before)
+                times_W(delta, Wd)
+                add(dh_before, Wd, dh_before)
+            # The first step of a run: what goes further back is the state before a reset.
+            work.dh_past.fill(0)
+            step_back(a_at[start], delta_at[start], d_at[start], work.d_past)
+            if start > 0 or d_state is not None:
+                times_W(delta_at[start], Wd)
+                work.dh_past += Wd
+                if resets is not None:
+                    work.d_state[:, resets[start]] = 0
+            if start > 0:
+                dh_at[start - 1] += work.dh_past
+        if d_state is not None:
+            d_state[...] = work.d_state
+
+    def parameter_gradients(self, work: Work) -> None:
+        """Write dL/dU, dL/dW, dL/db and those of the cell's own parameters, after the way back.
+
+        `work.dh` is overwritten in the first layer, which has no layer below.
+        """
+        x, cell, T = self._x, self.cell, len(self._x)
+        delta, h_before = work.delta[:, :T], _rows(self._before[0])
+        for of_U, of_W, dU, dW, db in zip(
+            cell.deltas_of_U, cell.deltas_of_W, self._dU, self._dW, self._db, strict=True
+        ):
+            np.matmul(_rows(delta[of_W]).T, h_before, out=dW)
+            da = _rows(delta[of_U])
+            work.sums.rows(da, db)
+            if self.index == 0:
+                work.sums.columns(da, x, dU, spare=_rows(work.dh[:T]))
+            else:
+                np.matmul(da.T, _rows(x), out=dU)
+        if cell.own:
+            cell.own_back(delta, _window(self._before), self._d_own)
+
+    def back_to_input(self, work: Work) -> None:
+        """Overwrite `work.dh` with dL/dx(t) = Uᵀ da(t), for the layer below."""
+        T = len(self._x)
+        dx = _rows(work.dh[:T])
+        for gate, (block, U) in enumerate(zip(self.cell.deltas_of_U, self._U, strict=True)):
+            da = _rows(work.delta[block, :T])
+            if gate == 0:
+                np.matmul(da, U, out=dx)
+            else:
+                dx += da @ U
+
+
+def _by_gate(
+    spec: Spec, parameters: Parameters, index: int
+) -> tuple[Array, Array, Array, dict[str, Array]]:
+    """Return a layer's U (G, H, n), W (G, H, H), b (G, H), and the cell's own parameters."""
+    own, shape = parameters.of_layer(index), (spec.cell_class.gates, spec.hidden_size)
+    U, W, b = (own.pop(letter) for letter in "UWb")
+    return U.reshape(*shape, -1), W.reshape(*shape, -1), b.reshape(shape), own
+
+
+def _rows(series: Array) -> Array:
+    """Return a (T, B, M) array as (T·B, M)."""
+    return series.reshape(-1, series.shape[-1])
+
+
+def _window(parts: Array) -> Any:
+    """Return what a cell gets of (n, T, B, H): without the first axis where n is 1."""
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _runs(resets: Resets | None, length: int) -> list[tuple[int, int]]:
+    """Return the runs of steps, from start to end, inside which no state is reset."""
+    if resets is None:
+        return [(0, length)]
+    inside = 1 + np.flatnonzero(resets[1:].any(axis=1))
+    return list(pairwise([0, *inside.tolist(), length]))
