@@ -75,7 +75,7 @@ class Layer:
             parameters: of the network.
             index: the number of the layer, from 0.
             states: (S, T + 1, B, H) memory for the states; [:, 0] is the state before a window.
-            gates: (G, T, B, H) memory for a(t) and what the cell keeps for going back.
+            gates: (G + spare, T, B, H) memory for a(t) and what the cell keeps for going back.
             gradients: where `parameter_gradients` writes, or None for reading alone.
             masked: (T, B, H) memory for outputs with dropout, or None.
         """
@@ -87,7 +87,8 @@ class Layer:
         self._states, self._gates, self._masked = states, gates, masked
         self._h_at, self._state_at = in_time(states[0]), states_in_time(states)
         self._gates_at = in_time(gates)
-        self._Wh = np.empty_like(self._gates_at[0])
+        Wh = np.empty((spec.cell_class.gates, 1, *states.shape[2:]), states.dtype)
+        self._Wh = in_time(Wh)[0]
         self._x: NDArray[Any]
         self.output: Array
 
@@ -107,7 +108,7 @@ class Layer:
             `output`, (T', B, H).
         """
         self._x, T = x, len(x)
-        for U, b, a in zip(self._U, self._b, self._gates[:, :T], strict=True):
+        for U, b, a in zip(self._U, self._b, self._gates[:, :T], strict=False):
             if self.index == 0:
                 # Column x(t) of U, plus b. "clip" skips a copy of `out`; ids are in range.
                 np.take(U.T + b, x, axis=0, out=a, mode="clip")

@@ -161,7 +161,8 @@ class Reader:
             if spec.cell_class.in_place:
                 gates = states[:, 1:]  # h is written over a
             elif keep or index == 0:
-                gates = np.empty((spec.cell_class.gates, T, B, H), network.dtype)
+                blocks = spec.cell_class.gates + spec.cell_class.spare
+                gates = np.empty((blocks, T, B, H), network.dtype)
             masked = np.empty((T, B, H), network.dtype) if dropout else None
             self.layers.append(
                 Layer(spec, network.parameters, index, states, gates, gradients, masked)

@@ -109,7 +109,7 @@ class Spec:
     def step_bytes(self, seq_length: int, batch_size: int, *, dropout: bool) -> int:
         """Return the bytes that back-propagation through a window of T × B characters allocates."""
         cell, L, N = self.cell_class, self.num_layers, seq_length * batch_size
-        kept = 0 if cell.in_place else cell.gates
+        kept = 0 if cell.in_place else cell.gates + cell.spare
         blocks = L * (cell.states + kept + dropout) + 1 + cell.deltas
         numbers = N * (blocks * self.hidden_size + self.vocab_size)
         return numbers * np.dtype(self.dtype).itemsize + 7 * N * 8

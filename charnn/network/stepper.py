@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from charnn.network.arrays import Array, State
 from charnn.network.cells.cell import Cell
 from charnn.network.network import Network
-from charnn.network.products import states_in_time
+from charnn.network.products import in_time, states_in_time
 
 
 class _Layer(NamedTuple):
     """What `step` needs of a layer: its cell, its memory, and where what it reads is written."""
 
     cell: Cell
-    a: Array | None  # (G, M, H) scratch, or None if the cell leaves what it reads alone
+    a: Array | None  # (G + spare, M, H) memory; None for a cell that is `in_place`
+    gates: Array  # (G, M, H), the first blocks of a
     Wh: Array  # (G, M, H), a part of `product`
     before: State
     after: State
@@ -52,12 +53,15 @@ class Stepper:
         turns: tuple[list[_Layer], list[_Layer]] = ([], [])
         for layer in range(L):
             own = p.of_layer(layer)
+            W = own.pop("W")
             above, bias = ("V", "c") if layer == L - 1 else (f"U{layer + 1}", f"b{layer + 1}")
-            both = np.concatenate([own["W"], p[above]]).T.copy()
+            both = np.concatenate([W, p[above]]).T.copy()
             product = np.dot(state[layer, 0] if one else state[layer], both)
             cell = spec.cell_class(spec.activation, own)
             Wh, up = self._gates(product[..., : G * H]), product[..., G * H :]
-            a = None if cell.in_place else np.empty_like(Wh)
+            blocks = np.empty((G + cell.spare, 1, M, H), network.dtype)
+            a = None if cell.in_place else in_time(blocks)[0]
+            gates = in_time(blocks[:G])[0]
             memories = [
                 (states_in_time(part[layer::L, None])[0], part[layer, 0] if one else part[layer])
                 for part in self._states
@@ -66,7 +70,7 @@ class Stepper:
             for turn in (0, 1):
                 (before, _), (after, h) = memories[turn], memories[1 - turn]
                 turns[turn].append(
-                    _Layer(cell, a, Wh, before, after, h, both, product, up, p[bias])
+                    _Layer(cell, a, gates, Wh, before, after, h, both, product, up, p[bias])
                 )
         self._turns = turns
         self.logits = up
@@ -80,11 +84,12 @@ class Stepper:
     def step(self, ids: np.intp | NDArray[np.intp]) -> None:
         """Read the next character: its id, or (M,) ids."""
         x, add = self._Ub[ids], np.add
-        for cell, a, Wh, before, after, h, both, product, up, bias in self._turns[self._now]:
+        for layer in self._turns[self._now]:
+            cell, a, gates, Wh, before, after, h, both, product, up, bias = layer
             if a is None:
                 cell.step(x, Wh, before, after)
             else:
-                a[...] = self._gates(x)
+                gates[...] = self._gates(x)
                 cell.step(a, Wh, before, after)
             h.dot(both, product)
             add(up, bias, up)

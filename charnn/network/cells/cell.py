@@ -10,10 +10,10 @@ Going back, the cell turns dL/dh(t) into dL/da(t) (`step_back`), and the layer m
 of U, W and b from that. What does not depend on the step after, `window_back` computes for the
 whole window in a few large calls.
 
-Shapes. The layer hands over B streams as rows: h is (B, H), and a cell of G gates gets its parts of
-a(t) and W h(t-1) as (G, B, H). Three things are simpler where they can be: a cell of one gate gets
-(B, H), a single stream may come as (H,) instead of (1, H), and a cell with two states gets and
-gives pairs (h, s). The calls for a whole window have T in front of B.
+Shapes. The layer hands over B streams as rows: h is (B, H), and what has several parts, like a(t)
+for the gates of a cell, is (n, B, H). The first axis is left out where n is 1. A single stream may
+come as (H,) instead of (1, H). A cell with two states gets and gives pairs (h, s). The calls for a
+whole window have T in front of B.
 """
 
 from abc import ABC, abstractmethod
@@ -30,6 +30,7 @@ class Cell(ABC):
 
     Attributes:
         gates: G, how many blocks of H rows U, W and b have.
+        spare: how many more blocks of memory `step` gets in `a`, to keep something for going back.
         states: 1, or 2 for a cell whose state is (h, s).
         in_place: whether h(t) may be written over a(t), as the derivative needs h alone.
         deltas: how many (B, H) blocks `window_back` writes and `step_back` turns into gradients.
@@ -38,6 +39,7 @@ class Cell(ABC):
     """
 
     gates: ClassVar[int] = 1
+    spare: ClassVar[int] = 0
     states: ClassVar[int] = 1
     in_place: ClassVar[bool] = False
     deltas: ClassVar[int] = 1
@@ -64,8 +66,9 @@ class Cell(ABC):
         """Compute one time step.
 
         Args:
-            a: (G, B, H), U x(t) + b. A cell that is not `in_place` leaves here what going back
-                needs; one that is leaves it alone, unless `after` is the same memory.
+            a: (G + spare, B, H), of which the first G are U x(t) + b. A cell that is not
+                `in_place` leaves here what going back needs. One that is writes nothing here, but
+                `after` may be the same memory.
             Wh: (G, B, H), W h(t-1); may be overwritten.
             before: the state at t-1, not to be changed.
             after: written with the state at t.
@@ -76,7 +79,7 @@ class Cell(ABC):
         """Write what `step_back` needs of all T steps, before the loop back through time.
 
         Args:
-            a: (G, T, B, H) as `step` left it; may be overwritten.
+            a: (G + spare, T, B, H) as `step` left it; may be overwritten.
             before: (T, B, H), the state before each step.
             after: (T, B, H), the state after each step.
             delta: (deltas, T, B, H), written.
@@ -87,7 +90,7 @@ class Cell(ABC):
         """Compute the derivative of one time step.
 
         Args:
-            a: (G, B, H) as `window_back` left it.
+            a: (G + spare, B, H) as `window_back` left it.
             delta: (deltas, B, H) from `window_back`; becomes the gradients that `deltas_of_U` and
                 `deltas_of_W` name.
             d_after: dL/dh(t) by all paths. In the pair (dL/dh(t), dL/ds(t)) the second is
