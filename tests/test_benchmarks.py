@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.cluster import CELLS, FITTED, RANKS, SUMMED, Compute, Model, tables
+from benchmarks.cluster import CASES, FITTED, RANKS, SUMMED, Compute, Model, tables
 from benchmarks.measuring import Spread, Worker, quotient
 from benchmarks.ngram import kneser_ney, witten_bell
 from benchmarks.report import Table, shown
 from benchmarks.sections import _same
-from benchmarks.workload import ALPHABET, Cell, streams, text
+from benchmarks.workload import ALPHABET, Case, streams, text
 from charnn.machine import cores
 from charnn.text.corpus import Corpus
 from charnn.text.streams import Streams
@@ -36,7 +36,7 @@ def measured(*arguments: str) -> dict[str, Any]:
 
 
 def test_a_step_is_measured_beside_the_loop_and_the_machine() -> None:
-    record = measured("step", "--cell", "16,1,1,8", "--rounds", "5", "--seconds", "0.02")
+    record = measured("step", "--case", "16,1,1,8", "--rounds", "5", "--seconds", "0.02")
     assert record["machine"]["PyTorch"] == record["machine"]["JAX"] == "not installed, left out"
     (row,) = record["tables"][0]["rows"]
     assert "PyTorch" not in row
@@ -57,12 +57,12 @@ def test_a_side_that_computes_something_else_is_refused(tmp_path: Path) -> None:
     worker = Worker("with_charnn")
     try:
         first, second = (
-            worker.prepare("training", checkpoint=str(tmp_path / f"{n}.npz"), cell=Cell(8, n, 2, 5))
+            worker.prepare("training", checkpoint=str(tmp_path / f"{n}.npz"), case=Case(8, n, 2, 5))
             for n in (1, 2)
         )
         losses = first(1), first(2)
         again = worker.prepare(
-            "training", checkpoint=str(tmp_path / "3.npz"), cell=Cell(8, 1, 2, 5)
+            "training", checkpoint=str(tmp_path / "3.npz"), case=Case(8, 1, 2, 5)
         )
         _same("the same", again, losses)
         with pytest.raises(RuntimeError, match="another computes something else"):
@@ -111,10 +111,10 @@ def test_the_cost_model_finds_the_constants_that_made_the_figures() -> None:
     for n in {*RANKS, cores()}:
         latency, per_byte = made.sums.setdefault(n, [1e-5, 1e-9])
         steps = {}
-        for cell in FITTED if n == 1 else CELLS:
-            taken = [made.here(n, cell)]
+        for case in FITTED if n == 1 else CASES:
+            taken = [made.here(n, case)]
             others = ("alone", "alone, all cores", "larger", "alone, sgemm", "sgemm")
-            steps[str(tuple(cell))] = {"together": taken} | {name: [1.0] for name in others}
+            steps[str(tuple(case))] = {"together": taken} | {name: [1.0] for name in others}
         records[n] = {"steps": steps, "sums": [latency + per_byte * size for size in SUMMED]}
     constants, _, compared, *predicted = tables(records)
     assert constants.rows[0]["value"] == "100 G"

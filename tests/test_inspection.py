@@ -15,8 +15,8 @@ from charnn.insight.gradients import GradientFlow, gradient_flow
 from charnn.insight.inspection import Inspection
 from charnn.insight.reading import Reading, read
 from charnn.insight.units import features, units
-from charnn.network.network import RNN
 from charnn.network.cells.cell import Activation
+from charnn.network.network import RNN
 from charnn.text.vocabulary import Vocabulary
 from tests.texts import english
 

@@ -168,10 +168,6 @@ class Layer:
             _window(self._states[:, 1 : T + 1]),
             _window(work.delta[:, :T]),
         )
-        work.d_state.fill(0)
-        if d_state is not None:
-            work.dh[T - 1] += d_state[0]
-            work.d_state[1:] = d_state[1:]
         if d_state is None:
             work.d_state.fill(0)
         else:

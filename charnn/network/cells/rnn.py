@@ -23,7 +23,7 @@ from charnn.network.cells.cell import Activation, Cell
 
 def relu(a: Array, out: Array) -> Array:
     """Write max(0, a) over `out`."""
-    return np.maximum(a, 0, out)
+    return np.maximum(a, 0, out=out)
 
 
 def tanh_slope(h: Array, out: Array) -> None:
