@@ -18,8 +18,8 @@ from benchmarks.workload import ALPHABET, Case, streams, text
 from charnn.machine import cores
 from charnn.text.corpus import Corpus
 from charnn.text.streams import Streams
+from tests.helpers.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 # As if neither peer were installed.
 ALONE = """
 import runpy, sys

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.texts import english
+from tests.helpers.places import ROOT
+from tests.helpers.texts import english
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # "$ charnn …" and what it printed, by the command's first words.
 SHOWN = [

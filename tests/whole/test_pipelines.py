@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.texts import english
+from tests.helpers.places import ROOT
+from tests.helpers.texts import english
 
-ROOT = Path(__file__).parents[1]
 MAKE = [
     "make",
     "-f",

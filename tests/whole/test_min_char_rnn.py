@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.texts import english
+from tests.helpers.places import ROOT
+from tests.helpers.texts import english
 
-CONFIG = Path(__file__).parent.parent / "configs" / "min-char-rnn.yaml"
+CONFIG = ROOT / "configs" / "min-char-rnn.yaml"
 
 
 def script_losses(text: str, parameters: dict[str, np.ndarray], steps: int) -> list[float]:

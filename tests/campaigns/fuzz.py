@@ -1,8 +1,8 @@
 """Whatever comes in: a result or one clear line, in good time, and never a wrong result.
 
-    python -m tests.fuzz checkpoints 10000    real checkpoints, cut, flipped, swapped and spliced
-    python -m tests.fuzz commands 10000       options, configs, texts and standard input
-    python -m tests.fuzz guided 100000        checkpoints and configs by coverage (needs atheris)
+    python -m tests.campaigns.fuzz checkpoints 10000  checkpoints, cut, flipped, swapped, spliced
+    python -m tests.campaigns.fuzz commands 10000     options, configs, texts and standard input
+    python -m tests.campaigns.fuzz guided 100000      both loaders by coverage (needs atheris)
 
 The first failure ends the fuzzing with an AssertionError that says how to repeat it.
 """
@@ -34,11 +34,11 @@ from charnn.commands import app
 from charnn.config.keys import section_models
 from charnn.config.loading import load_config
 from charnn.errors import CharnnError, CheckpointError, ConfigError
-from tests.texts import english
+from tests.helpers.places import ROOT
+from tests.helpers.texts import english
 
 SECONDS = 10  # what takes longer counts as a hang
 TEXT = english(600)
-ROOT = Path(__file__).parents[1]
 
 
 # --- one case ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from charnn.network.network import RNN, parameter_shapes
 from charnn.network.parameters import Parameters
 from charnn.network.products import Sums
 from charnn.network.textbook import TextbookBPTT
-from tests.reference import loop
+from tests.helpers.reference import loop
 
 Float = NDArray[np.float64]
 K, H, T, B = 7, 5, 6, 3

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.reference import loop
-from tests.texts import english
+from tests.helpers.reference import loop
+from tests.helpers.texts import english
 
 TEXT = english(9000)
 STEPS = 200

@@ -16,9 +16,9 @@ import pytest
 
 import charnn
 from charnn.sampling import preview
-from tests.commands import CHARNN, Terminal, ok, on_a_terminal, run
-from tests.reference import loop
-from tests.texts import english
+from tests.helpers.commands import CHARNN, Terminal, ok, on_a_terminal, run
+from tests.helpers.reference import loop
+from tests.helpers.texts import english
 
 TRAIN = ["train", "--data", "text.txt", "--out", "run.npz", "--max-steps", "40", "--seed", "1"]
 for setting in ("model.hidden_size=16", "model.num_layers=2", "training.eval_every=10"):

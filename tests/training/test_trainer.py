@@ -19,8 +19,8 @@ from charnn.training.events import Ended, Measured, Reason, Saved, Stepped
 from charnn.training.metrics import MetricsLog
 from charnn.training.preparation import initial_config, resumed_config
 from charnn.training.trainer import Trainer
-from tests.reference import loop
-from tests.texts import english
+from tests.helpers.reference import loop
+from tests.helpers.texts import english
 
 TEXT = english(3000)
 # 2700 characters to train on: 4 streams of 674, 34 windows of 20 an epoch, the last one shorter.

@@ -20,7 +20,7 @@ from charnn.training.events import RolledBack, Saved
 from charnn.training.metrics import MetricsLog, Rollback
 from charnn.training.preparation import resumed_config
 from charnn.training.trainer import MAX_ROLLBACKS, Trainer
-from tests.texts import english
+from tests.helpers.texts import english
 
 TEXT = english(3000)
 UNIFORM = math.log(50)

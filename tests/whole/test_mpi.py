@@ -25,11 +25,11 @@ from charnn.text.corpus import Corpus
 from charnn.text.reading import read_blocks
 from charnn.training import trainer as loop
 from charnn.training.trainer import Trainer
-from tests.commands import CHARNN, ok, run
-from tests.processes import alive, children
-from tests.test_corpus_blocks import TEXTS
-from tests.test_training import arrays, log_lines, make_config, resume
-from tests.texts import english
+from tests.helpers.commands import CHARNN, ok, run
+from tests.helpers.processes import alive, children
+from tests.helpers.texts import english
+from tests.text.test_reading import TEXTS
+from tests.training.test_trainer import arrays, log_lines, make_config, resume
 
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 RUN = ["train", "--data", "text.txt", "--seed", "5", "--threads", "1"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.test_checkpoint import in_json, make, repack, spoil
+from tests.checkpoint.test_checkpoint import in_json, make, repack, spoil
 
 MB = 2**20
 BOUND = 64 * MB  # beyond the size of the file

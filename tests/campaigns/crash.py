@@ -1,9 +1,9 @@
 """Runs that are killed, that meet a broken disk, that are interrupted: nothing may be lost.
 
-    python -m tests.crash every      end the process before each of its file operations
-    python -m tests.crash disk       let each operation fail, once and from then on
-    python -m tests.crash signals    interrupt at each operation, once and twice
-    python -m tests.crash kill 200   kill -9 real commands at random moments, so often
+    python -m tests.campaigns.crash every      end the process before each of its file operations
+    python -m tests.campaigns.crash disk       let each operation fail, once and from then on
+    python -m tests.campaigns.crash signals    interrupt at each operation, once and twice
+    python -m tests.campaigns.crash kill 200   kill -9 real commands at random moments, so often
 
 With --workers the steps of the runs are shared out among two processes, and `kill` kills either.
 
@@ -34,9 +34,9 @@ from charnn import sampling  # noqa: F401 (once, for all forks)
 from charnn.checkpoint import checkpoint
 from charnn.commands import app, console  # noqa: F401
 from charnn.training import trainer  # noqa: F401
-from tests.faults import Before, watching
-from tests.processes import alive, children
-from tests.texts import english
+from tests.helpers.faults import Before, watching
+from tests.helpers.processes import alive, children
+from tests.helpers.texts import english
 
 TEXT = english(1500)
 COMMAND = ["train", "--data", "text.txt", "--out", "run.npz", "--resume", "--quiet", "--seed", "1"]

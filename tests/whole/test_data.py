@@ -10,7 +10,9 @@ from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "data" / "build.py"
+from tests.helpers.places import ROOT
+
+SCRIPT = ROOT / "data" / "build.py"
 
 
 def _load() -> ModuleType:

@@ -15,8 +15,8 @@ from charnn.config.keys import RESUMABLE, section_models
 from charnn.config.loading import load_config, parse_override
 from charnn.config.writing import commented_yaml, json_schema
 from charnn.errors import ConfigError
+from tests.helpers.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 GENERATED: dict[Path, str] = runpy.run_path(str(ROOT / "docs" / "generate.py"))["generated"]()
 SCHEMA = Draft202012Validator(json_schema())

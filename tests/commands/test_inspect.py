@@ -14,10 +14,10 @@ import pytest
 
 from charnn.insight.curves import read_curves
 from charnn.training.metrics import Rollback
-from tests.commands import ok, on_a_terminal, run
-from tests.texts import english
+from tests.helpers.commands import ok, on_a_terminal, run
+from tests.helpers.places import ROOT
+from tests.helpers.texts import english
 
-ROOT = Path(__file__).parents[1]
 CHINESE = "床前明月光,疑是地上霜。\n举头望明月,低头思故乡。\n" * 40
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.chromium import Page
-from tests.texts import english
+from tests.helpers.chromium import Page
+from tests.helpers.texts import english
 
 HOSTILE = (
     "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import charnn
-from tests.commands import ok, run
+from tests.helpers.commands import ok, run
+from tests.helpers.places import FIXTURES
 
-FIXTURES = Path(__file__).parent / "fixtures"
 NAMES = sorted(path.stem for path in FIXTURES.glob("*.npz"))
 
 

@@ -10,9 +10,10 @@ import pytest
 
 import charnn
 from charnn.training.events import Event, Measured
-from tests.texts import english
+from tests.helpers.places import ROOT
+from tests.helpers.texts import english
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_public_name_is_there_and_documented() -> None:

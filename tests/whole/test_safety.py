@@ -18,15 +18,14 @@ from charnn.text.corpus import Corpus
 from charnn.training.metrics import MetricsLog, exclusive
 from charnn.training.outputs import Outputs
 from charnn.training.trainer import Trainer
-from tests.commands import CHARNN, Terminal, on_a_terminal
-from tests.faults import watching
-from tests.fuzz import charnn
-from tests.test_checkpoint import make
-from tests.test_cli import TRAIN
-from tests.test_metrics import metrics
-from tests.texts import english
-
-ROOT = Path(__file__).parents[1]
+from tests.campaigns.fuzz import charnn
+from tests.checkpoint.test_checkpoint import make
+from tests.commands.test_app import TRAIN
+from tests.helpers.commands import CHARNN, Terminal, on_a_terminal
+from tests.helpers.faults import watching
+from tests.helpers.places import ROOT
+from tests.helpers.texts import english
+from tests.training.test_metrics import metrics
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def test_a_short_campaign(campaign: str) -> None:
 def test_what_the_campaigns_watch_for_is_found(tmp_path: Path) -> None:
     """A save that breaks its promise does not get through."""
     code = (
-        "import sys, pathlib; import tests.crash as crash\n"
+        "import sys, pathlib; import tests.campaigns.crash as crash\n"
         "from charnn.checkpoint import checkpoint\n"
         "def write(path, write):\n"
         "    with path.open('w+b') as file:\n"

@@ -18,7 +18,7 @@ from charnn.insight.units import features, units
 from charnn.network.cells.cell import Activation
 from charnn.network.network import RNN
 from charnn.text.vocabulary import Vocabulary
-from tests.texts import english
+from tests.helpers.texts import english
 
 K, H, N = 7, 6, 40
 

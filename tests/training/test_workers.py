@@ -32,11 +32,11 @@ from charnn.training import workers
 from charnn.training.shares import Plan, worker_count
 from charnn.training.trainer import Trainer
 from charnn.training.workers import Workers
-from tests.commands import CHARNN
-from tests.processes import alive, children, resident
-from tests.reference import loop
-from tests.test_training import log_lines, make_config, make_corpus
-from tests.texts import english
+from tests.helpers.commands import CHARNN
+from tests.helpers.processes import alive, children, resident
+from tests.helpers.reference import loop
+from tests.helpers.texts import english
+from tests.training.test_trainer import log_lines, make_config, make_corpus
 
 # --- the blocked product -------------------------------------------------------------------------
 
