@@ -4,6 +4,8 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,18 @@ def test_eval_prints_the_lines_of_the_readme(folder: Path) -> None:
 def test_links_and_pictures_are_there() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert "://" in target or (ROOT / target).exists(), target
+
+
+def test_the_table_of_equations_names_what_is_there() -> None:
+    table = README[README.index("| equation |") :].split("\n\n")[0]
+    names = re.findall(r"`([a-z_.A-Z]+)`", "".join(table.splitlines()[2:]))
+    assert len(names) > 15
+    for name in names:
+        parts, thing = name.split("."), None
+        for length in range(len(parts), 0, -1):
+            with suppress(ModuleNotFoundError):
+                thing = import_module(".".join(["charnn", *parts[:length]]))
+                for attribute in parts[length:]:
+                    thing = getattr(thing, attribute)
+                break
+        assert thing is not None, name
