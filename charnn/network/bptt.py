@@ -38,8 +38,10 @@ class BPTT:
         self.gradients = network.parameters_in(
             np.zeros(network.num_parameters, dtype) if gradient is None else gradient
         )
-        self._reader = Reader(network, T, B, keep=True, gradients=self.gradients, dropout=dropout)
         self._work = Work(network.spec, T, B)
+        self._reader = Reader(
+            network, T, B, dropout=dropout, work=self._work, gradients=self.gradients
+        )
         self._o = np.empty((T * B, K), dtype)
         self._loss = SoftmaxCrossEntropy(T * B, K, dtype)
 
@@ -80,8 +82,8 @@ class BPTT:
         for layer in reversed(self._reader.layers):
             if masks is not None:
                 work.dh[:T] *= masks[layer.index]
-            layer.back_through_time(work, resets)
-            layer.parameter_gradients(work)
+            layer.back_through_time(resets)
+            layer.parameter_gradients()
             if layer.index > 0:
-                layer.back_to_input(work)
+                layer.back_to_input()
         return loss

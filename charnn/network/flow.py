@@ -33,7 +33,8 @@ def gradients_back(
     states = states.astype(np.float64)
     before_text = np.zeros_like(states[:, :1])
     states = np.concatenate([before_text, states], axis=1)  # now states[:, t] is before x(t)
-    reader, work = Reader(exact, 1, n, keep=True), Work(exact.spec, 1, n)
+    work = Work(exact.spec, 1, n)
+    reader = Reader(exact, 1, n, work=work)
     # dL(t)/do(t) = ŷ(t) − onehot(x(t+1))
     do = np.exp(log_softmax(states[L - 1, places + 1] @ V.T + c))
     do[np.arange(n), ids[places + 1]] -= 1
@@ -47,8 +48,8 @@ def gradients_back(
         for layer in reversed(reader.layers):
             d_state = later[layer.index]
             dh[layer.index] = work.dh[0] + d_state[0]
-            layer.back_through_time(work, d_state=d_state)
+            layer.back_through_time(d_state=d_state)
             if layer.index > 0:
-                layer.back_to_input(work)
+                layer.back_to_input()
         yield dh
         work.dh.fill(0)

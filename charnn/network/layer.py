@@ -32,6 +32,8 @@ class Work:
     Attributes:
         dh: (T, B, H), dL/dh(t): what comes from above; then by all paths.
         delta: (deltas, T, B, H), see `Cell.window_back`.
+        d_state: (S, B, H), the gradient of the state at one time. That of s runs along in place.
+        Wd: (B, H), scratch.
         sums: for the gradients of U, b and c.
     """
 
@@ -39,12 +41,11 @@ class Work:
         T, B, H, cell = seq_length, batch_size, spec.hidden_size, spec.cell_class
         self.dh = np.empty((T, B, H), spec.dtype)
         self.delta = np.empty((cell.deltas, T, B, H), spec.dtype)
-        self.sums = Sums(T * B, spec.vocab_size, H, spec.dtype)
-        self.dh_at = in_time(self.dh)
-        self.delta_at = in_time(self.delta)
-        self.Wd = np.empty_like(self.dh_at[0])
-        # The gradient of the state at one time. That of s, if there is one, runs along in place.
         self.d_state = np.empty((cell.states, B, H), spec.dtype)
+        self.sums = Sums(T * B, spec.vocab_size, H, spec.dtype)
+        # The same by time, as `step_back` gets them.
+        self.dh_at, self.delta_at = in_time(self.dh), in_time(self.delta)
+        self.Wd = np.empty_like(self.dh_at[0])
         ds = [part[0] for part in map(in_time, self.d_state[1:, None])]
         self.d_at: list[State] = [(dh, *ds) for dh in self.dh_at] if ds else [*self.dh_at]
         (self.d_past,) = states_in_time(self.d_state[:, None])
@@ -55,7 +56,8 @@ class Layer:
     """A recurrent layer with its buffers, for windows of up to T characters of B streams.
 
     Attributes:
-        output: (T, B, H), what the last window passed up: h, or h ⊙ mask.
+        index: the number of the layer, from 0.
+        cell: its pointwise part.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class Layer:
         index: int,
         states: Array,
         gates: Array,
-        gradients: Parameters | None = None,
+        *,
         masked: Array | None = None,
+        work: Work | None = None,
+        gradients: Parameters | None = None,
     ):
         """Find the parameters and lay out the memory.
 
@@ -76,8 +80,9 @@ class Layer:
             index: the number of the layer, from 0.
             states: (S, T + 1, B, H) memory for the states; [:, 0] is the state before a window.
             gates: (G + spare, T, B, H) memory for a(t) and what the cell keeps for going back.
-            gradients: where `parameter_gradients` writes, or None for reading alone.
             masked: (T, B, H) memory for outputs with dropout, or None.
+            work: memory for going back, or None for reading alone.
+            gradients: where `parameter_gradients` writes, or None.
         """
         self.index, self._batch_size = index, states.shape[2]
         self._U, self._W, self._b, own = _by_gate(spec, parameters, index)
@@ -85,12 +90,16 @@ class Layer:
             self._dU, self._dW, self._db, self._d_own = _by_gate(spec, gradients, index)
         self.cell = spec.cell_class(spec.activation, own)
         self._states, self._gates, self._masked = states, gates, masked
-        self._h_at, self._state_at = in_time(states[0]), states_in_time(states)
-        self._gates_at = in_time(gates)
-        Wh = np.empty((spec.cell_class.gates, 1, *states.shape[2:]), states.dtype)
+        self._a = list(gates[: spec.cell_class.gates])
+        Wh = np.empty((len(self._a), 1, *states.shape[2:]), states.dtype)
         self._Wh = in_time(Wh)[0]
+        # What every step takes, forward and back, so that no window has to collect it.
+        h, state, a = in_time(states[0]), states_in_time(states), in_time(gates)
+        self._steps = list(zip(h, state, a, state[1:], strict=False))
+        if work is not None:
+            self._work = work
+            self._steps_back = list(zip(a, work.delta_at, work.d_at, strict=True))
         self._x: NDArray[Any]
-        self.output: Array
 
     # --- forward ---------------------------------------------------------------------------------
 
@@ -105,108 +114,93 @@ class Layer:
             mask: (B, H) factors on the outputs on their way up, for dropout.
 
         Returns:
-            `output`, (T', B, H).
+            What the layer passes up, (T', B, H): h, or h ⊙ mask.
         """
         self._x, T = x, len(x)
-        for U, b, a in zip(self._U, self._b, self._gates[:, :T], strict=False):
+        for U, b, memory in zip(self._U, self._b, self._a, strict=True):
+            a = memory[:T]
             if self.index == 0:
                 # Column x(t) of U, plus b. "clip" skips a copy of `out`; ids are in range.
                 np.take(U.T + b, x, axis=0, out=a, mode="clip")
             else:
-                np.matmul(x.reshape(-1, x.shape[2]), U.T, out=a.reshape(-1, a.shape[2]))
+                np.matmul(_rows(x), U.T, out=_rows(a))
                 a += b
         times_W, step, Wh = times_each(self._W, self._batch_size), self.cell.step, self._Wh
-        h_at, state_at = self._h_at, self._state_at
         for start, end in _runs(resets, T):
-            h, before = h_at[start], state_at[start]
+            steps = self._steps[start:end]
             if resets is not None:
-                h, before = self._reset(start, resets[start])
-            for a, h_after, after in zip(
-                self._gates_at[start:end],
-                h_at[start + 1 : end + 1],
-                state_at[start + 1 : end + 1],
-                strict=True,
-            ):
+                steps[0] = (*self._reset(start, resets[start]), *steps[0][2:])
+            for h, before, a, after in steps:
                 times_W(h, Wh)
                 step(a, Wh, before, after)
-                h, before = h_after, after
-        self.output = self._states[0, 1 : T + 1]
+        output = self._states[0, 1 : T + 1]
         if mask is not None and self._masked is not None:
-            self.output = np.multiply(self.output, mask, out=self._masked[:T])
-        return self.output
+            output = np.multiply(output, mask, out=self._masked[:T])
+        return output
 
     def _reset(self, t: int, streams: NDArray[np.bool_]) -> tuple[Array, State]:
         """Return h and the state before step t with some streams' set to zero."""
         state = self._states[:, t : t + 1]
-        if t > 0:  # it is also the state after step t - 1, and that stays
+        if t > 0:  # it is also the state after step t - 1, which stays
             state = state.copy()
         state[:, 0, streams] = 0
         return in_time(state[0])[0], states_in_time(state)[0]
 
     # --- back ------------------------------------------------------------------------------------
 
-    def back_through_time(
-        self, work: Work, resets: Resets | None = None, d_state: Array | None = None
-    ) -> None:
+    def back_through_time(self, resets: Resets | None = None, d_state: Array | None = None) -> None:
         """Turn `work.dh` into dL/dh(t) by all paths, and `work.delta` into what follows from it.
 
+            dh(t-1) receives Wᵀ da(t)       (10.21), and what the cell adds
+
         Args:
-            work: `dh` holds what comes from above.
             resets: as given to `forward`.
             d_state: (S, B, H), dL/d(state after the window), overwritten with that before it. With
                 None both are left out: the gradient stops at the window's ends.
         """
-        T, cell = len(self._x), self.cell
+        T, cell, work = len(self._x), self.cell, self._work
         runs = _runs(resets, T)
         self._before = self._states[:, :T]
         if resets is not None and len(runs) > 1:
             self._before = self._before.copy()
             self._before[:, resets] = 0
-        cell.window_back(
-            _window(self._gates[:, :T]),
-            _window(self._before),
-            _window(self._states[:, 1 : T + 1]),
-            _window(work.delta[:, :T]),
-        )
-        if d_state is None:
-            work.d_state.fill(0)
-        else:
+        after = self._states[:, 1 : T + 1]
+        windows = (self._gates[:, :T], self._before, after, work.delta[:, :T])
+        cell.window_back(*map(_window, windows))
+        work.d_state.fill(0)
+        if d_state is not None:
             work.dh[T - 1] += d_state[0]
-            work.d_state[...] = d_state
-        step_back, add, Wd = cell.step_back, np.add, work.Wd
+            work.d_state[1:] = d_state[1:]
+        step_back, add, Wd, dh_at, d_at = cell.step_back, np.add, work.Wd, work.dh_at, work.d_at
         times_W = times_all(self._W, cell.deltas_of_W, cell.deltas, self._batch_size)
-        a_at, delta_at, dh_at, d_at = self._gates_at, work.delta_at, work.dh_at, work.d_at
         for start, end in reversed(runs):
-            for a, delta, d_after, d_before, dh_before in zip(
-                a_at[start + 1 : end][::-1],
-                delta_at[start + 1 : end][::-1],
-                d_at[start + 1 : end][::-1],
-                d_at[start : end - 1][::-1],
-                dh_at[start : end - 1][::-1],
-                strict=True,
-            ):
-                step_back(a, delta, d_after, d_before)
+            for t in range(end - 1, start, -1):
+                a, delta, d_after = self._steps_back[t]
+                step_back(a, delta, d_after, d_at[t - 1])
                 times_W(delta, Wd)
-                add(dh_before, Wd, dh_before)
-            # The first step of a run: what goes further back is the state before a reset.
+                add(dh_at[t - 1], Wd, dh_at[t - 1])
+            a, delta, d_after = self._steps_back[start]
+            if start == 0 and d_state is None:
+                step_back(a, delta, d_after, work.d_past)
+                continue
+            # What reaches the state before a run stops where that is a reset.
             work.dh_past.fill(0)
-            step_back(a_at[start], delta_at[start], d_at[start], work.d_past)
-            if start > 0 or d_state is not None:
-                times_W(delta_at[start], Wd)
-                work.dh_past += Wd
-                if resets is not None:
-                    work.d_state[:, resets[start]] = 0
+            step_back(a, delta, d_after, work.d_past)
+            times_W(delta, Wd)
+            work.dh_past += Wd
+            if resets is not None:
+                work.d_state[:, resets[start]] = 0
             if start > 0:
                 dh_at[start - 1] += work.dh_past
         if d_state is not None:
             d_state[...] = work.d_state
 
-    def parameter_gradients(self, work: Work) -> None:
+    def parameter_gradients(self) -> None:
         """Write dL/dU, dL/dW, dL/db and those of the cell's own parameters, after the way back.
 
         `work.dh` is overwritten in the first layer, which has no layer below.
         """
-        x, cell, T = self._x, self.cell, len(self._x)
+        x, cell, work, T = self._x, self.cell, self._work, len(self._x)
         delta, h_before = work.delta[:, :T], _rows(self._before[0])
         for of_U, of_W, dU, dW, db in zip(
             cell.deltas_of_U, cell.deltas_of_W, self._dU, self._dW, self._db, strict=True
@@ -221,9 +215,9 @@ class Layer:
         if cell.own:
             cell.own_back(delta, _window(self._before), self._d_own)
 
-    def back_to_input(self, work: Work) -> None:
+    def back_to_input(self) -> None:
         """Overwrite `work.dh` with dL/dx(t) = Uᵀ da(t), for the layer below."""
-        T = len(self._x)
+        work, T = self._work, len(self._x)
         dx = _rows(work.dh[:T])
         for gate, (block, U) in enumerate(zip(self.cell.deltas_of_U, self._U, strict=True)):
             da = _rows(work.delta[block, :T])
@@ -235,11 +229,11 @@ class Layer:
 
 def _by_gate(
     spec: Spec, parameters: Parameters, index: int
-) -> tuple[Array, Array, Array, dict[str, Array]]:
-    """Return a layer's U (G, H, n), W (G, H, H), b (G, H), and the cell's own parameters."""
+) -> tuple[list[Array], list[Array], list[Array], dict[str, Array]]:
+    """Return each gate's U (H, n), W (H, H) and b (H,), and the cell's own parameters."""
     own, shape = parameters.of_layer(index), (spec.cell_class.gates, spec.hidden_size)
     U, W, b = (own.pop(letter) for letter in "UWb")
-    return U.reshape(*shape, -1), W.reshape(*shape, -1), b.reshape(shape), own
+    return list(U.reshape(*shape, -1)), list(W.reshape(*shape, -1)), list(b.reshape(shape)), own
 
 
 def _rows(series: Array) -> Array:

@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from charnn.network import parameters as initial
 from charnn.network.arrays import Array, CharacterIds, Resets
 from charnn.network.cells.cell import Activation
-from charnn.network.layer import Layer
+from charnn.network.layer import Layer, Work
 from charnn.network.parameters import Parameters
 from charnn.network.spec import Sizes, Spec
 
@@ -134,9 +134,9 @@ class Reader:
         seq_length: int,
         batch_size: int,
         *,
-        keep: bool = False,
-        gradients: Parameters | None = None,
         dropout: bool = False,
+        work: Work | None = None,
+        gradients: Parameters | None = None,
     ):
         """Allocate the buffers.
 
@@ -144,9 +144,9 @@ class Reader:
             network: its parameters may change between windows, but must stay where they are.
             seq_length: T.
             batch_size: B.
-            keep: whether each layer keeps what it needs to go back.
-            gradients: where the layers write the gradients of the parameters, or None.
             dropout: whether masks will be given.
+            work: memory for the layers to go back with, or None for reading alone.
+            gradients: where the layers write the gradients of the parameters, or None.
         """
         spec, L, T, B = network.spec, network.num_layers, seq_length, batch_size
         S, _, H = spec.state_shape(B)
@@ -160,13 +160,21 @@ class Reader:
             states = self.states[index::L]
             if spec.cell_class.in_place:
                 gates = states[:, 1:]  # h is written over a
-            elif keep or index == 0:
+            elif work is not None or index == 0:
                 blocks = spec.cell_class.gates + spec.cell_class.spare
                 gates = np.empty((blocks, T, B, H), network.dtype)
             masked = np.empty((T, B, H), network.dtype) if dropout else None
-            self.layers.append(
-                Layer(spec, network.parameters, index, states, gates, gradients, masked)
+            layer = Layer(
+                spec,
+                network.parameters,
+                index,
+                states,
+                gates,
+                masked=masked,
+                work=work,
+                gradients=gradients,
             )
+            self.layers.append(layer)
 
     def read(
         self,

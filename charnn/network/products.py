@@ -43,18 +43,18 @@ def times(A: Array, batch_size: int) -> Product:
     return product
 
 
-def times_each(W: Array, batch_size: int) -> Product:
+def times_each(W: Sequence[Array], batch_size: int) -> Product:
     """Return a function that writes W_g x for each gate g.
 
     It reads x, (B, H), and writes (G, B, H), or (B, H) for one gate.
 
     Args:
-        W: (G, H, H).
+        W: (H, H) of each gate.
         batch_size: B, see `times`.
     """
+    if len(W) == 1:
+        return times(W[0].T, batch_size)
     products = [times(W_g.T, batch_size) for W_g in W]
-    if len(products) == 1:
-        return products[0]
 
     def each(x: Array, out: Array) -> None:
         for product, part in zip(products, out, strict=True):
@@ -63,21 +63,21 @@ def times_each(W: Array, batch_size: int) -> Product:
     return each
 
 
-def times_all(W: Array, blocks: Sequence[int], deltas: int, batch_size: int) -> Product:
+def times_all(W: Sequence[Array], blocks: Sequence[int], deltas: int, batch_size: int) -> Product:
     """Return a function that writes Σ W_gᵀ delta_g over the gates g.
 
     It reads (deltas, B, H), or (B, H) where that is one, and writes (B, H).
 
     Args:
-        W: (G, H, H).
+        W: (H, H) of each gate.
         blocks: for each gate, which block of delta it multiplies.
         deltas: how many blocks there are.
         batch_size: B, see `times`.
     """
-    products = [times(W_g, batch_size) for W_g in W]
     if deltas == 1:
-        return products[0]
-    part = np.empty(0, W.dtype)
+        return times(W[0], batch_size)
+    products = [times(W_g, batch_size) for W_g in W]
+    part = np.empty(0, W[0].dtype)
 
     def all_of(delta: Array, out: Array) -> None:
         nonlocal part
