@@ -155,12 +155,12 @@ class Reader:
         self._o: Array | None = None
         self.states = np.empty((S, T + 1, B, H), network.dtype)
         self.layers: list[Layer] = []
-        gates = self.states
+        gates: Array | None = None
         for index in range(L):
             states = self.states[index::L]
             if spec.cell_class.in_place:
                 gates = states[:, 1:]  # h is written over a
-            elif work is not None or index == 0:
+            elif gates is None or work is not None:  # kept until the way back, else shared
                 blocks = spec.cell_class.gates + spec.cell_class.spare
                 gates = np.empty((blocks, T, B, H), network.dtype)
             masked = np.empty((T, B, H), network.dtype) if dropout else None
