@@ -1,23 +1,34 @@
-"""TODO."""
+"""Everything that must be decided or checked before the first step of a run."""
+
+from collections.abc import Iterable
+
+import numpy as np
 
 from charnn.checkpoint.checkpoint import Checkpoint
-from charnn.config.keys import RESUMABLE, Config
+from charnn.config.keys import RESUMABLE, Config, TrainingConfig
 from charnn.config.problems import shown
-from charnn.errors import ConfigError
+from charnn.draws import fresh_seed
+from charnn.errors import CharnnError, ConfigError, RequestError
+from charnn.machine import available_memory, cores
+from charnn.ranks import Ranks
+from charnn.text.corpus import Corpus
+from charnn.text.encoding import Ids
+from charnn.text.streams import Streams, fitting_batch_size
+from charnn.training.shares import Plan, worker_count
 
 
 def resumed_config(given: Config, stored: Config) -> Config:
-    """Return the config a run goes on with: the stored one, and what may change of the given one.
+    """Return the config of a resumed run: the stored one, with the given changes that are allowed.
 
     Raises:
-        ConfigError: naming each given key that contradicts the stored run.
+        ConfigError: if given keys contradict the stored run; the message names each of them.
     """
     changed = {}
     refused = []
     for key, value in given.given():
         section, _, name = key.partition(".")
         before = getattr(getattr(stored, section), name)
-        # The stored seed was chosen where none was given.
+        # A null seed asks for any seed, and the stored run has already drawn one.
         if value == before or (key == "training.seed" and value is None):
             continue
         if key in RESUMABLE:
@@ -35,10 +46,10 @@ def resumed_config(given: Config, stored: Config) -> Config:
 
 
 def initial_config(given: Config, init: Checkpoint) -> Config:
-    """Return a config whose model has the sizes of the checkpoint it starts from.
+    """Return the given config with the model sizes of the checkpoint that the run starts from.
 
     Raises:
-        ConfigError: naming each given key that contradicts the checkpoint.
+        ConfigError: if a given key contradicts the checkpoint; the message names it.
     """
     sizes = {
         f"model.{name}": getattr(init.config.model, name)
@@ -50,3 +61,161 @@ def initial_config(given: Config, init: Checkpoint) -> Config:
                 f"{key} is {shown(value)}, but the --init checkpoint has {sizes[key]}"
             )
     return given.with_values(sizes)
+
+
+def settled_config(config: Config, ranks: Ranks) -> Config:
+    """Return the config as a checkpoint stores it: with a seed, and without the time limit.
+
+    The time limit holds for one invocation only. Without a given seed, rank 0 draws one for all.
+    """
+    config = config.with_values({"training.time_limit": None})
+    if config.training.seed is None:
+        config = config.with_values({"training.seed": ranks.first(fresh_seed)})
+    return config
+
+
+def check_text(corpus: Corpus, resume: Checkpoint, path: str) -> None:
+    """Check that a text is the one that a checkpoint was trained on.
+
+    Raises:
+        CharnnError: if it is not; the message names `path`, the checkpoint's file.
+    """
+    if not corpus.has_fingerprint(resume.progress.fingerprint):
+        raise CharnnError(
+            f"the text is not the one {path} was trained on; "
+            "restore it, or start a new run from these parameters with --init"
+        )
+
+
+def check_resumable(
+    resume: Checkpoint, state_shape: tuple[int, ...], total_steps: int, path: str
+) -> None:
+    """Check that a run can continue from a checkpoint.
+
+    Args:
+        resume: the checkpoint.
+        state_shape: the shape that its hidden state must have.
+        total_steps: of the whole run.
+        path: the checkpoint's file, for the message.
+
+    Raises:
+        CharnnError: if it has no hidden state, or one of another shape.
+        RequestError: if it is already past `total_steps`.
+    """
+    if resume.hidden_state is None or resume.hidden_state.shape != state_shape:
+        raise CharnnError(f"{path} cannot be resumed; start from it with --init")
+    if total_steps < resume.progress.step:
+        raise RequestError(
+            f"the plan is {total_steps:,} steps, but the run has made "
+            f"{resume.progress.step:,}; raise training.max_steps"
+        )
+
+
+def line_end_warnings(characters: Iterable[str]) -> list[str]:
+    """Return a warning if a vocabulary has carriage returns, which are rarely wanted."""
+    if "\r" not in characters:
+        return []
+    return [
+        "the text has \\r characters, as in Windows line ends; "
+        "--set data.normalize_newlines=true reads line ends as \\n"
+    ]
+
+
+def cut_streams(training: TrainingConfig, ids: Ids, ranks: Ranks) -> tuple[Streams, list[str]]:
+    """Cut a training text into streams; return them and a warning if it is too short.
+
+    Args:
+        training: batch_size, seq_length and drop_last. A short text lowers the batch size.
+        ids: (N,) character ids.
+        ranks: the processes that share the batch.
+
+    Raises:
+        RequestError: if there are more ranks than streams.
+    """
+    warnings = []
+    B = training.batch_size
+    if training.seq_length == "full":
+        B = min(B, len(ids) - 1)
+        T = (len(ids) - 1) // B
+    else:
+        T = min(training.seq_length, len(ids) - 1)
+        B = fitting_batch_size(len(ids), B, T)
+    if training.batch_size > B:
+        wanted = training.batch_size * T + 1
+        warnings.append(
+            f"the training text has {len(ids):,} characters, fewer than batch_size "
+            f"{training.batch_size} × seq_length {T} + 1 = {wanted:,}; using batch_size {B}"
+        )
+    if ranks.size > B:
+        raise RequestError(
+            f"{ranks.size} ranks cannot share a batch of {B}; start fewer, or raise "
+            "training.batch_size"
+        )
+    return Streams(ids, B, T, training.drop_last), warnings
+
+
+def planned_steps(training: TrainingConfig, streams: Streams) -> int:
+    """Return the number of steps of the whole run, over all invocations."""
+    if training.max_steps is not None:
+        return training.max_steps
+    return training.epochs * streams.steps_per_epoch
+
+
+def available_cores(training: TrainingConfig, ranks: Ranks) -> int:
+    """Return how many processors this rank may use."""
+    return training.threads or max(1, cores() // ranks.sharing)
+
+
+def worker_plan(config: Config, vocab_size: int, streams: Streams, ranks: Ranks) -> Plan:
+    """Return how this rank divides its part of a step among worker processes and threads."""
+    training, sizes = config.training, config.model
+    assert training.seed is not None
+    B, H = streams.batch_size, sizes.hidden_size
+    total = available_cores(training, ranks)
+    # One process leaves the number of threads to BLAS. Several ranks on a machine must share.
+    threads = training.threads if ranks.size == 1 else total
+    workers = 1 if training.loop == "textbook" else worker_count(B // ranks.size, H, total)
+    return Plan(
+        vocab_size=vocab_size,
+        hidden_size=H,
+        num_layers=sizes.num_layers,
+        activation=sizes.activation,
+        dtype=training.dtype,
+        seq_length=streams.seq_length,
+        batch_size=B,
+        dropout=sizes.dropout,
+        seed=training.seed,
+        loop=training.loop,
+        threads=threads if workers == 1 else total // workers,
+        workers=workers,
+        rank=ranks.rank,
+        ranks=ranks.size,
+    )
+
+
+def needed_memory(plan: Plan) -> int:
+    """Return the bytes that each rank allocates for buffers and parameters."""
+    H, L, K, T = plan.hidden_size, plan.num_layers, plan.vocab_size, plan.seq_length
+    B = -(-plan.batch_size // plan.ranks)
+    hidden = (L + 2 + (L if plan.dropout else 0)) * T * B * H
+    parameters = H * K + (2 * L - 1) * H * H + L * H + K * H + K
+    # θ, its mean and two slots. Each worker has a gradient, W laid out anew, and sums for dU.
+    copies = 4 + 2 * plan.workers
+    return (hidden + T * B * K + copies * parameters) * np.dtype(
+        plan.dtype
+    ).itemsize + 7 * T * B * 8
+
+
+def check_memory(needed: int, streams: Streams, ranks: Ranks) -> None:
+    """Check that the ranks on this machine fit in its memory, `needed` bytes each.
+
+    Raises:
+        CharnnError: if they do not.
+    """
+    available = available_memory() // ranks.on_node
+    if needed > available:
+        raise CharnnError(
+            f"training needs about {needed / 1e9:.1f} GB for T = {streams.seq_length:,} × "
+            f"B = {streams.batch_size} and the model, and {available / 1e9:.1f} GB are available; "
+            "lower training.seq_length, training.batch_size or model.hidden_size"
+        )
