@@ -9,11 +9,12 @@ so one wild window counts no more than a moderately bad one. "Too high" means on
   of the text together.
 """
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 from charnn.checkpoint.progress import Progress
-from charnn.config.keys import Config
+from charnn.config.keys import Config, TrainingConfig
 from charnn.errors import DivergenceError
 
 MAX_ROLLBACKS = 4  # A run that diverges at 1/16 of its learning rate has another problem.
@@ -52,6 +53,26 @@ def diverged(progress: Progress, loss: float, uniform: float, batch_size: int) -
     else:
         return None
     return f"for {_PATIENCE} steps the loss has stayed high, now {smoothed:.3f}, far above {limit}"
+
+
+def check_loss(progress: Progress, training: TrainingConfig, loss: float, K: int, B: int) -> None:
+    """Follow the loss of a run, once the warm-up is over.
+
+    Args:
+        progress: where the run stands after the step; see `diverged`.
+        training: its `warmup_steps` and `on_divergence`.
+        loss: of the step, nats per character, finite.
+        K: characters in the vocabulary.
+        B: streams.
+
+    Raises:
+        DivergenceError: if the loss has been too high for too long.
+    """
+    if progress.step <= training.warmup_steps or training.on_divergence == "ignore":
+        return
+    problem = diverged(progress, loss, math.log(K), B)
+    if problem:
+        raise DivergenceError(f"training diverged at step {progress.step}: {problem}")
 
 
 def is_suspect(progress: Progress) -> bool:

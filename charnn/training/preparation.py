@@ -1,6 +1,6 @@
 """Everything that must be decided or checked before the first step of a run."""
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -63,7 +63,80 @@ def initial_config(given: Config, init: Checkpoint) -> Config:
     return given.with_values(sizes)
 
 
-def settled_config(config: Config, ranks: Ranks) -> Config:
+@dataclass(frozen=True)
+class Preparation:
+    """The decisions that `prepare` makes for a run.
+
+    Attributes:
+        config: the config as a checkpoint stores it.
+        streams: the training text, cut into as many streams as it can fill.
+        total_steps: steps of the whole run, over all invocations.
+        plan: how this rank divides its part of a step.
+        warnings: messages that the user should see before training starts.
+    """
+
+    config: Config
+    streams: Streams
+    total_steps: int
+    plan: Plan
+    warnings: list[str]
+
+
+def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ranks) -> Preparation:
+    """Make all decisions and checks before the first step of a run.
+
+    Args:
+        config: of the run.
+        corpus: the text.
+        resume: the checkpoint to continue from, or None for a new run.
+        ranks: the processes that share the run.
+
+    Raises:
+        CharnnError: if the buffers do not fit in memory, or the checkpoint cannot be resumed with
+            this text.
+        RequestError: if there are more ranks than streams, or the run is already longer than the
+            config asks for.
+    """
+    path, warnings = config.output.checkpoint, []
+    if resume and not corpus.has_fingerprint(resume.progress.fingerprint):
+        raise CharnnError(
+            f"the text is not the one {path} was trained on; "
+            "restore it, or start a new run from these parameters with --init"
+        )
+    if not resume and "\r" in corpus.vocabulary.characters:
+        warnings.append(
+            "the text has \\r characters, as in Windows line ends; "
+            "--set data.normalize_newlines=true reads line ends as \\n"
+        )
+    config = _settled(config, ranks)
+    training, sizes = config.training, config.model
+    streams = _cut_streams(training, corpus.split("train"), warnings)
+    B = streams.batch_size
+    if ranks.size > B:
+        raise RequestError(
+            f"{ranks.size} ranks cannot share a batch of {B}; start fewer, or raise "
+            "training.batch_size"
+        )
+    plan = worker_plan(config, len(corpus.vocabulary), streams, ranks)
+    _check_memory(plan, ranks)
+    total_steps = (
+        training.epochs * streams.steps_per_epoch
+        if training.max_steps is None
+        else training.max_steps
+    )
+    if resume:
+        shape = sizes.num_layers, B, sizes.hidden_size
+        if resume.hidden_state is None or resume.hidden_state.shape != shape:
+            raise CharnnError(f"{path} cannot be resumed; start from it with --init")
+        if total_steps < resume.progress.step:
+            raise RequestError(
+                f"the plan is {total_steps:,} steps, but the run has made "
+                f"{resume.progress.step:,}; raise training.max_steps"
+            )
+    return Preparation(config, streams, total_steps, plan, warnings)
+
+
+def _settled(config: Config, ranks: Ranks) -> Config:
     """Return the config as a checkpoint stores it: with a seed, and without the time limit.
 
     The time limit holds for one invocation only. Without a given seed, rank 0 draws one for all.
@@ -74,65 +147,8 @@ def settled_config(config: Config, ranks: Ranks) -> Config:
     return config
 
 
-def check_text(corpus: Corpus, resume: Checkpoint, path: str) -> None:
-    """Check that a text is the one that a checkpoint was trained on.
-
-    Raises:
-        CharnnError: if it is not; the message names `path`, the checkpoint's file.
-    """
-    if not corpus.has_fingerprint(resume.progress.fingerprint):
-        raise CharnnError(
-            f"the text is not the one {path} was trained on; "
-            "restore it, or start a new run from these parameters with --init"
-        )
-
-
-def check_resumable(
-    resume: Checkpoint, state_shape: tuple[int, ...], total_steps: int, path: str
-) -> None:
-    """Check that a run can continue from a checkpoint.
-
-    Args:
-        resume: the checkpoint.
-        state_shape: the shape that its hidden state must have.
-        total_steps: of the whole run.
-        path: the checkpoint's file, for the message.
-
-    Raises:
-        CharnnError: if it has no hidden state, or one of another shape.
-        RequestError: if it is already past `total_steps`.
-    """
-    if resume.hidden_state is None or resume.hidden_state.shape != state_shape:
-        raise CharnnError(f"{path} cannot be resumed; start from it with --init")
-    if total_steps < resume.progress.step:
-        raise RequestError(
-            f"the plan is {total_steps:,} steps, but the run has made "
-            f"{resume.progress.step:,}; raise training.max_steps"
-        )
-
-
-def line_end_warnings(characters: Iterable[str]) -> list[str]:
-    """Return a warning if a vocabulary has carriage returns, which are rarely wanted."""
-    if "\r" not in characters:
-        return []
-    return [
-        "the text has \\r characters, as in Windows line ends; "
-        "--set data.normalize_newlines=true reads line ends as \\n"
-    ]
-
-
-def cut_streams(training: TrainingConfig, ids: Ids, ranks: Ranks) -> tuple[Streams, list[str]]:
-    """Cut a training text into streams; return them and a warning if it is too short.
-
-    Args:
-        training: batch_size, seq_length and drop_last. A short text lowers the batch size.
-        ids: (N,) character ids.
-        ranks: the processes that share the batch.
-
-    Raises:
-        RequestError: if there are more ranks than streams.
-    """
-    warnings = []
+def _cut_streams(training: TrainingConfig, ids: Ids, warnings: list[str]) -> Streams:
+    """Cut a training text, (N,) ids, into streams; a short text lowers the batch size."""
     B = training.batch_size
     if training.seq_length == "full":
         B = min(B, len(ids) - 1)
@@ -146,19 +162,7 @@ def cut_streams(training: TrainingConfig, ids: Ids, ranks: Ranks) -> tuple[Strea
             f"the training text has {len(ids):,} characters, fewer than batch_size "
             f"{training.batch_size} × seq_length {T} + 1 = {wanted:,}; using batch_size {B}"
         )
-    if ranks.size > B:
-        raise RequestError(
-            f"{ranks.size} ranks cannot share a batch of {B}; start fewer, or raise "
-            "training.batch_size"
-        )
-    return Streams(ids, B, T, training.drop_last), warnings
-
-
-def planned_steps(training: TrainingConfig, streams: Streams) -> int:
-    """Return the number of steps of the whole run, over all invocations."""
-    if training.max_steps is not None:
-        return training.max_steps
-    return training.epochs * streams.steps_per_epoch
+    return Streams(ids, B, T, training.drop_last)
 
 
 def available_cores(training: TrainingConfig, ranks: Ranks) -> int:
@@ -206,16 +210,16 @@ def needed_memory(plan: Plan) -> int:
     ).itemsize + 7 * T * B * 8
 
 
-def check_memory(needed: int, streams: Streams, ranks: Ranks) -> None:
-    """Check that the ranks on this machine fit in its memory, `needed` bytes each.
+def _check_memory(plan: Plan, ranks: Ranks) -> None:
+    """Check that all ranks on this machine fit in its memory.
 
     Raises:
         CharnnError: if they do not.
     """
-    available = available_memory() // ranks.on_node
+    needed, available = needed_memory(plan), available_memory() // ranks.on_node
     if needed > available:
         raise CharnnError(
-            f"training needs about {needed / 1e9:.1f} GB for T = {streams.seq_length:,} × "
-            f"B = {streams.batch_size} and the model, and {available / 1e9:.1f} GB are available; "
+            f"training needs about {needed / 1e9:.1f} GB for T = {plan.seq_length:,} × "
+            f"B = {plan.batch_size} and the model, and {available / 1e9:.1f} GB are available; "
             "lower training.seq_length, training.batch_size or model.hidden_size"
         )

@@ -7,9 +7,8 @@ exception is a run that diverges: it returns to its last checkpoint, and stoppin
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,7 @@ from charnn.config.keys import Config
 from charnn.errors import DivergenceError
 from charnn.machine import blas_threads
 from charnn.network.network import RNN
-from charnn.network.products import Array
-from charnn.optimizers import Average, clip, learning_rate_at, make_optimizer
+from charnn.optimizers import clip, learning_rate_at
 from charnn.ranks import ALONE, Ranks
 from charnn.text.corpus import Corpus
 from charnn.text.reading import files_named
@@ -29,7 +27,7 @@ from charnn.text.streams import Streams
 from charnn.training.divergence import (
     MAX_ROLLBACKS,
     after_rollback,
-    diverged,
+    check_loss,
     final_error,
     is_suspect,
 )
@@ -37,20 +35,9 @@ from charnn.training.events import Ended, Event, Measured, Reason, RolledBack, S
 from charnn.training.measuring import Clock, next_line, record_validation
 from charnn.training.metrics import Rollback
 from charnn.training.outputs import Outputs
-from charnn.training.preparation import (
-    available_cores,
-    check_memory,
-    check_resumable,
-    check_text,
-    cut_streams,
-    line_end_warnings,
-    needed_memory,
-    planned_steps,
-    settled_config,
-    worker_plan,
-)
+from charnn.training.preparation import available_cores, needed_memory, prepare, worker_plan
 from charnn.training.saving import RunFiles
-from charnn.training.shares import Plan
+from charnn.training.state import RunState, new_network
 from charnn.training.stopping import INTERRUPTED, Limits
 from charnn.training.validation import validating
 from charnn.training.workers import Workers
@@ -63,11 +50,8 @@ class Trainer:
         config: the config with its seed filled in, and without the time limit.
         time_limit: seconds of this invocation, or None.
         corpus: the text.
-        model: the network being trained.
-        averaged: the network that is validated and saved: `model`, or a running mean of it.
         streams: the training text, cut into as many streams as it can fill.
         total_steps: steps of the whole run, over all invocations.
-        progress: where the run stands.
         outputs: the paths of the files it writes.
         warnings: messages that the user should see before training starts.
         ranks: the processes that share the run.
@@ -98,56 +82,42 @@ class Trainer:
             RequestError: if there are more ranks than streams, or a resumed run has made more
                 steps than the config asks for.
         """
-        path = config.output.checkpoint
-        if resume:
-            check_text(corpus, resume, path)
         self.time_limit = config.training.time_limit
-        self.config = config = settled_config(config, ranks)
-        self.corpus = corpus
-        self.ranks = ranks
-        self.outputs = Outputs(Path(path))
-        training = config.training
-        self.streams, short = cut_streams(training, corpus.split("train"), ranks)
-        check_memory(self.memory(self.streams), self.streams, ranks)
-        self.warnings = short if resume else line_end_warnings(corpus.vocabulary.characters) + short
-        self.total_steps = planned_steps(training, self.streams)
-
-        plan = self._plan(self.streams)
-        self._threads, self._cores = plan.threads, available_cores(training, ranks)
-        self.model = self._new_model()
-        self._workers = Workers(self.model, plan, ranks)  # moves the parameters
-        self._state = self._workers.state
-        theta = self.model.parameters.flat
-        self._optimizer = make_optimizer(training, theta)
-        self.averaged, self._average = self.model, None
-        if training.ema_decay:
-            self.averaged = self._new_model()
-            self._average = Average(self.averaged.parameters.flat, training.ema_decay)
-
+        preparation = prepare(config, corpus, resume, ranks)
+        self.config, self.warnings = preparation.config, preparation.warnings
+        self.streams, self.total_steps = preparation.streams, preparation.total_steps
+        self.corpus, self.ranks = corpus, ranks
+        self.outputs = Outputs(Path(config.output.checkpoint))
         self._files = RunFiles(self.outputs, ranks)
+        self._is_new = resume is None
+
+        model = new_network(self.config, len(corpus.vocabulary))
+        self._threads = preparation.plan.threads
+        self._workers = Workers(model, preparation.plan, ranks)  # moves the parameters
+        self._state = RunState(self.config, corpus, model, self._workers.state)
+        if resume:
+            self._state.restore(resume)
+        else:
+            self._state.initialize(init)
+
         self._clock = Clock()
         self._notice: Callable[[], int] = lambda: 0  # see charnn.training.stopping
         self._noticed = 0  # the highest notice of all ranks in the last step or validation
-        self._is_new = resume is None
-        if resume:
-            check_resumable(resume, self._state.shape, self.total_steps, path)
-            self._restore(resume)
-            return
-        self.progress = Progress(fingerprint=corpus.fingerprint)
-        if init:
-            theta[...] = init.model.parameters.flat
-        else:
-            assert training.seed is not None
-            self.model.initialize(config.model.init, training.seed, config.model.init_std)
-        self.averaged.parameters.flat[...] = theta
 
-    def _new_model(self) -> RNN:
-        sizes, K = self.config.model, len(self.corpus.vocabulary)
-        dtype = self.config.training.dtype
-        return RNN(K, sizes.hidden_size, sizes.num_layers, sizes.activation, dtype)
+    @property
+    def model(self) -> RNN:
+        """The network being trained."""
+        return self._state.model
 
-    def _plan(self, streams: Streams) -> Plan:
-        return worker_plan(self.config, len(self.corpus.vocabulary), streams, self.ranks)
+    @property
+    def averaged(self) -> RNN:
+        """The network that is validated and saved: `model`, or a running mean of it."""
+        return self._state.averaged
+
+    @property
+    def progress(self) -> Progress:
+        """Where the run stands."""
+        return self._state.progress
 
     # --- the loop --------------------------------------------------------------------------------
 
@@ -175,7 +145,7 @@ class Trainer:
         """
         limits = Limits(stop_after, self.time_limit, interrupted)
         self._notice, self._noticed = limits.notice, 0
-        first = self.progress.step
+        first, training, B = self.progress.step, self.config.training, self.streams.batch_size
         with self._open(overwrite):
             while True:
                 try:
@@ -185,14 +155,13 @@ class Trainer:
                     notice = self._noticed if self.ranks.size > 1 else limits.notice()
                     ending = self.finished or limits.reason(notice, self.progress.step - first)
                     if self._save_is_due(ending):
-                        self._gather()
-                        self._files.save(self.checkpoint())
+                        self._files.save(self._gather())
                         yield Saved(self.outputs.checkpoint)
                     if ending:
                         yield Ended(ending)
                         return
                     stepped = self._step()
-                    self._check_loss(stepped)
+                    check_loss(self.progress, training, stepped.loss, self.model.vocab_size, B)
                     yield stepped
                 except DivergenceError as error:
                     yield self._roll_back(error)
@@ -210,8 +179,7 @@ class Trainer:
             with self.ranks.agreeing():
                 stack.enter_context(self._workers)
             if progress.step == 0 and not progress.rollbacks:
-                self._gather()
-                self._files.begin(self.checkpoint())
+                self._files.begin(self._gather())
             seconds = stack.enter_context(self._files.logging(progress))
             self._clock.began = began - seconds
             yield
@@ -240,15 +208,7 @@ class Trainer:
                     f"training diverged at step {step + 1}: the loss is {loss}, the gradient's "
                     f"norm {norm}"
                 )
-            learning_rate = self.learning_rate(step)
-            if training.weight_decay:
-                for weight in self.model.parameters.values():
-                    if weight.ndim == 2:
-                        weight *= 1 - learning_rate * training.weight_decay
-            theta = self.model.parameters.flat
-            self._optimizer.update(theta, g, learning_rate, step + 1)
-            if self._average:
-                self._average.update(theta, step + 1)
+            self._state.update(g, self.learning_rate(step), step + 1)
         progress.step = step + 1
         progress.nats += nats
         progress.characters += count
@@ -257,19 +217,6 @@ class Trainer:
         self._clock.characters += count
         self._clock.seconds += time.perf_counter() - began
         return Stepped(progress.step, loss, norm, count)
-
-    def _check_loss(self, stepped: Stepped) -> None:
-        """Follow the loss, once the warm-up is over.
-
-        Raises:
-            DivergenceError: if it has been too high for too long.
-        """
-        training, uniform = self.config.training, math.log(self.model.vocab_size)
-        if stepped.step <= training.warmup_steps or training.on_divergence == "ignore":
-            return
-        problem = diverged(self.progress, stepped.loss, uniform, self.streams.batch_size)
-        if problem:
-            raise DivergenceError(f"training diverged at step {stepped.step}: {problem}")
 
     def learning_rate(self, step: int) -> float:
         """Return η of a step, counted from 0."""
@@ -297,15 +244,23 @@ class Trainer:
             DivergenceError: if the parameters or the validation loss are not finite.
         """
         progress = self.progress
-        if not np.isfinite(self.model.parameters.flat).all():
+        if not self._state.is_finite():
             raise DivergenceError(
                 f"training diverged at step {progress.step}: the parameters are not finite"
             )
         val_loss = None
         if self.config.data.val_fraction > 0 and self.evaluation_is_due():
-            val_loss = yield from self._validate()
+            score, self._noticed = yield from validating(
+                self.averaged,
+                self.corpus.split("val"),
+                exact=progress.step >= self.total_steps,
+                ranks=self.ranks,
+                cores=available_cores(self.config.training, self.ranks),
+                notice=self._notice,
+            )
             if self._noticed == INTERRUPTED:
                 return
+            val_loss = score.nats_per_char
         learning_rate = self.learning_rate(progress.step - 1)
         metrics = next_line(progress, self._clock, self.streams, val_loss, learning_rate)
         self._files.append(metrics)
@@ -314,18 +269,6 @@ class Trainer:
             self._files.save_best(self.checkpoint(resumable=False))
             yield Saved(self.outputs.best)
         yield Measured(metrics, improved)
-
-    def _validate(self) -> Generator[Event, None, float]:
-        """Return the validation loss, nats per character; after the last step, the exact one."""
-        score, self._noticed = yield from validating(
-            self.averaged,
-            self.corpus.split("val"),
-            exact=self.progress.step >= self.total_steps,
-            ranks=self.ranks,
-            cores=self._cores,
-            notice=self._notice,
-        )
-        return score.nats_per_char
 
     # --- saving and stopping ---------------------------------------------------------------------
 
@@ -355,36 +298,14 @@ class Trainer:
         Args:
             resumable: whether to include the hidden state and the optimizer's memory.
         """
-        return Checkpoint(
-            self.config,
-            self.corpus.vocabulary,
-            self.averaged,
-            self.progress,
-            self._state if resumable else None,
-            self._slots if resumable else {},
-        )
+        return self._state.checkpoint(resumable=resumable)
 
-    @property
-    def _slots(self) -> dict[str, Array]:
-        """The arrays that a checkpoint holds besides the network and its state, each (P,)."""
-        theta = {"theta": self.model.parameters.flat} if self._average else {}
-        return self._optimizer.slots | theta
-
-    def _gather(self) -> None:
-        """Give every rank all that a checkpoint will hold, so that all continue from it."""
+    def _gather(self) -> Checkpoint:
+        """Return a checkpoint of all ranks' streams; every rank continues from what it holds."""
         if self.ranks.size > 1:
             self._workers.gather()
-            # Ranks on processors of different kinds may differ in the last bits.
-            for array in (self.averaged.parameters.flat, *self._slots.values()):
-                self.ranks.broadcast(array)
-
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        """Load everything that the next step depends on."""
-        self.progress = replace(checkpoint.progress)
-        self.averaged.parameters.flat[...] = checkpoint.model.parameters.flat
-        self._state[...] = checkpoint.hidden_state
-        for name, slot in checkpoint.slots.items():
-            self._slots[name][...] = slot
+            self._state.broadcast(self.ranks)
+        return self.checkpoint()
 
     def _roll_back(self, error: DivergenceError) -> RolledBack:
         """Return to the last checkpoint with half the learning rate, and save that.
@@ -395,27 +316,27 @@ class Trainer:
         lost = self.progress
         if self.config.training.on_divergence != "rollback" or lost.rollbacks >= MAX_ROLLBACKS:
             raise final_error(error, self.config, lost.rollbacks, self.outputs.checkpoint) from None
-        self._restore(self._files.last())
-        self.progress = after_rollback(self.progress, lost)
+        self._state.restore(self._files.last())
+        self._state.progress = progress = after_rollback(self.progress, lost)
         entry = Rollback(
-            rollback=self.progress.rollbacks,
-            step=self.progress.step,
+            rollback=progress.rollbacks,
+            step=progress.step,
             diverged_step=lost.step,
             seconds=self._clock.elapsed(),
-            learning_rate_factor=self.progress.learning_rate_factor,
+            learning_rate_factor=progress.learning_rate_factor,
             reason=str(error),
         )
         self._clock.restart()
-        self._files.append_rollback(entry, self.progress.logged_step)
-        self._gather()
-        self._files.save(self.checkpoint())
+        self._files.append_rollback(entry, progress.logged_step)
+        self._files.save(self._gather())
         return RolledBack(entry)
 
     # --- costs -----------------------------------------------------------------------------------
 
     def memory(self, streams: Streams) -> int:
         """Return the bytes that each rank allocates for buffers and parameters."""
-        return needed_memory(self._plan(streams))
+        plan = worker_plan(self.config, len(self.corpus.vocabulary), streams, self.ranks)
+        return needed_memory(plan)
 
     def flop_per_step(self) -> float:
         """Return the floating-point operations of one full step: 6·B·T·H·((2L−1)·H + K)."""
