@@ -100,7 +100,7 @@ test: lint ## lint, types and tests
 
 .PHONY: test-browser browser
 test-browser: browser $(VENV)/dev ## the report page in a headless browser
-	$(BIN)/python -m pytest tests/browser.py
+	$(BIN)/python -m pytest tests/whole/browser.py
 
 browser:
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
@@ -109,14 +109,14 @@ browser:
 .PHONY: crash fuzz
 
 crash: $(VENV)/dev ## end, break, interrupt and kill runs at every turn (a quarter of an hour)
-	for campaign in every disk signals kill; do $(BIN)/python -m tests.crash $$campaign; done
-	$(BIN)/python -m tests.crash kill 60 --workers
+	for campaign in every disk signals kill; do $(BIN)/python -m tests.campaigns.crash $$campaign; done
+	$(BIN)/python -m tests.campaigns.crash kill 60 --workers
 
 fuzz: $(VENV)/dev ## feed nonsense to everything (minutes; the last part needs atheris, on Linux)
-	$(BIN)/python -m tests.fuzz checkpoints 25000
-	$(BIN)/python -m tests.fuzz commands 25000
+	$(BIN)/python -m tests.campaigns.fuzz checkpoints 25000
+	$(BIN)/python -m tests.campaigns.fuzz commands 25000
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
-	$(BIN)/python -m tests.fuzz guided 100000
+	$(BIN)/python -m tests.campaigns.fuzz guided 100000
 
 lint: $(VENV)/dev ## style and strict types
 	$(BIN)/ruff format --check .

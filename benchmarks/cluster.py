@@ -23,15 +23,15 @@ from benchmarks.measuring import PAUSE, Spread, quotient
 from benchmarks.report import Table, machine
 from benchmarks.with_charnn import training
 from benchmarks.with_numpy import sgemm
-from benchmarks.workload import Cell, K
+from benchmarks.workload import Case, K
 from charnn import ranks as mpi
 from charnn.machine import blas_threads, cores
-from charnn.network.network import RNN
+from charnn.network.spec import Spec
 
 RANKS = (1, 2, 4, 8)
-CELLS = [Cell(512, 1, 64, 64), Cell(256, 1, 64, 64)]
-FITTED = [Cell(H, 1, B, 64) for H in (128, 256, 512, 1024) for B in (8, 16, 32, 64)]
-PREDICTED = [Cell(H, 1, B, 64) for H in (256, 512, 1024, 2048) for B in (64, 256, 1024)]
+CASES = [Case(512, 1, 64, 64), Case(256, 1, 64, 64)]
+FITTED = [Case(H, 1, B, 64) for H in (128, 256, 512, 1024) for B in (8, 16, 32, 64)]
+PREDICTED = [Case(H, 1, B, 64) for H in (256, 512, 1024, 2048) for B in (64, 256, 1024)]
 SUMMED = [2**k for k in range(10, 25, 2)]  # bytes
 NODES = (2, 4, 8, 16, 32, 64)
 ROUNDS, SECONDS = 11, 0.25
@@ -99,23 +99,23 @@ def measure() -> None:
         stack.enter_context(blas_threads(1))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
 
-        def steps(name: str, cell: Cell, threads: int, together: bool) -> Turn:
+        def steps(name: str, case: Case, threads: int, together: bool) -> Turn:
             if not together and ranks.rank:
                 return lambda n: None
-            path = str(folder / f"{name} {cell}.npz")
-            return training(path, cell, threads=threads, ranks=ranks if together else mpi.ALONE)
+            path = str(folder / f"{name} {case}.npz")
+            return training(path, case, threads=threads, ranks=ranks if together else mpi.ALONE)
 
-        for cell in FITTED if n == 1 else CELLS:
-            turns = {"together": steps("together", cell, 1, True)}
+        for case in FITTED if n == 1 else CASES:
+            turns = {"together": steps("together", case, 1, True)}
             if n == cores():
                 turns |= {
-                    "alone": steps("alone", cell, 1, False),
-                    "alone, all cores": steps("all", cell, n, False),
-                    "larger": steps("larger", cell._replace(B=n * cell.B), 1, True),
+                    "alone": steps("alone", case, 1, False),
+                    "alone, all cores": steps("all", case, n, False),
+                    "larger": steps("larger", case._replace(B=n * case.B), 1, True),
                     "alone, sgemm": sgemm(),
                     "sgemm": sgemm(),
                 }
-            record["steps"][str(tuple(cell))] = job.race(turns)
+            record["steps"][str(tuple(case))] = job.race(turns)
     if ranks.rank == 0:
         print(json.dumps(record))
 
@@ -123,14 +123,14 @@ def measure() -> None:
 # --- the model -----------------------------------------------------------------------------------
 
 
-def gradient_bytes(cell: Cell) -> int:
+def gradient_bytes(case: Case) -> int:
     """Return the bytes that the ranks sum after a step."""
-    return 4 * RNN(K, cell.H, cell.layers).num_parameters
+    return 4 * Spec(K, case.H, case.layers).num_parameters
 
 
-def on(ranks: int, cell: Cell) -> Cell:
-    """Return what one rank has of a cell."""
-    return cell._replace(B=cell.B // ranks)
+def on(ranks: int, case: Case) -> Case:
+    """Return what one rank has of a case."""
+    return case._replace(B=case.B // ranks)
 
 
 def relative_fit(terms: list[list[float]], seconds: list[float]) -> list[float]:
@@ -149,14 +149,14 @@ class Compute:
     per_parameter: float
 
     @staticmethod
-    def terms(cell: Cell) -> list[float]:
+    def terms(case: Case) -> list[float]:
         """Return what the constants are multiplied by."""
-        return [cell.flop, cell.T * cell.layers, gradient_bytes(cell) / 4]
+        return [case.flop, case.T * case.layers, gradient_bytes(case) / 4]
 
-    def __call__(self, cell: Cell) -> float:
+    def __call__(self, case: Case) -> float:
         """Return the seconds of a step."""
         constants = (self.per_flop, self.per_time_step, self.per_parameter)
-        return float(np.dot(self.terms(cell), constants))
+        return float(np.dot(self.terms(case), constants))
 
 
 @dataclass
@@ -192,18 +192,18 @@ class Model:
     sums: dict[int, list[float]]  # of each number of ranks: latency, seconds a byte
     slowdown: float  # of a core while all of them are busy
 
-    def here(self, ranks: int, cell: Cell) -> float:
+    def here(self, ranks: int, case: Case) -> float:
         """Return the seconds of a step on this machine."""
-        seconds = self.compute(on(ranks, cell)) * max(1, ranks / cores())
+        seconds = self.compute(on(ranks, case)) * max(1, ranks / cores())
         if ranks == 1:
             return seconds
         latency, per_byte = self.sums[ranks]
-        return seconds * self.slowdown + latency + per_byte * gradient_bytes(cell)
+        return seconds * self.slowdown + latency + per_byte * gradient_bytes(case)
 
-    def across(self, machines: int, cell: Cell, network: Network) -> float:
+    def across(self, machines: int, case: Case, network: Network) -> float:
         """Return the seconds of a step on machines with a rank on each core."""
-        seconds = self.here(cores(), on(machines, cell))
-        return seconds + (network(machines, gradient_bytes(cell)) if machines > 1 else 0)
+        seconds = self.here(cores(), on(machines, case))
+        return seconds + (network(machines, gradient_bytes(case)) if machines > 1 else 0)
 
 
 # --- the tables ----------------------------------------------------------------------------------
@@ -222,8 +222,8 @@ def start(ranks: int) -> dict[str, Any]:
 def tables(records: dict[int, dict[str, Any]]) -> list[Table]:
     """Fit the model to what the jobs measured, and compare."""
     alone = records[1]["steps"]
-    seconds = [median(alone[str(tuple(cell))]["together"]) for cell in FITTED]
-    compute = Compute(*relative_fit([Compute.terms(cell) for cell in FITTED], seconds))
+    seconds = [median(alone[str(tuple(case))]["together"]) for case in FITTED]
+    compute = Compute(*relative_fit([Compute.terms(case) for case in FITTED], seconds))
     sums = {
         n: relative_fit([[1.0, size] for size in SUMMED], record["sums"])
         for n, record in records.items()
@@ -254,7 +254,7 @@ def fitted(model: Model, seconds: list[float]) -> Table:
         value = f"{latency * 1e6:.0f} µs + bytes / {1e-9 / per_byte:.1f} GB/s"
         rows[f"a sum over {n} ranks"] = value
     table.rows += [{"constant": name, "value": value} for name, value in rows.items()]
-    off = [model.compute(cell) / t - 1 for cell, t in zip(FITTED, seconds, strict=True)]
+    off = [model.compute(case) / t - 1 for case, t in zip(FITTED, seconds, strict=True)]
     table.notes.append(
         f"Fitted to {len(FITTED)} sizes on one core, H 128 to 1024, B 8 to 64: off by "
         f"{min(off):+.0%} to {max(off):+.0%}, {np.mean(np.abs(off)):.0%} on average."
@@ -290,15 +290,15 @@ def compared(model: Model, records: dict[int, dict[str, Any]]) -> Table:
     """Compare what was measured with the model, for all numbers of ranks."""
     table = Table("Measured and predicted")
     for n, record in records.items():
-        for cell in CELLS:
-            taken = record["steps"][str(tuple(cell))]["together"]
-            found, told = median(taken), model.here(n, cell)
+        for case in CASES:
+            taken = record["steps"][str(tuple(case))]["together"]
+            found, told = median(taken), model.here(n, case)
             table.rows.append(
                 {
                     "ranks": str(n) + (f" on {cores()} cores" if n > cores() else ""),
-                    "(H, layers, B, T)": str(tuple(cell)),
-                    "GFLOP a rank": on(n, cell).flop / 1e9,
-                    "MB summed": gradient_bytes(cell) / 1e6 if n > 1 else None,
+                    "(H, layers, B, T)": str(tuple(case)),
+                    "GFLOP a rank": on(n, case).flop / 1e9,
+                    "MB summed": gradient_bytes(case) / 1e6 if n > 1 else None,
                     "measured, ms": Spread.of(taken).scaled(1e3),
                     "predicted, ms": told * 1e3,
                     "off by": f"{told / found - 1:+.0%}",
@@ -310,17 +310,17 @@ def compared(model: Model, records: dict[int, dict[str, Any]]) -> Table:
 def predicted(model: Model, network: Network) -> Table:
     """Say what more machines would gain."""
     table = Table(f"Machines with {cores()} ranks each, {network.name}")
-    for cell in PREDICTED:
-        one = model.across(1, cell, network)
+    for case in PREDICTED:
+        one = model.across(1, case, network)
         gains = {
-            n: one / model.across(n, cell, network) for n in NODES if 4 * n * cores() <= cell.B
+            n: one / model.across(n, case, network) for n in NODES if 4 * n * cores() <= case.B
         }
         paying = [n for n, gain in gains.items() if gain >= n / 2]
         table.rows.append(
             {
-                "H, B": f"{cell.H}, {cell.B}",
+                "H, B": f"{case.H}, {case.B}",
                 "one machine, ms": one * 1e3,
-                "MB summed": gradient_bytes(cell) / 1e6,
+                "MB summed": gradient_bytes(case) / 1e6,
                 **{f"{n}": gains.get(n) for n in NODES},
                 "pays up to": str(max(paying, default=1)),
             }

@@ -14,19 +14,19 @@ from statistics import geometric_mean
 
 from benchmarks.measuring import Job, Spread, Worker, best, installed, quotient, race, workers
 from benchmarks.report import Table, Value
-from benchmarks.workload import SGEMM, Cell, text
+from benchmarks.workload import SGEMM, Case, text
+from charnn.config.loading import load_config
 
 GRID = [
-    Cell(100, 1, 1, 25),
-    Cell(128, 1, 32, 64),
-    Cell(128, 2, 50, 50),
-    Cell(256, 1, 32, 64),
-    Cell(256, 2, 64, 64),
-    Cell(512, 1, 64, 64),
-    Cell(512, 2, 64, 128),
-    Cell(1024, 1, 64, 64),
+    Case(100, 1, 1, 25),
+    Case(128, 1, 32, 64),
+    Case(128, 2, 50, 50),
+    Case(256, 1, 32, 64),
+    Case(256, 2, 64, 64),
+    Case(512, 1, 64, 64),
+    Case(512, 2, 64, 128),
+    Case(1024, 1, 64, 64),
 ]
-SHIPPED = Cell(256, 2, 32, 128)  # the sizes of configs/shakespeare.yaml
 THREADS = sorted({1, os.cpu_count() or 1})
 SGEMM_FLOP = 2.0 * SGEMM**3
 
@@ -37,7 +37,7 @@ class Options:
 
     rounds: int
     seconds: float  # of each turn
-    cells: list[Cell]
+    cases: list[Case]
     megabytes: int  # of the corpus
 
 
@@ -52,11 +52,11 @@ def progress(text: str) -> None:
 def step(options: Options) -> Table:
     """Measure the training step on a grid of sizes."""
     table = Table("Training step")
-    for cell in options.cells:
-        progress(f"step {tuple(cell)}")
-        table.rows.append(_cell(cell, options))
+    for case in options.cases:
+        progress(f"step {tuple(case)}")
+        table.rows.append(_case(case, options))
     table.notes.append(
-        "Cells are (H, layers, B, T); milliseconds per step, median (lowest–highest); ÷: how many "
+        "Cases are (H, layers, B, T); milliseconds per step, median (lowest–highest); ÷: how many "
         "times faster charnn is, round by round. % of sgemm: charnn's speed, with "
         "6·B·T·H·((2L−1)·H + K) FLOP a step, as a share of the speed of a 2048 × 2048 × 2048 "
         "product in NumPy, which took its turns, too. Loop: the textbook's equations one character "
@@ -64,11 +64,11 @@ def step(options: Options) -> Table:
     )
     for peer in ("PyTorch", "JAX"):
         ratios = {
-            cell: value.median
-            for cell, row in zip(options.cells, table.rows, strict=True)
+            case: value.median
+            for case, row in zip(options.cases, table.rows, strict=True)
             if isinstance(value := row.get(f"{peer} ÷"), Spread)
         }
-        batched = [value for cell, value in ratios.items() if cell.B > 1]
+        batched = [value for case, value in ratios.items() if case.B > 1]
         if batched:
             table.notes.append(
                 f"Against {peer}: geometric mean {geometric_mean(ratios.values()):.2f}×, "
@@ -77,23 +77,23 @@ def step(options: Options) -> Table:
     return table
 
 
-def _cell(cell: Cell, options: Options) -> dict[str, Value]:
-    """Measure one cell in new processes, so that no side inherits another cell's memory."""
+def _case(case: Case, options: Options) -> dict[str, Value]:
+    """Measure one case in new processes, so that no side inherits another case's memory."""
     with (
         tempfile.TemporaryDirectory() as folder,
         workers("with_charnn", "with_numpy", "with_torch", "with_jax") as sides,
     ):
         checkpoint = str(Path(folder, "run.npz"))
-        own = sides["with_charnn"].prepare("training", checkpoint=checkpoint, cell=cell)
+        own = sides["with_charnn"].prepare("training", checkpoint=checkpoint, case=case)
         losses = own(1), own(2)
-        row: dict[str, Value] = {"cell": str(tuple(cell))}
+        row: dict[str, Value] = {"case": str(tuple(case))}
         jobs = {"charnn": own, "sgemm": sides["with_numpy"].prepare("sgemm")}
         for peer, side, forms in (
             ("PyTorch", "with_torch", _torch_forms()),
             ("JAX", "with_jax", _jax_forms()),
         ):
             if side in sides:
-                common = {"checkpoint": checkpoint, "cell": cell}
+                common = {"checkpoint": checkpoint, "case": case}
                 prepared = {
                     name: sides[side].prepare("training", **common, **form)
                     for name, form in forms.items()
@@ -103,10 +103,10 @@ def _cell(cell: Cell, options: Options) -> dict[str, Value]:
                     _same(f"{peer} ({name})", job, losses[: 1 if more else 2])
                 form = best(prepared, options.seconds)
                 row[f"{peer}'s form"], jobs[peer] = form, prepared[form]
-        if cell.B == 1:
+        if case.B == 1:
             path = str(Path(folder, "loop.npz"))
             jobs["loop"] = sides["with_charnn"].prepare(
-                "training", checkpoint=path, cell=cell, loop="textbook"
+                "training", checkpoint=path, case=case, loop="textbook"
             )
             _same("the loop", jobs["loop"], losses)
         taken = race(jobs, options.rounds, options.seconds)
@@ -117,7 +117,7 @@ def _cell(cell: Cell, options: Options) -> dict[str, Value]:
     for name in peers:
         row[f"{name} ÷"] = quotient(taken[name], taken["charnn"])
     row["sgemm GFLOP/s"] = Spread.of(taken["sgemm"]).rate(SGEMM_FLOP / 1e9)
-    share = quotient(taken["sgemm"], taken["charnn"]).scaled(100 * cell.flop / SGEMM_FLOP)
+    share = quotient(taken["sgemm"], taken["charnn"]).scaled(100 * case.flop / SGEMM_FLOP)
     row["% of sgemm"] = share
     return row | forms_of
 
@@ -169,7 +169,7 @@ def sampling(options: Options) -> Table:
             tempfile.TemporaryDirectory() as folder,
             workers("with_charnn", "with_torch") as sides,
         ):
-            checkpoint = _checkpoint(sides["with_charnn"], folder, Cell(256, layers, 1, 8))
+            checkpoint = _checkpoint(sides["with_charnn"], folder, Case(256, layers, 1, 8))
             jobs = {
                 "charnn": sides["with_charnn"].prepare(
                     "sampling", checkpoint=checkpoint, streams=streams
@@ -189,10 +189,10 @@ def sampling(options: Options) -> Table:
     return table
 
 
-def _checkpoint(worker: Worker, folder: str, cell: Cell) -> str:
+def _checkpoint(worker: Worker, folder: str, case: Case) -> str:
     """Return the path of a model of some sizes, not trained."""
     path = str(Path(folder, "model.npz"))
-    worker.prepare("training", checkpoint=path, cell=cell)(1)
+    worker.prepare("training", checkpoint=path, case=case)(1)
     return path
 
 
@@ -226,7 +226,7 @@ def evaluation(options: Options) -> Table:
             tempfile.TemporaryDirectory() as folder,
             workers("with_charnn", "with_numpy") as sides,
         ):
-            checkpoint = _checkpoint(sides["with_charnn"], folder, Cell(H, 1, 1, 8))
+            checkpoint = _checkpoint(sides["with_charnn"], folder, Case(H, 1, 1, 8))
             taken = race(
                 {
                     "charnn": sides["with_charnn"].prepare("evaluation", checkpoint=checkpoint),
@@ -247,7 +247,11 @@ def evaluation(options: Options) -> Table:
 
 
 def validation(options: Options) -> Table:
-    """Measure what validating every 250 steps costs a run of the shipped sizes."""
+    """Measure what validating every 250 steps costs a run of the sizes that the config ships."""
+    config = load_config(Path(__file__).parents[1] / "configs" / "shakespeare.yaml")
+    model, training = config.model, config.training
+    assert training.seq_length != "full"
+    shipped = Case(model.hidden_size, model.num_layers, training.batch_size, training.seq_length)
     table = Table("Validation during training")
     corpora = {"the plays": 4_784_718, "tinyshakespeare": 1_115_394}
     with (
@@ -258,7 +262,7 @@ def validation(options: Options) -> Table:
             name: sides["with_charnn"].prepare(
                 "validation",
                 checkpoint=str(Path(folder, f"{name}.npz")),
-                cell=SHIPPED,
+                case=shipped,
                 characters=characters,
             )
             for name, characters in corpora.items()
@@ -285,7 +289,7 @@ def validation(options: Options) -> Table:
             }
         )
     table.notes.append(
-        f"H {SHIPPED.H}, {SHIPPED.layers} layers, B {SHIPPED.B}, T {SHIPPED.T}; the last tenth "
+        f"H {shipped.H}, {shipped.layers} layers, B {shipped.B}, T {shipped.T}; the last tenth "
         "of a text of such a length validates. Last column: a validation every 250 steps, as a "
         "share of the time of the steps."
     )
@@ -300,7 +304,7 @@ def startup(options: Options) -> Table:
     table = Table("Start-up")
     with tempfile.TemporaryDirectory() as folder:
         with workers("with_charnn") as sides:
-            checkpoint = _checkpoint(sides["with_charnn"], folder, Cell(256, 2, 1, 8))
+            checkpoint = _checkpoint(sides["with_charnn"], folder, Case(256, 2, 1, 8))
         commands = {
             "charnn --help": ["-m", "charnn", "--help"],
             "charnn sample --n 1": ["-m", "charnn", "sample", "--ckpt", checkpoint, "--n", "1"],
@@ -393,7 +397,7 @@ def memory(options: Options) -> Table:
         job = sides["with_charnn"].prepare(
             "resident",
             checkpoint=str(Path(folder, "run.npz")),
-            cell=Cell(64, 1, 8, 32),
+            case=Case(64, 1, 8, 32),
             characters=100_000,
         )
         made = 0

@@ -11,9 +11,9 @@ import numpy as np
 
 import charnn
 from benchmarks.measuring import Run
-from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Cell, character_ids, text
+from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Case, character_ids, text
 from charnn.ranks import ALONE, Ranks
-from charnn.sampling import generate
+from charnn.sampling import Sampling, Writer
 from charnn.training.events import Evaluating, Event, Measured, Stepped
 
 NEVER = 10**9
@@ -21,7 +21,7 @@ NEVER = 10**9
 
 def _trainer(
     checkpoint: str,
-    cell: Cell,
+    case: Case,
     characters: int,
     data: dict[str, Any],
     training: dict[str, Any],
@@ -31,10 +31,10 @@ def _trainer(
     config = charnn.Config.model_validate(
         {
             "data": data,
-            "model": {"hidden_size": cell.H, "num_layers": cell.layers},
+            "model": {"hidden_size": case.H, "num_layers": case.layers},
             "training": {
-                "batch_size": cell.B,
-                "seq_length": cell.T,
+                "batch_size": case.B,
+                "seq_length": case.T,
                 "optimizer": "adam",
                 "learning_rate": LEARNING_RATE,
                 "schedule": "constant",
@@ -57,7 +57,7 @@ def _steps(events: Iterator[Event]) -> Iterator[Stepped]:
 
 def training(
     checkpoint: str,
-    cell: Cell,
+    case: Case,
     loop: str = "fast",
     threads: int | None = None,
     ranks: Ranks = ALONE,
@@ -66,8 +66,8 @@ def training(
     rarely = {"eval_every": NEVER, "save_every": NEVER, "log_every": NEVER}
     trainer = _trainer(
         checkpoint,
-        cell,
-        WINDOWS * cell.B * cell.T + 1,
+        case,
+        WINDOWS * case.B * case.T + 1,
         {"val_fraction": 0},
         {"loop": loop, "threads": threads, **rarely},
         ranks,
@@ -81,14 +81,14 @@ def training(
     return run
 
 
-def validation(checkpoint: str, cell: Cell, characters: int) -> Run:
+def validation(checkpoint: str, case: Case, characters: int) -> Run:
     """Train, and after every tenth step validate; each unit is one validation.
 
     A unit returns the median seconds of its steps, the seconds of its validation with all that
     belongs to it, and the predictions made in it.
     """
     every = {"eval_every": 10, "log_every": 10, "save_every": NEVER}
-    events = _trainer(checkpoint, cell, characters, {"val_fraction": 0.1}, every).run()
+    events = _trainer(checkpoint, case, characters, {"val_fraction": 0.1}, every).run()
 
     def run(n: int) -> tuple[float, float, int]:
         assert n == 1
@@ -108,9 +108,9 @@ def validation(checkpoint: str, cell: Cell, characters: int) -> Run:
     return run
 
 
-def resident(checkpoint: str, cell: Cell, characters: int) -> Run:
+def resident(checkpoint: str, case: Case, characters: int) -> Run:
     """Train with logs, validations and checkpoints as usual; return the resident bytes."""
-    steps = _steps(_trainer(checkpoint, cell, characters, {}, {}).run())
+    steps = _steps(_trainer(checkpoint, case, characters, {}, {}).run())
 
     def run(n: int) -> int:
         for _ in islice(steps, n):
@@ -123,8 +123,9 @@ def resident(checkpoint: str, cell: Cell, characters: int) -> Run:
 
 def sampling(checkpoint: str, streams: int) -> Run:
     """Draw from the loop of `charnn sample`, a character of each text at a time."""
-    model = charnn.load(checkpoint).model
-    turns = generate(model, np.zeros(1, np.intp), seed=1, samples=streams)
+    writer = Writer(charnn.load(checkpoint).model)
+    writer.read(np.zeros(1, np.intp))
+    turns = writer.fork(streams).draw(Sampling(), seed=1)
 
     def run(n: int) -> None:
         for _ in islice(turns, n):

@@ -7,16 +7,16 @@ import jax.numpy as jnp
 from jax import lax
 
 from benchmarks.measuring import Run
-from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Cell, K, Start, streams
+from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Case, K, Start, streams
 
 
-def training(checkpoint: str, cell: Cell, embedding: bool, unroll: int) -> Run:
+def training(checkpoint: str, case: Case, embedding: bool, unroll: int) -> Run:
     """Train with one jit-compiled step a window: loss, clipping and Adam, buffers donated.
 
     What does not wait for the character before is outside of the scan, one product for the
     whole window; the windows are cut from the text inside the step.
     """
-    H, _, B, T = cell
+    H, _, B, T = case
 
     def loss_of(parameters: Any, inputs: Any, targets: Any, state: Any) -> tuple[Any, Any]:
         layers, V, c = parameters
@@ -69,7 +69,7 @@ def training(checkpoint: str, cell: Cell, embedding: bool, unroll: int) -> Run:
     compiled = jax.jit(step, donate_argnums=(0, 1, 2, 3, 4))
     start = jax.tree.map(jnp.asarray, tuple(Start.read(checkpoint)))
     zeros = [jax.tree.map(jnp.zeros_like, start) for _ in range(2)]
-    held = [start, *zeros, jnp.float32(0), jnp.zeros((cell.layers, B, H))]
+    held = [start, *zeros, jnp.float32(0), jnp.zeros((case.layers, B, H))]
     data = jnp.asarray(streams(B, T), jnp.int32)
     made = 0
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from benchmarks.measuring import Run
-from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Cell, K, Start, streams
+from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Case, K, Start, streams
 
 NOISE = 1024  # turns whose noise is drawn at once
 
@@ -39,23 +39,23 @@ def _network(start: Start, embedding: bool) -> tuple[nn.Embedding, nn.RNN, nn.Li
     return entry, rnn, output
 
 
-def training(checkpoint: str, cell: Cell, embedding: bool, threads: int) -> Run:
+def training(checkpoint: str, case: Case, embedding: bool, threads: int) -> Run:
     """Train nn.RNN: cross entropy, clip_grad_norm_, fused Adam."""
     start = Start.read(checkpoint)
     network = nn.ModuleList(_network(start, embedding))
     entry, rnn, output = network
     parameters = [p for p in network.parameters() if p.requires_grad]
     adam = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
-    data = torch.from_numpy(streams(cell.B, cell.T))
-    state = torch.zeros(cell.layers, cell.B, cell.H)
+    data = torch.from_numpy(streams(case.B, case.T))
+    state = torch.zeros(case.layers, case.B, case.H)
     step = 0
 
     def run(n: int) -> float:
         nonlocal state, step
         torch.set_num_threads(threads)
         for _ in range(n):
-            at = step % WINDOWS * cell.T
-            window = data[at : at + cell.T + 1]
+            at = step % WINDOWS * case.T
+            window = data[at : at + case.T + 1]
             adam.zero_grad(set_to_none=True)
             h, state = rnn(entry(window[:-1]), state)
             state = state.detach()

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from charnn.network.spec import Spec
+
 K = 65  # different characters, as in tiny Shakespeare
 ALPHABET = "".join(map(chr, range(ord("0"), ord("0") + K)))
 LEARNING_RATE = 2e-3
@@ -13,7 +15,7 @@ SGEMM = 2048  # rows and columns of the matrices whose product is the ceiling
 WINDOWS = 50  # windows in the training text, read again and again
 
 
-class Cell(NamedTuple):
+class Case(NamedTuple):
     """The sizes of one training step."""
 
     H: int
@@ -24,7 +26,7 @@ class Cell(NamedTuple):
     @property
     def flop(self) -> float:
         """Floating-point operations of the step's matrix products, forward and backward."""
-        return 6.0 * self.B * self.T * self.H * ((2 * self.layers - 1) * self.H + K)
+        return Spec(K, self.H, self.layers).step_flop(self.T, self.B)
 
 
 def character_ids(n: int) -> NDArray[np.intp]:

@@ -5,18 +5,18 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charnn.errors import DivergenceError
-from charnn.network.network import RNN, Reader
-from charnn.network.products import Array
+from charnn.network.arrays import Array, Resets
+from charnn.network.network import Network, Reader
 from charnn.text.encoding import Ids
 
-_MAX_NUMBERS = 1_000_000  # hidden states or logits held at a time, so that they stay in the cache
-_BLOCKS = 64  # of limited context, read side by side
+_MAX_NUMBERS = 1_000_000  # states or logits held at a time, so that they stay in the cache
+_BLOCKS = 64  # blocks of limited context that are read side by side
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,16 @@ class Evaluation:
 _NOTHING = Evaluation(0.0, 0, 0, 0)
 
 
-def evaluate(model: RNN, ids: Ids, *, segments: int = 1, context: int | None = None) -> Evaluation:
+def evaluate(
+    model: Network, ids: Ids, *, segments: int = 1, context: int | None = None
+) -> Evaluation:
     """Return the loss of a model over a text; see `evaluating`."""
     *_, result = evaluating(model, ids, segments=segments, context=context)
     return result
 
 
 def evaluating(
-    model: RNN,
+    model: Network,
     ids: Ids,
     *,
     segments: int = 1,
@@ -85,16 +87,16 @@ def evaluating(
 ) -> Iterator[Evaluation]:
     """Evaluate a model over a text, yielding the sums so far; the last ones are the result.
 
-    With one segment the text is read from the zero state, which is carried to the end: the exact
-    loss. With more, the text is cut into segments read side by side, each warmed up on the
-    `warmup` characters before it. That is many times faster, and the mean differs by less than
-    1e-4 nats as long as a segment is much longer than what the model remembers.
+    With one segment the text is read from the zero state, and the state is carried to the end: the
+    loss is exact. With more, the text is cut into segments that are read side by side, each warmed
+    up on the `warmup` characters before it. That is many times faster. The mean differs by less
+    than 1e-4 nats as long as a segment is much longer than what the model remembers.
 
-    With a context the state is zero again after every so many predictions, so that they are made
-    from 1, 2, … `context` characters. That is exact, too, and as fast as segments.
+    With a context the state is reset after every so many predictions, so that they are made from 1,
+    2, … `context` characters. That is exact, too, and as fast as segments.
 
     Args:
-        model: the model.
+        model: the network.
         ids: (N,) character ids, N at least 2.
         segments: S; lowered where segments would be shorter than four times `warmup`.
         warmup: characters read, but not scored, before each segment.
@@ -117,14 +119,13 @@ def evaluating(
         total = len(starts) * length + rest
         passes = _carried(model, ids, starts, length, rest, warmup)
     else:
-        passes = _from_zero(model, total, context)
+        passes = _blocks(model, total, context)
     nats, correct, done = 0.0, 0, 0
-    for read, state, where, length in passes:
-        for at in range(0, length, read.seq_length):
-            places = where + np.arange(at, min(at + read.seq_length, length))[:, None]
+    for read, state, starts, length, reset in passes:
+        for places, resets in _windows(read, starts, length, reset):
             targets = ids[places + 1].reshape(-1)
-            with np.errstate(all="ignore"):  # looked for below
-                o = read(ids[places], state).reshape(places.size, -1)
+            with np.errstate(all="ignore"):  # the check below reports an overflow
+                o = read(ids[places], state, resets).reshape(places.size, -1)
                 right, lost = _scored(o, targets)
             nats += lost
             correct += right
@@ -135,7 +136,7 @@ def evaluating(
 
 
 def _side_by_side(shares: list[Iterator[Evaluation]]) -> Iterator[Evaluation]:
-    """Advance all shares at once, a thread each; yield their sums."""
+    """Advance all shares at once, each in a thread; yield their sums."""
     latest = [_NOTHING] * len(shares)
     with ThreadPoolExecutor(len(shares)) as pool:
         while (now := list(pool.map(next, shares, latest))) != latest:
@@ -158,8 +159,30 @@ def _scored(o: Array, targets: Ids) -> tuple[int, float]:
     return int((expected == targets).sum()), float(lost)
 
 
-# What to read with, the state before, (S,) places to begin at side by side, and how far to read.
-_Pass = tuple[Reader, Array, NDArray[np.intp], int]
+class _Pass(NamedTuple):
+    """Some pieces of the text, all of one length, to be read side by side."""
+
+    read: Reader
+    state: Array  # (S, B, H), before the pieces
+    starts: NDArray[np.intp]  # (B,), where each piece begins
+    length: int
+    reset: NDArray[np.bool_] | None  # (B,), whether a piece is read from the zero state
+
+
+def _windows(
+    read: Reader,
+    starts: NDArray[np.intp],
+    length: int,
+    reset: NDArray[np.bool_] | None = None,
+) -> Iterator[tuple[NDArray[np.intp], Resets | None]]:
+    """Yield the places of the characters in pieces of a text, and the resets, window by window."""
+    for at in range(0, length, read.seq_length):
+        places = starts + np.arange(at, min(at + read.seq_length, length))[:, None]
+        resets = None
+        if at == 0 and reset is not None:
+            resets = np.zeros(places.shape, bool)
+            resets[0] = reset
+        yield places, resets
 
 
 def _share(
@@ -168,42 +191,42 @@ def _share(
     """Return where a part's segments begin, their length, and what is left after the very last."""
     S = max(1, min(segments, total // (4 * warmup)))
     length = total // S
-    # Rounded up: it is the first part that has an only segment.
+    # Rounded up: an only segment belongs to the first part.
     begin, end = -(-S * part // parts), -(-S * (part + 1) // parts)
     return np.arange(begin, end) * length, length, total - S * length if begin < end == S else 0
 
 
 def _carried(
-    model: RNN, ids: Ids, starts: NDArray[np.intp], length: int, rest: int, warmup: int
+    model: Network, ids: Ids, starts: NDArray[np.intp], length: int, rest: int, warmup: int
 ) -> Iterator[_Pass]:
-    """Each segment side by side; then what is left of the text, read on by the last one."""
-    S = len(starts)
-    if not S:
+    """Each segment side by side; then the last one goes on with what is left of the text."""
+    if not len(starts):
         return
-    state = model.zero_state(S)
-    read = _reader(model, S)
+    state = model.zero_state(len(starts))
+    read = _reader(model, len(starts))
     if starts[-1] > 0:
-        # The first segment has nothing before it: it reads anything, then starts from zero.
-        before = np.maximum(0, starts - warmup)
-        for at in range(0, warmup, read.seq_length):
-            places = before + np.arange(at, min(at + read.seq_length, warmup))[:, None]
+        # Nothing comes before the first segment: it reads anything, and is reset after that.
+        for places, _ in _windows(read, np.maximum(0, starts - warmup), warmup):
             with np.errstate(all="ignore"):
                 read(ids[places], state)
-        state[:, starts == 0] = 0
-    yield read, state, starts, length
-    yield Reader(model, 1, 1), state[:, -1:], starts[-1:] + length, rest
+    yield _Pass(read, state, starts, length, starts == 0)
+    yield _Pass(Reader(model, 1, 1), state[:, -1:], starts[-1:] + length, rest, None)
 
 
-def _from_zero(model: RNN, total: int, context: int) -> Iterator[_Pass]:
+def _blocks(model: Network, total: int, context: int) -> Iterator[_Pass]:
     """Blocks of `context` predictions, some side by side; then what is left of the text."""
     whole = total // context
     for first in range(0, whole, _BLOCKS):
         starts = np.arange(first, min(first + _BLOCKS, whole)) * context
-        yield _reader(model, len(starts)), model.zero_state(len(starts)), starts, context
-    last = np.array([whole * context])
-    yield _reader(model, 1), model.zero_state(), last, total - whole * context
+        yield _from_zero(model, starts, context)
+    yield _from_zero(model, np.array([whole * context]), total - whole * context)
 
 
-def _reader(model: RNN, batch_size: int) -> Reader:
-    width = max(model.vocab_size, model.num_layers * model.hidden_size)
+def _from_zero(model: Network, starts: NDArray[np.intp], length: int) -> _Pass:
+    state, reset = model.zero_state(len(starts)), np.ones(len(starts), bool)
+    return _Pass(_reader(model, len(starts)), state, starts, length, reset)
+
+
+def _reader(model: Network, batch_size: int) -> Reader:
+    width = max(model.vocab_size, model.spec.state_shape(1)[0] * model.hidden_size)
     return Reader(model, max(1, min(512, _MAX_NUMBERS // (batch_size * width))), batch_size)

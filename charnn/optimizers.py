@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from charnn.config.keys import TrainingConfig
-from charnn.network.products import Array
+from charnn.network.arrays import Array
 
 _BLOCK = 32_768  # parameters updated at a time
 

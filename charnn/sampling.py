@@ -1,8 +1,9 @@
-"""Drawing text from a model: temperature, top-k, top-p, and streaming generation."""
+"""Drawing text from a model: temperature, top-k, top-p, and writing character by character."""
 
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -10,147 +11,260 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charnn.draws import Purpose, generator
-from charnn.errors import DivergenceError
+from charnn.errors import DivergenceError, RequestError
+from charnn.network.arrays import Array
 from charnn.network.loss import log_softmax
-from charnn.network.network import RNN
-from charnn.network.products import Array
+from charnn.network.network import Network
 from charnn.network.stepper import Stepper
 from charnn.text.vocabulary import Vocabulary
 
 _DRAWS = 16_384  # random numbers drawn at a time for each text
-_GROUP = 64  # texts generated side by side
+_GROUP = 64  # texts written side by side
+_WINDOW = 512  # characters read at a time
 
 
-def probabilities(
-    o: Array,
-    *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class Sampling:
+    """How characters are drawn; checked when it is made.
+
+    Attributes:
+        temperature: > 0; below 1 the likely becomes likelier.
+        top_k: how many of the most probable characters to keep, at least 1; None keeps all.
+        top_p: the probability mass to keep, > 0 and at most 1; None keeps all.
+        greedy: take the most probable character instead of drawing.
+        stop: a text ends early once this has been drawn; empty for never.
+
+    Raises:
+        RequestError: naming the value that is out of range.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    greedy: bool = False
+    stop: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise RequestError(
+                f"temperature must be a number > 0, got {self.temperature:g} (see greedy)"
+            )
+        if self.top_k is not None and self.top_k < 1:
+            raise RequestError(f"top_k must be at least 1, got {self.top_k}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise RequestError(f"top_p must be > 0 and at most 1, got {self.top_p:g}")
+
+    @property
+    def cuts(self) -> bool:
+        """Whether top_k or top_p leaves characters out."""
+        return self.top_k is not None or self.top_p is not None
+
+
+def probabilities(o: Array, sampling: Sampling) -> NDArray[np.float64]:
     """Turn logits into the probabilities to draw from.
 
     softmax(o / temperature), then only the `top_k` most probable characters, then only the
-    smallest set of the most probable whose mass reaches `top_p` (Holtzman et al. 2020), what is
-    left scaled to sum to 1. Ties keep the smaller ids.
+    smallest set of the most probable whose mass reaches `top_p` (Holtzman et al. 2020). What is
+    left is scaled to sum to 1. Ties keep the smaller ids.
 
     Args:
         o: (M, K) logits.
-        temperature: > 0; below 1 the likely becomes likelier.
-        top_k: how many characters to keep, or None.
-        top_p: probability mass to keep, in (0, 1], or None.
+        sampling: `greedy` and `stop` play no part here.
 
     Returns:
         (M, K) float64, each row summing to 1.
     """
     scaled = o.astype(np.float64)
     scaled -= scaled.max(axis=1, keepdims=True)
-    # The maximum is 0 now; what a tiny temperature sends to minus infinity has probability 0.
+    # The maximum is 0 now. What a tiny temperature sends to minus infinity has probability 0.
     with np.errstate(over="ignore"):
-        p = np.exp(log_softmax(scaled / temperature))
-    if top_k is None and top_p is None:
+        p = np.exp(log_softmax(scaled / sampling.temperature))
+    if not sampling.cuts:
         return p
     # Ranked by the logits: a high temperature may round different ones to equal probabilities.
     order = np.argsort(-o, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, axis=1)
-    if top_k is not None:
-        ranked[:, top_k:] = 0
+    if sampling.top_k is not None:
+        ranked[:, sampling.top_k :] = 0
         ranked /= ranked.sum(axis=1, keepdims=True)
-    if top_p is not None:
+    if sampling.top_p is not None:
         # A character stays if those before it have not reached the mass yet.
-        ranked[:, 1:][ranked.cumsum(axis=1)[:, :-1] >= top_p] = 0
+        ranked[:, 1:][ranked.cumsum(axis=1)[:, :-1] >= sampling.top_p] = 0
         ranked /= ranked.sum(axis=1, keepdims=True)
     np.put_along_axis(p, order, ranked, axis=1)
     return p
 
 
-def preview(model: RNN, vocabulary: Vocabulary, *, seed: int, n: int = 160) -> str:
-    """Return a short text at temperature 0.8, to look at while a model is being trained."""
-    pieces: list[str] = []
-    with np.errstate(all="ignore"), suppress(DivergenceError):
-        pieces += sample(model, vocabulary, n, seed=seed, temperature=0.8)
-    return "".join(pieces)
+class Writer:
+    """Writes M texts side by side with a network. It reads, it draws, and it can be forked."""
 
+    def __init__(self, network: Network, state: Array | None = None):
+        """Begin after a state, (S, M, H); None is the zero state of one text.
 
-def generate(
-    model: RNN,
-    prime: NDArray[np.integer[Any]],
-    *,
-    seed: int,
-    samples: int = 1,
-    first: int = 0,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    greedy: bool = False,
-) -> Iterator[NDArray[np.intp]]:
-    """Yield characters without end: at each turn the next id of every text.
+        Read at least one character before drawing.
+        """
+        self.network = network
+        self._state = network.zero_state() if state is None else state
+        self._stepper: Stepper | None = None
 
-    Drawn by the Gumbel-max trick: with G = −log E and E from the standard exponential
-    distribution, independent for each character, argmax(o / temperature + G) is a draw from
-    softmax(o / temperature), as if by an exponential race (Gumbel 1954).
+    @property
+    def state(self) -> Array:
+        """The state of each text after its last character, (S, M, H); drawing overwrites it."""
+        return self._state if self._stepper is None else self._stepper.state
 
-    Args:
-        model: the model.
-        prime: (N,) ids read first, from the zero state; N at least 1.
-        seed: with the number of a text, it names that text's draws.
-        samples: M, texts generated side by side.
-        first: the number of the first of them.
-        temperature: see `probabilities`.
-        top_k: see `probabilities`.
-        top_p: see `probabilities`.
-        greedy: take the most probable character instead of drawing.
+    def read(self, ids: NDArray[np.integer[Any]]) -> None:
+        """Read (N,) characters in every text."""
+        self._state = self.state.copy()
+        self._stepper = None
+        texts = self._state.shape[1]
+        for at in range(0, len(ids), _WINDOW):
+            window = ids[at : at + _WINDOW, None]
+            self.network.logits(np.repeat(window, texts, axis=1), self._state)
 
-    Yields:
-        (M,) character ids, not to be changed.
+    def fork(self, texts: int) -> "Writer":
+        """Return a writer of so many texts, which all go on from where this writer's one is."""
+        return Writer(self.network, np.repeat(self.state, texts, axis=1))
 
-    Raises:
-        DivergenceError: if the model overflows, so that no finite logit is the largest.
-    """
-    K, state = model.vocab_size, model.zero_state()
-    for at in range(0, len(prime), 512):
-        model.logits(prime[at : at + 512, None], state)
-    stepper = Stepper(model, np.repeat(state, samples, axis=1))  # every text begins alike
-    o = stepper.logits
-    draws = [generator(seed, Purpose.SAMPLE, stream=first + m) for m in range(samples)]
-    whole = top_k is None and top_p is None
-    # For the whole softmax the noise is scaled instead of o; near infinity nothing else is left.
-    scale = min(temperature, 1e30) if whole else 1.0
-    noise = np.empty((max(1, _DRAWS // K), *o.shape), np.float32 if whole else np.float64)
-    each = [np.array([k]) for k in range(K)]
-    while True:
-        if not greedy:
-            for m, draw in enumerate(draws):
-                E = draw.standard_exponential((len(noise), K))
-                np.multiply(-scale, np.log(E, out=E), out=E)
-                (noise if samples == 1 else noise[:, m])[...] = E
-        for G in noise:
-            if greedy:
-                scores = o
-            elif whole:
-                scores = np.add(o, G, out=G)
-            else:
-                p = probabilities(
-                    o.reshape(samples, K), temperature=temperature, top_k=top_k, top_p=top_p
-                )
-                with np.errstate(divide="ignore"):
-                    scores = np.log(p).reshape(o.shape) + G
-            ids = scores.argmax(axis=-1)
-            best = scores[ids] if samples == 1 else scores.max()
-            if not math.isfinite(best):
-                raise DivergenceError("the next character cannot be drawn: the model overflows")
-            yield each[ids] if samples == 1 else ids
-            stepper.step(ids)
+    def draw(self, sampling: Sampling, *, seed: int, first: int = 0) -> Iterator[NDArray[np.intp]]:
+        """Yield characters without end: the next id of every text, which the writer then has read.
+
+        Drawn by the Gumbel-max trick. With G = −log E and E from the standard exponential
+        distribution, independent for each character, argmax(o / temperature + G) is a draw from
+        softmax(o / temperature), as if by an exponential race (Gumbel 1954).
+
+        Args:
+            sampling: how to draw; `stop` plays no part here.
+            seed: with the number of a text, it names that text's draws.
+            first: the number of the first of the texts.
+
+        Yields:
+            (M,) character ids, not to be changed.
+
+        Raises:
+            DivergenceError: if the model overflows, so that no finite logit is the largest.
+        """
+        K, M = self.network.vocab_size, self._state.shape[1]
+        draws = [generator(seed, Purpose.SAMPLE, stream=first + m) for m in range(M)]
+        # For the whole softmax the noise is scaled instead of o. With a temperature near infinity
+        # nothing else is left.
+        scale = 1.0 if sampling.cuts else min(sampling.temperature, 1e30)
+        dtype = np.float64 if sampling.cuts else np.float32
+        noise = np.empty((max(1, _DRAWS // K), *((K,) if M == 1 else (M, K))), dtype)
+        each = [np.array([k]) for k in range(K)]
+        while True:
+            if not sampling.greedy:
+                for m, draw in enumerate(draws):
+                    E = draw.standard_exponential((len(noise), K))
+                    np.multiply(-scale, np.log(E, out=E), out=E)
+                    (noise if M == 1 else noise[:, m])[...] = E
+            for G in noise:
+                stepper = self._stepper or self._stepping()
+                o = stepper.logits
+                if sampling.greedy:
+                    scores = o
+                elif sampling.cuts:
+                    p = probabilities(o.reshape(M, K), sampling)
+                    with np.errstate(divide="ignore"):
+                        scores = np.log(p).reshape(o.shape) + G
+                else:
+                    scores = np.add(o, G, out=G)
+                ids = scores.argmax(axis=-1)
+                best = scores[ids] if M == 1 else scores.max()
+                if not math.isfinite(best):
+                    raise DivergenceError("the next character cannot be drawn: the model overflows")
+                stepper.step(ids)
+                yield each[ids] if M == 1 else ids
+
+    def _stepping(self) -> Stepper:
+        self._stepper = Stepper(self.network, self._state)
+        return self._stepper
 
 
 def default_prime(vocabulary: Vocabulary) -> str:
-    """Return what a text is read after when nothing is given: the start of a line, or a space."""
+    """Return what is read first when nothing is given: a line's end, a space, or any character."""
     first = vocabulary.characters[0]
     return next((mark for mark in "\n " if mark in vocabulary), first)
 
 
+def write(
+    network: Network,
+    vocabulary: Vocabulary,
+    n: int,
+    sampling: Sampling,
+    *,
+    prime: str = "",
+    seed: int,
+    samples: int = 1,
+) -> Iterator[str]:
+    """Yield the pieces of `samples` texts: each the prime, then at most n characters.
+
+    The first piece of a text is what is given: the prime, after a line of `---` between two texts.
+    Then comes what is drawn. One text comes as a piece for each character, in memory that does
+    not grow. Several are written side by side, a group at a time, and are one piece each.
+
+    Args:
+        network: the model.
+        vocabulary: its characters.
+        n: characters to draw for each text.
+        sampling: how they are drawn.
+        prime: what each text begins with; without it the model reads `default_prime`, unprinted.
+        seed: see `Writer.draw`.
+        samples: how many texts.
+
+    Raises:
+        UnknownCharactersError: if the prime or the stop text is not in the vocabulary.
+        DivergenceError: if the model overflows.
+    """
+    stop = vocabulary.encode(sampling.stop)
+    writer = Writer(network)
+    writer.read(vocabulary.encode(prime or default_prime(vocabulary)))
+    if samples == 1:
+        yield prime
+        yield from _one(writer, vocabulary, n, sampling, seed)
+        return
+    for first in range(0, samples, _GROUP):
+        texts = min(_GROUP, samples - first)
+        drawn = writer.fork(texts).draw(sampling, seed=seed, first=first)
+        for number, ids in enumerate(
+            _several(islice(drawn, n), texts, n, stop, len(vocabulary)), first
+        ):
+            yield ("\n---\n" if number else "") + prime
+            yield vocabulary.decode(ids)
+
+
+def _one(
+    writer: Writer, vocabulary: Vocabulary, n: int, sampling: Sampling, seed: int
+) -> Iterator[str]:
+    """Yield the characters of one text."""
+    tail, stop, characters = "", sampling.stop, vocabulary.characters
+    for ids in islice(writer.draw(sampling, seed=seed), n):
+        character = characters[ids[0]]
+        yield character
+        if stop:
+            tail = (tail + character)[-len(stop) :]
+            if tail == stop:
+                return
+
+
+def _several(
+    drawn: Iterator[NDArray[np.intp]], texts: int, n: int, stop: NDArray[Any], vocab_size: int
+) -> Iterator[NDArray[Any]]:
+    """Yield the ids of each text, up to where it has drawn the stop text, or all n."""
+    ids = np.empty((n, texts), np.min_scalar_type(vocab_size))
+    lengths = np.full(texts, n)
+    for t, row in enumerate(drawn):
+        ids[t] = row
+        if len(stop) and t + 1 >= len(stop):
+            ended = (ids[t + 1 - len(stop) : t + 1] == stop[:, None]).all(axis=0)
+            lengths[ended] = np.minimum(lengths[ended], t + 1)
+            if (lengths <= t + 1).all():
+                break
+    for m in range(texts):
+        yield ids[: lengths[m], m]
+
+
 def sample(
-    model: RNN,
+    model: Network,
     vocabulary: Vocabulary,
     n: int,
     *,
@@ -163,64 +277,20 @@ def sample(
     top_p: float | None = None,
     greedy: bool = False,
 ) -> Iterator[str]:
-    """Yield the pieces of `samples` texts: each the prime, then at most n characters.
-
-    The first piece of a text is what is given: the prime, after a line of `---` between two texts.
-    Then comes what is drawn. Of one text that is a piece for each character, in memory that does
-    not grow; several are generated side by side, a group at a time, and are one piece each.
-
-    Args:
-        model: the model.
-        vocabulary: its characters.
-        n: characters to generate for each text.
-        prime: what each text begins with; without it the model reads `default_prime`, unprinted.
-        stop: a text ends early once it has generated this.
-        seed: see `generate`.
-        samples: how many texts.
-        temperature: see `probabilities`.
-        top_k: see `probabilities`.
-        top_p: see `probabilities`.
-        greedy: see `generate`.
+    """Return the pieces of some texts; see `write`, and `Sampling` for how they are drawn.
 
     Raises:
+        RequestError: at once, if a value is out of range.
         UnknownCharactersError: if the prime or the stop text is not in the vocabulary.
         DivergenceError: if the model overflows.
     """
-    primed = vocabulary.encode(prime or default_prime(vocabulary))
-    stop_ids = vocabulary.encode(stop)
-    for first in range(0, samples, _GROUP):
-        group = min(_GROUP, samples - first)
-        turns = generate(
-            model,
-            primed,
-            seed=seed,
-            samples=group,
-            first=first,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            greedy=greedy,
-        )
-        if samples == 1:
-            yield prime
-            tail, characters = "", vocabulary.characters
-            for ids in islice(turns, n):
-                character = characters[ids[0]]
-                yield character
-                if stop:
-                    tail = (tail + character)[-len(stop) :]
-                    if tail == stop:
-                        return
-            return
-        texts = np.empty((n, group), np.min_scalar_type(len(vocabulary)))
-        lengths = np.full(group, n)
-        for t, ids in enumerate(islice(turns, n)):
-            texts[t] = ids
-            if len(stop_ids) and t + 1 >= len(stop_ids):
-                ended = (texts[t + 1 - len(stop_ids) : t + 1] == stop_ids[:, None]).all(axis=0)
-                lengths[ended] = np.minimum(lengths[ended], t + 1)
-                if (lengths <= t + 1).all():
-                    break
-        for m in range(group):
-            yield ("\n---\n" if first + m else "") + prime
-            yield vocabulary.decode(texts[: lengths[m], m])
+    sampling = Sampling(temperature, top_k, top_p, greedy, stop)
+    return write(model, vocabulary, n, sampling, prime=prime, seed=seed, samples=samples)
+
+
+def preview(model: Network, vocabulary: Vocabulary, *, seed: int, n: int = 160) -> str:
+    """Return a short text at temperature 0.8, to look at while a model is being trained."""
+    pieces: list[str] = []
+    with np.errstate(all="ignore"), suppress(DivergenceError):
+        pieces += write(model, vocabulary, n, Sampling(temperature=0.8), seed=seed)
+    return "".join(pieces)

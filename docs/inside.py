@@ -18,7 +18,7 @@ from charnn.insight.tables import View
 from charnn.insight.terminal import show
 from charnn.text.corpus import Corpus
 from charnn.text.reading import read_text
-from tests.chromium import Page
+from tests.helpers.chromium import Page
 
 
 def terminal(ckpt: str, unit: str) -> None:

@@ -9,8 +9,8 @@ from charnn.evaluation import evaluate, evaluating
 from charnn.network.loss import log_softmax
 from charnn.network.network import RNN
 from charnn.text.corpus import Corpus
-from tests.reference import loop
-from tests.texts import english
+from tests.helpers.reference import loop
+from tests.helpers.texts import english
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from charnn import novelty
 from charnn.novelty import RUN, copies
-from tests.commands import ok, on_a_terminal, run
-from tests.texts import english
+from tests.helpers.commands import ok, on_a_terminal, run
+from tests.helpers.texts import english
 
 # --- against every run ---------------------------------------------------------------------------
 

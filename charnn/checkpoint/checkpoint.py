@@ -25,7 +25,8 @@ from charnn.config.keys import Config
 from charnn.config.loading import parse_config_json
 from charnn.errors import CheckpointError, ConfigError, DivergenceError
 from charnn.files import write_atomically
-from charnn.network.network import RNN, parameter_shapes
+from charnn.network.network import Network
+from charnn.network.spec import Spec
 from charnn.optimizers import make_optimizer
 from charnn.text.vocabulary import Vocabulary
 
@@ -46,7 +47,7 @@ class Checkpoint:
 
     config: Config
     vocabulary: Vocabulary
-    model: RNN
+    model: Network
     progress: Progress
     hidden_state: NDArray[Any] | None = None
     slots: Mapping[str, NDArray[Any]] = field(default_factory=dict)
@@ -131,21 +132,19 @@ def _build(members: dict[str, NDArray[Any]]) -> Checkpoint:
     except ValidationError as error:
         raise ValueError(f"its progress is not valid: {error.errors()[0]['msg']}") from None
     vocabulary = _vocabulary(members)
-    sizes = len(vocabulary), config.model.hidden_size, config.model.num_layers
-    if len(members) < 2 + 3 * sizes[2]:
-        raise ValueError(f"{len(members)} arrays are too few for {sizes[2]} layers")
-    dtype = np.dtype(config.training.dtype)
-    arrays = {
-        name: _take(members, name, dtype, shape) for name, shape in parameter_shapes(*sizes).items()
-    }
-    model = RNN(*sizes, config.model.activation, dtype)
+    dtype, layers = np.dtype(config.training.dtype), config.model.num_layers
+    if len(members) < 2 + 3 * layers:
+        raise ValueError(f"{len(members)} arrays are too few for {layers} layers")
+    spec = Spec.from_config(config.model, len(vocabulary), dtype)
+    arrays = {name: _take(members, name, dtype, shape) for name, shape in spec.shapes.items()}
+    model = Network.from_config(config.model, len(vocabulary), dtype)
     for name, array in arrays.items():
         model.parameters[name][...] = array
     checkpoint = Checkpoint(config, vocabulary, model, progress)
     if "hidden_state" in members:
         # The batch may have been smaller than the config says, for a short text.
         B = np.prod(members["hidden_state"].shape[1:2], dtype=int)
-        expected = (sizes[2], int(np.clip(B, 1, config.training.batch_size)), sizes[1])
+        expected = spec.state_shape(int(np.clip(B, 1, config.training.batch_size)))
         checkpoint.hidden_state = _take(members, "hidden_state", dtype, expected).copy()
         slots = [*make_optimizer(config.training, model.parameters.flat[:0]).slots]
         if config.training.ema_decay:

@@ -201,6 +201,7 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """The network."""
 
+    cell: Literal["rnn"] = Field("rnn", description="recurrent cell: rnn")
     hidden_size: Count = Field(256, description="H, units in each layer")
     num_layers: Count = Field(1, description="recurrent layers")
     activation: Literal["tanh", "relu"] = Field("tanh", description="f: tanh or relu")

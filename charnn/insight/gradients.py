@@ -1,4 +1,4 @@
-"""TODO."""
+"""How far back the loss of one character reaches each layer: vanishing and exploding gradients."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charnn.insight.reading import Floats, Reading
-from charnn.network.loss import log_softmax
-from charnn.network.network import RNN
+from charnn.network.flow import gradients_back
+from charnn.network.network import Network
 
 LOST, EXPLODED = 0.01, 100.0  # shares of the gradient at lag 0
 
@@ -20,8 +20,8 @@ class GradientFlow:
         norms: for each lag k from 0 the mean over positions t of ‖∂L(t)/∂h(t−k)‖₂, where L(t) is
             the loss, in nats, of the one character after x(t), and all paths count.
         positions: how many t, evenly spaced over the text.
-        spectral_radius: the largest |eigenvalue| of W.
-        largest_singular_value: of W.
+        spectral_radius: the largest |eigenvalue| of W, or of any gate's block of W.
+        largest_singular_value: likewise.
     """
 
     norms: Floats
@@ -64,11 +64,11 @@ def _first(wanted: NDArray[np.bool_]) -> int | None:
 
 
 def gradient_flow(
-    model: RNN, reading: Reading, lags: int = 200, positions: int = 100
+    model: Network, reading: Reading, lags: int = 200, positions: int = 100
 ) -> list[GradientFlow]:
     """Follow the gradients of single losses back through time, in float64; one result per layer.
 
-    All positions go back together. In a short text there are fewer lags; they also end where a
+    All positions go back together. In a short text there are fewer lags. They also end where a
     gradient (or its square) is too large for a number.
 
     Args:
@@ -77,37 +77,23 @@ def gradient_flow(
         lags: the furthest lag.
         positions: losses to follow, at most.
     """
-    L, N, _ = reading.h.shape
-    p = {name: array.astype(np.float64) for name, array in model.parameters.items()}
+    N = len(reading.ids)
     lags = min(lags, (N - 2) // 2)
-    t = np.unique(np.linspace(lags, N - 2, positions).astype(np.intp))
-    # dL(t)/do(t) = ŷ(t) − onehot(x(t+1))
-    do = np.exp(log_softmax(reading.h[-1, t] @ p["V"].T + p["c"]))
-    do[np.arange(len(t)), reading.ids[t + 1]] -= 1
-    da: list[Floats] = []  # of every layer, one character later
-    norms: list[list[float]] = []
-    with np.errstate(all="ignore"):  # looked for below
-        for lag in range(lags + 1):
-            arriving = do @ p["V"] if lag == 0 else np.zeros((len(t), model.hidden_size))
-            now: list[Floats] = []
-            found: list[float] = []
-            for layer in reversed(range(L)):
-                dh = arriving + da[layer] @ p[f"W{layer}"] if lag else arriving
-                found.insert(0, float(np.linalg.norm(dh, axis=1).mean()))
-                h = reading.h[layer, t - lag].astype(np.float64)
-                now.insert(0, dh * (1 - h**2 if model.activation == "tanh" else h > 0))
-                if layer:
-                    arriving = now[0] @ p[f"U{layer}"]
+    places = np.unique(np.linspace(lags, N - 2, positions).astype(np.intp))
+    norms: list[Floats] = []
+    with np.errstate(all="ignore"):  # the check below ends the lags
+        for dh in gradients_back(model, reading.ids, reading.states, places, lags):
+            found = np.linalg.norm(dh, axis=2).mean(axis=1)
             if not np.isfinite(found).all():
                 break
-            da = now
             norms.append(found)
-    return [
-        GradientFlow(
-            np.array(layer_norms),
-            len(t),
-            float(np.abs(np.linalg.eigvals(p[f"W{layer}"])).max()),
-            float(np.linalg.norm(p[f"W{layer}"], 2)),
-        )
-        for layer, layer_norms in enumerate(zip(*norms, strict=True))
-    ]
+    flows = []
+    for layer, layer_norms in enumerate(np.transpose(norms)):
+        W = model.recurrent_matrices(layer).astype(np.float64)
+        radius = float(np.abs(np.linalg.eigvals(W)).max())
+        flows.append(GradientFlow(layer_norms, len(places), radius, _largest_singular_value(W)))
+    return flows
+
+
+def _largest_singular_value(matrices: Floats) -> float:
+    return float(np.linalg.svd(matrices, compute_uv=False).max())

@@ -1,4 +1,4 @@
-"""TODO."""
+"""All views of a model on a text, each computed when it is first asked for."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from charnn.errors import RequestError
 from charnn.insight.gradients import GradientFlow, gradient_flow
-from charnn.insight.reading import _MAX_STATES, Floats, Reading, read
+from charnn.insight.reading import MAX_STATES, Floats, Reading, read
 from charnn.insight.units import Unit, units
-from charnn.network.network import RNN
+from charnn.network.network import Network
 from charnn.text.encoding import Ids
 from charnn.text.vocabulary import Vocabulary
 
@@ -27,7 +27,7 @@ class Inspection:
 
     def __init__(
         self,
-        model: RNN,
+        model: Network,
         vocabulary: Vocabulary,
         ids: Ids,
         n: int,
@@ -59,7 +59,7 @@ class Inspection:
         self.model = model
         self.vocabulary = vocabulary
         self.total = len(ids)
-        self.ids = ids[: max(2, min(n, _MAX_STATES // (L * H)))]
+        self.ids = ids[: max(2, min(n, MAX_STATES // (L * H)))]
         self._top, self._find, self._chosen = top, find, chosen
 
     @cached_property
@@ -98,4 +98,4 @@ class Inspection:
     def scaled(self, unit: Unit) -> Floats:
         """Return a unit's activation from −1 to 1: as it is for tanh; relu's by its largest."""
         values = self.activations(unit)
-        return values / (values.max() or 1) if self.model.activation == "relu" else values
+        return values if self.model.bounded else values / (values.max() or 1)

@@ -1,8 +1,8 @@
-"""What a model does on a text: its surprise, its expectation, its memory, its gradients' reach.
+"""What a model makes of a text: its surprise, its expectation, and its states.
 
-Places count the characters of the text from 0. What belongs to a place is: the surprise and the
-expectation of its character, given all before it; and h after the character was read. So place 0
-has no expectation.
+Places count the characters of the text from 0. To a place belong the surprise and the expectation
+of its character, given all before it, and the state after that character. So place 0 has no
+expectation.
 """
 
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charnn.errors import DivergenceError
+from charnn.network.arrays import Array
 from charnn.network.loss import log_softmax
-from charnn.network.network import RNN
-from charnn.network.products import Array
+from charnn.network.network import Network, Reader
 from charnn.text.encoding import Ids
 
 Floats = NDArray[np.float64]
 
 
-_MAX_STATES = 50_000_000  # hidden units held, over all places and layers; bounds the memory
+MAX_STATES = 50_000_000  # hidden units held, over all places and layers; bounds the memory
 
 
 _MAX_LOGITS = 2_000_000  # logits held at a time
@@ -31,7 +31,8 @@ class Reading:
 
     Attributes:
         ids: (N,) the characters.
-        h: (L, N, H), the state after each character.
+        states: (S, N, H), the state after each character.
+        h: (L, N, H), the part of it that the layers pass up.
         bits: (N,) surprisal, −log₂ of the probability of each character; not a number at place 0.
         ranks: (N,) 1 where the most probable character came, 2 where the second did …; 0 at
             place 0.
@@ -40,6 +41,7 @@ class Reading:
     """
 
     ids: Ids
+    states: Array
     h: Array
     bits: Floats
     ranks: NDArray[np.intp]
@@ -47,7 +49,7 @@ class Reading:
     probabilities: Floats
 
 
-def read(model: RNN, ids: Ids, top: int) -> Reading:
+def read(model: Network, ids: Ids, top: int) -> Reading:
     """Read a text.
 
     Args:
@@ -59,16 +61,18 @@ def read(model: RNN, ids: Ids, top: int) -> Reading:
         DivergenceError: if a surprisal is not a finite number.
     """
     N, C = len(ids), min(top, model.vocab_size)
-    h = np.zeros((model.num_layers, N + 1, 1, model.hidden_size), model.dtype)
+    S, _, H = model.spec.state_shape(1)
+    states, state = np.empty((S, N, H), model.dtype), model.zero_state()
     bits, ranks = np.full(N, np.nan), np.zeros(N, np.intp)
     likeliest, probabilities = np.zeros((N, C), np.intp), np.full((N, C), np.nan)
-    V, c = model.parameters["V"], model.parameters["c"]
-    chunk = max(1, _MAX_LOGITS // model.vocab_size)
-    with np.errstate(all="ignore"):  # looked for below
-        model.hidden_states(ids[:, None].astype(np.intp), h)
-        for at in range(1, N, chunk):
-            places = slice(at, min(at + chunk, N))
-            log_y = log_softmax(h[-1, places, 0] @ V.T + c)
+    reader = Reader(model, min(N, max(1, _MAX_LOGITS // model.vocab_size)), 1)
+    with np.errstate(all="ignore"):  # the check below reports an overflow
+        for at in range(0, N, reader.seq_length):
+            window = ids[at : at + reader.seq_length].astype(np.intp)
+            o = reader(window[:, None], state)[:, 0]
+            states[:, at : at + len(window)] = reader.states[:, 1 : len(window) + 1, 0]
+            places = slice(at + 1, min(at + 1 + len(window), N))  # of what the window predicts
+            log_y = log_softmax(o[: places.stop - places.start])
             came = np.take_along_axis(log_y, ids[places, None].astype(np.intp), axis=1)
             bits[places] = -came[:, 0].astype(np.float64) / np.log(2)
             ranks[places] = 1 + (log_y > came).sum(axis=1)
@@ -79,4 +83,5 @@ def read(model: RNN, ids: Ids, top: int) -> Reading:
             probabilities[places] = np.exp(logs.astype(np.float64))
     if not np.isfinite(bits[1:]).all():
         raise DivergenceError("the loss over the text is not finite: the model overflows")
-    return Reading(ids, h[:, 1:, 0], bits, ranks, likeliest, probabilities)
+    h = model.hidden(states)
+    return Reading(ids, states, h, bits, ranks, likeliest, probabilities)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charnn.insight.reading import Floats, Reading
-from charnn.network.products import Array
+from charnn.network.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The model: cells, layers, the network, and back-propagation through time."""

@@ -1,14 +1,15 @@
-"""TODO."""
+"""Truncated back-propagation through time: the loss of a window and its gradient."""
 
 import numpy as np
 
+from charnn.network.arrays import Array, CharacterIds, Resets
+from charnn.network.layer import Work
 from charnn.network.loss import SoftmaxCrossEntropy
-from charnn.network.network import RNN
-from charnn.network.products import Array, CharacterIds, Sums
+from charnn.network.network import Network, Reader
 
 
 class BPTT:
-    """Truncated back-propagation through time, with buffers allocated once for T × B characters.
+    """Runs windows of up to T × B characters forward and back, with buffers allocated once.
 
     Attributes:
         gradients: dL/dθ of the last window, overwritten by the next.
@@ -16,7 +17,7 @@ class BPTT:
 
     def __init__(
         self,
-        model: RNN,
+        network: Network,
         seq_length: int,
         batch_size: int,
         *,
@@ -26,24 +27,23 @@ class BPTT:
         """Allocate the buffers.
 
         Args:
-            model: the model.
+            network: its parameters may change between windows, but must stay where they are.
             seq_length: T.
             batch_size: B.
             dropout: whether masks will be given.
             gradient: (P,) the memory for `gradients`, or None for some of its own.
         """
-        L, H, dtype = model.num_layers, model.hidden_size, model.dtype
-        T, B = seq_length, batch_size
-        self.model = model
-        self.gradients = model.parameters_in(
-            np.zeros(model.num_parameters, dtype) if gradient is None else gradient
+        T, B, K, dtype = seq_length, batch_size, network.vocab_size, network.dtype
+        self.network = network
+        self.gradients = network.parameters_in(
+            np.zeros(network.num_parameters, dtype) if gradient is None else gradient
         )
-        self._h = np.zeros((L, T + 1, B, H), dtype)
-        self._work = np.empty((2, T, B, H), dtype)
-        self._o = np.empty((T * B, model.vocab_size), dtype)
-        self._x = np.empty((L, T, B, H), dtype) if dropout else None
-        self._sums = Sums(T * B, model.vocab_size, H, dtype)
-        self._loss = SoftmaxCrossEntropy(T * B, model.vocab_size, dtype)
+        self._work = Work(network.spec, T, B)
+        self._reader = Reader(
+            network, T, B, dropout=dropout, work=self._work, gradients=self.gradients
+        )
+        self._o = np.empty((T * B, K), dtype)
+        self._loss = SoftmaxCrossEntropy(T * B, K, dtype)
 
     def __call__(
         self,
@@ -51,31 +51,39 @@ class BPTT:
         targets: CharacterIds,
         state: Array,
         *,
+        resets: Resets | None = None,
         masks: Array | None = None,
         scale: float = 1.0,
     ) -> float:
-        """Run one window forward and backward; leave the gradient in `gradients`.
+        """Run one window forward and back; leave the gradient in `gradients`.
 
         The gradient stops at the window's first state.
 
         Args:
             inputs: (T', B) character ids, T' at most T.
             targets: (T', B) the character after each input.
-            state: (L, B, H), h before the window; overwritten with h after it.
+            state: (S, B, H), the state before the window; overwritten with that after it.
+            resets: (T', B), where a stream's state is zero before its character; None for nowhere.
             masks: (L, B, H) dropout factors; needs `dropout=True` at construction.
             scale: factor on the gradient: 1 / (T'·B) for that of the mean loss.
 
         Returns:
             The loss summed over the T'·B characters, in nats.
         """
-        T, B = inputs.shape
-        model, h = self.model, self._h[:, : T + 1]
-        x = None if masks is None or self._x is None else self._x[:, :T]
-        h[:, 0] = state
-        model.hidden_states(inputs, h, masks, x)
-        state[...] = h[:, T]
-        top = (h[-1, 1:] if x is None else x[-1]).reshape(T * B, -1)
-        o = model.outputs(top, self._o[: T * B])
+        g, work, V = self.gradients, self._work, self.network.parameters["V"]
+        T, N = len(inputs), inputs.size
+        top = self._reader.read(inputs, state, resets=resets, masks=masks).reshape(N, -1)
+        o = self.network.outputs(top, self._o[:N])
         loss = self._loss(o, targets, scale)
-        model.backward(inputs, o, h, self.gradients, self._work[:, :T], self._sums, masks, x)
+        do = o  # the loss has overwritten it with its gradient
+        np.matmul(do.T, top, out=g["V"])  # dV = Σ do(t) h(t)ᵀ
+        work.sums.rows(do, g["c"])  # dc = Σ do(t)
+        np.matmul(do, V, out=work.dh[:T].reshape(N, -1))  # dh(t) = Vᵀ do(t) + …
+        for layer in reversed(self._reader.layers):
+            if masks is not None:
+                work.dh[:T] *= masks[layer.index]
+            layer.back_through_time(resets)
+            layer.parameter_gradients()
+            if layer.index > 0:
+                layer.back_to_input()
         return loss

@@ -1,10 +1,10 @@
-"""TODO."""
+"""Dropout on the outputs of every layer, the same for all characters of a window."""
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from charnn.draws import Purpose, generator
-from charnn.network.products import Array
+from charnn.network.arrays import Array
 
 
 class Dropout:

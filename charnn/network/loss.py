@@ -1,9 +1,9 @@
-"""TODO."""
+"""The loss: softmax and cross-entropy, with their gradient."""
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charnn.network.products import Array, CharacterIds
+from charnn.network.arrays import Array, CharacterIds
 
 
 def log_softmax(o: Array) -> Array:

@@ -1,26 +1,17 @@
-"""TODO."""
+"""Matrix products and sums in the forms that OpenBLAS computes fastest."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-Array = NDArray[np.floating[Any]]
+from charnn.network.arrays import Array, CharacterIds, State
 
-
-CharacterIds = NDArray[np.integer[Any]]
-Activation = Literal["tanh", "relu"]
-
-
-# f, called with an array to read and one to write.
-_FUNCTIONS: dict[Activation, Callable[[Array, Array], Array]] = {
-    "tanh": np.tanh,
-    "relu": lambda a, out: np.maximum(a, 0, out=out),
-}
+Product = Callable[[Array, Array], object]
+"""Called with an array to read and one to write, which are not the same memory."""
 
 
-def times(A: Array, batch_size: int) -> Callable[[Array, Array], object]:
+def times(A: Array, batch_size: int) -> Product:
     """Return a function that writes x A over its second argument, for many products with one A.
 
     At every call a BLAS copies A into the order its inner loop reads, which for a small batch
@@ -52,9 +43,70 @@ def times(A: Array, batch_size: int) -> Callable[[Array, Array], object]:
     return product
 
 
+def times_each(W: Sequence[Array], batch_size: int) -> Product:
+    """Return a function that writes W_g x for each gate g.
+
+    It reads x, (B, H), and writes (G, B, H), or (B, H) for one gate.
+
+    Args:
+        W: (H, H) of each gate.
+        batch_size: B, see `times`.
+    """
+    if len(W) == 1:
+        return times(W[0].T, batch_size)
+    products = [times(W_g.T, batch_size) for W_g in W]
+
+    def each(x: Array, out: Array) -> None:
+        for product, part in zip(products, out, strict=True):
+            product(x, part)
+
+    return each
+
+
+def times_all(W: Sequence[Array], blocks: Sequence[int], deltas: int, batch_size: int) -> Product:
+    """Return a function that writes Σ W_gᵀ delta_g over the gates g.
+
+    It reads (deltas, B, H), or (B, H) where that is one, and writes (B, H).
+
+    Args:
+        W: (H, H) of each gate.
+        blocks: for each gate, which block of delta it multiplies.
+        deltas: how many blocks there are.
+        batch_size: B, see `times`.
+    """
+    if deltas == 1:
+        return times(W[0], batch_size)
+    products = [times(W_g, batch_size) for W_g in W]
+    part = np.empty(0, W[0].dtype)
+
+    def all_of(delta: Array, out: Array) -> None:
+        nonlocal part
+        if part.shape != out.shape:
+            part = np.empty_like(out)
+        products[0](delta[blocks[0]], out)
+        for product, block in zip(products[1:], blocks[1:], strict=True):
+            product(delta[block], part)
+            np.add(out, part, out)
+
+    return all_of
+
+
 def in_time(series: Array) -> list[Array]:
-    """Return the (B, H) parts of a (T, B, H) array; for one stream (H,), which numpy likes best."""
-    return list(series[:, 0] if series.shape[1] == 1 else series)
+    """Return the parts of a window, one for each time.
+
+    A (T, B, H) array has (B, H) parts, a (n, T, B, H) array (n, B, H) parts; B or n is left out
+    where it is 1, as NumPy's calls are fastest then.
+    """
+    if series.ndim == 4:
+        series = series[0] if len(series) == 1 else series.swapaxes(0, 1)
+    return list(series[..., 0, :] if series.shape[-2] == 1 else series)
+
+
+def states_in_time(states: Array) -> list[State]:
+    """Return the states in (S, T, B, H) at each time: h, or the pair (h, s)."""
+    if len(states) == 1:
+        return [*in_time(states[0])]
+    return list(zip(*map(in_time, states), strict=True))
 
 
 def largest_divisor(n: int, limit: int) -> int:

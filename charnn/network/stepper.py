@@ -1,49 +1,102 @@
-"""TODO."""
+"""A network one character at a time, to generate text by."""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charnn.network.network import RNN
-from charnn.network.products import _FUNCTIONS, Array
+from charnn.network.arrays import Array, State
+from charnn.network.cells.cell import Cell
+from charnn.network.network import Network
+from charnn.network.products import in_time, states_in_time
+
+
+class _Layer(NamedTuple):
+    """What `step` needs of a layer: its cell, its memory, and where what it reads is written."""
+
+    cell: Cell
+    a: Array | None  # (G + spare, M, H) memory; None for a cell that is `in_place`
+    gates: Array  # (G, M, H), the first blocks of a
+    Wh: Array  # (G, M, H), a part of `product`
+    before: State
+    after: State
+    h: Array  # (M, H), in `after`
+    both: Array  # (H, G·H + n), W and the matrix above, side by side
+    product: Array  # (M, G·H + n)
+    up: Array  # (M, n), a part of `product`
+    bias: Array  # (n,)
 
 
 class Stepper:
-    """The same equations for one character of each of M texts at a time, to generate by.
+    """Reads one character of each of M texts at a time.
 
-    h(t) is needed twice, by its own layer's W and by the V or U above: side by side, the two are
+    h(t) is needed twice, by its own layer's W and by the U or V above. Side by side, the two are
     one product.
 
     Attributes:
-        logits: o of the last character read, (K,) if M is 1, else (M, K); overwritten by `step`.
+        logits: o of the last character read, (K,) if M is 1, else (M, K); `step` overwrites it.
     """
 
-    def __init__(self, model: RNN, state: Array):
-        """Begin after what gave a state, (L, M, H).
+    def __init__(self, network: Network, state: Array):
+        """Begin after what gave a state, (S, M, H).
 
-        Later changes of the model's parameters are not seen.
+        Later changes of the network's parameters are not seen.
         """
-        p, (L, M, H) = model.parameters, state.shape
-        self._f = _FUNCTIONS[model.activation]
+        spec, p, L = network.spec, network.parameters, network.num_layers
+        M, H, G = state.shape[1], network.hidden_size, spec.cell_class.gates
+        one = M == 1
+        # The steps alternate between two memories for the states: before and after.
+        self._states = np.stack([state, np.empty_like(state)])
+        self._now = 0
         self._Ub = np.ascontiguousarray(p["U0"].T + p["b0"])
-        row = (H,) if M == 1 else (M, H)
-        self._h = np.empty(row, model.dtype)
-        self._layers = []
+        self._gates = (lambda x: x) if G == 1 else _by_gate(G, H)
+        turns: tuple[list[_Layer], list[_Layer]] = ([], [])
         for layer in range(L):
-            top = layer == L - 1
-            above, bias = ("V", "c") if top else (f"U{layer + 1}", f"b{layer + 1}")
-            both = np.concatenate([p[f"W{layer}"], p[above]]).T.copy()
-            product = np.dot(state[layer].reshape(row), both)
-            Wh, up = product[..., :H], product[..., H:]
+            own = p.of_layer(layer)
+            W = own.pop("W")
+            above, bias = ("V", "c") if layer == L - 1 else (f"U{layer + 1}", f"b{layer + 1}")
+            both = np.concatenate([W, p[above]]).T.copy()
+            product = np.dot(state[layer, 0] if one else state[layer], both)
+            cell = spec.cell_class(spec.activation, own)
+            Wh, up = self._gates(product[..., : G * H]), product[..., G * H :]
+            blocks = np.empty((G + cell.spare, 1, M, H), network.dtype)
+            a = None if cell.in_place else in_time(blocks)[0]
+            gates = in_time(blocks[:G])[0]
+            memories = [
+                (states_in_time(part[layer::L, None])[0], part[layer, 0] if one else part[layer])
+                for part in self._states
+            ]
             up += p[bias]
-            self._layers.append((both, product, Wh, up, p[bias]))
+            for turn in (0, 1):
+                (before, _), (after, h) = memories[turn], memories[1 - turn]
+                turns[turn].append(
+                    _Layer(cell, a, gates, Wh, before, after, h, both, product, up, p[bias])
+                )
+        self._turns = turns
         self.logits = up
+
+    @property
+    def state(self) -> Array:
+        """The state after the last character read, (S, M, H); a later `step` overwrites it."""
+        state: Array = self._states[self._now]
+        return state
 
     def step(self, ids: np.intp | NDArray[np.intp]) -> None:
         """Read the next character: its id, or (M,) ids."""
-        a, h, add, f = self._Ub[ids], self._h, np.add, self._f
-        for both, product, Wh, up, bias in self._layers:
-            add(a, Wh, h)
-            f(h, h)
+        x, add = self._Ub[ids], np.add
+        for layer in self._turns[self._now]:
+            cell, a, gates, Wh, before, after, h, both, product, up, bias = layer
+            if a is None:
+                cell.step(x, Wh, before, after)
+            else:
+                gates[...] = self._gates(x)
+                cell.step(a, Wh, before, after)
             h.dot(both, product)
             add(up, bias, up)
-            a = up
+            x = up
+        self._now = 1 - self._now
+
+
+def _by_gate(gates: int, hidden_size: int) -> Any:
+    """Return a function that views (…, G·H) as (G, …, H)."""
+    return lambda x: np.moveaxis(x.reshape(*x.shape[:-1], gates, hidden_size), -2, 0)

@@ -1,16 +1,19 @@
-"""The textbook's equations one character at a time, with nothing clever: `training.loop: textbook`.
+"""The textbook's equations one character at a time: `training.loop: textbook`.
 
-For reading beside `layer.py`, whose mathematics it shares, and for repeating min-char-rnn.py to
-the last bit. Early training is chaotic: change one weight by a part in 10¹⁵ and the losses differ
-in the first digit some hundred steps later. So only the same operations in the same order follow
-another program: column vectors, one product for each term, sums from the last
+For reading beside `bptt.py` and `layer.py`, which compute the same fast, and for repeating
+min-char-rnn.py to the last bit. Early training is chaotic: change one weight by a part in 10¹⁵ and
+some hundred steps later the losses differ in the first digit. Only the same operations in the same
+order follow another program: column vectors, one product for each term, sums from the last
 character to the first, and a softmax without a guard against overflow.
 """
 
+from typing import Any
+
 import numpy as np
 
-from charnn.network.network import RNN
-from charnn.network.products import Array, CharacterIds
+from charnn.network.arrays import Array, CharacterIds, Resets, State, one_hot
+from charnn.network.network import Network
+from charnn.network.parameters import Parameters
 
 
 class TextbookBPTT:
@@ -20,10 +23,10 @@ class TextbookBPTT:
         gradients: dL/dθ of the last window, overwritten by the next.
     """
 
-    def __init__(self, model: RNN, gradient: Array | None = None):
-        self.model = model
-        self.gradients = model.parameters_in(
-            np.zeros(model.num_parameters, model.dtype) if gradient is None else gradient
+    def __init__(self, network: Network, gradient: Array | None = None):
+        self.network = network
+        self.gradients = network.parameters_in(
+            np.zeros(network.num_parameters, network.dtype) if gradient is None else gradient
         )
 
     def __call__(
@@ -32,72 +35,120 @@ class TextbookBPTT:
         targets: CharacterIds,
         state: Array,
         *,
+        resets: Resets | None = None,
         masks: Array | None = None,
         scale: float = 1.0,
     ) -> float:
-        """Run one window forward and backward; see `BPTT.__call__`, which has the same contract."""
+        """Run one window forward and back; see `BPTT.__call__`, which has the same contract."""
         self.gradients.flat.fill(0)
         loss = 0.0
         for stream in range(inputs.shape[1]):
-            mask = None if masks is None else masks[:, stream]
-            loss += self._stream(inputs[:, stream], targets[:, stream], state[:, stream], mask)
+            loss += self._stream(
+                inputs[:, stream],
+                targets[:, stream],
+                state[:, stream],
+                np.zeros(len(inputs), bool) if resets is None else resets[:, stream],
+                None if masks is None else masks[:, stream],
+            )
         self.gradients.flat[...] *= scale
         return loss
 
     def _stream(
-        self, inputs: CharacterIds, targets: CharacterIds, state: Array, mask: Array | None
+        self,
+        inputs: CharacterIds,
+        targets: CharacterIds,
+        state: Array,
+        resets: Resets,
+        mask: Array | None,
     ) -> float:
         """Add one stream's gradient; return its summed loss and leave its last state in `state`.
 
         Args:
             inputs: (T,) x(1) … x(T).
             targets: (T,) x(2) … x(T+1).
-            state: (L, H).
+            state: (S, H).
+            resets: (T,) where the state is zero before the character.
             mask: (L, H) dropout factors, or None.
         """
-        p, g = self.model.parameters, self.gradients
-        T, layers = len(inputs), range(self.model.num_layers)
-        V, c = p["V"], p["c"][:, None]
-        U, W, b = (
-            [p[f"U{layer}"] for layer in layers],
-            [p[f"W{layer}"] for layer in layers],
-            [p[f"b{layer}"][:, None] for layer in layers],
-        )
-        tanh = self.model.activation == "tanh"
+        network, spec = self.network, self.network.spec
+        T, L = len(inputs), network.num_layers
+        layers, x_hot = range(L), one_hot(inputs, network.vocab_size, network.dtype)
+        V, c = network.parameters["V"], network.parameters["c"][:, None]
+        dV, dc = self.gradients["V"], self.gradients["c"][:, None]
+        p = [_columns(network.parameters, layer) for layer in layers]
+        g = [_columns(self.gradients, layer) for layer in layers]
+        cells = [spec.cell_class(spec.activation, p[layer]) for layer in layers]
         loss = 0.0
-        # Forward: h[l][t] is h(t) of layer l, a column; t = 0 is the incoming state.
-        h: list[list[Array]] = [[state[layer][:, None].copy()] for layer in layers]
-        x: list[list[Array]] = [[] for _ in range(len(layers) + 1)]  # what layer l reads
+        # Forward. now[l] is the state of layer l, in columns; the lists keep it for each t.
+        now: list[State] = [_state(state[layer::L]) for layer in layers]
+        before: list[list[State]] = [[] for _ in layers]
+        after: list[list[State]] = [[] for _ in layers]
+        memory: list[list[Any]] = [[] for _ in layers]
+        x: list[list[Array]] = [[] for _ in range(L + 1)]  # what layer l reads
         y: list[Array] = []
         for t in range(T):
-            x[0].append(np.zeros((len(c), 1), self.model.dtype))
-            x[0][t][inputs[t]] = 1
+            x[0].append(x_hot[t][:, None])
             for layer in layers:
-                a = np.dot(U[layer], x[layer][t]) + np.dot(W[layer], h[layer][t]) + b[layer]
-                h[layer].append(np.tanh(a) if tanh else np.maximum(a, 0))
-                up = h[layer][-1]
-                x[layer + 1].append(up if mask is None else up * mask[layer][:, None])
-            o = np.dot(V, x[-1][t]) + c
+                before[layer].append(_zero(now[layer]) if resets[t] else now[layer])
+                now[layer], kept = cells[layer].textbook_step(
+                    p[layer], x[layer][t], before[layer][t]
+                )
+                after[layer].append(now[layer])
+                memory[layer].append(kept)
+                h = _h(now[layer])
+                x[layer + 1].append(h if mask is None else h * mask[layer][:, None])
+            o = np.dot(V, x[L][t]) + c
             y.append(np.exp(o) / np.sum(np.exp(o)))
             loss -= float(np.log(y[t][targets[t], 0]))
         for layer in layers:
-            state[layer] = h[layer][T][:, 0]
-        # Backward, from the last character to the first.
-        from_next = [np.zeros_like(state[layer][:, None]) for layer in layers]  # Wᵀ da(t+1)
+            state[layer::L] = np.stack([part[:, 0] for part in _parts(now[layer])])
+        # Back, from the last character to the first. later[l] is dL/d(state) by way of t + 1.
+        later = [_zero(now[layer]) for layer in layers]
         for t in reversed(range(T)):
             do = y[t]
             do[targets[t]] -= 1
-            g["V"][...] += np.dot(do, x[-1][t].T)
-            g["c"][...] += do[:, 0]
+            dV[...] += np.dot(do, x[L][t].T)
+            dc[...] += do
             dx = np.dot(V.T, do)
             for layer in reversed(layers):
-                dh = (dx if mask is None else dx * mask[layer][:, None]) + from_next[layer]
-                now = h[layer][t + 1]
-                da = (1 - now * now if tanh else now > 0) * dh
-                g[f"b{layer}"][...] += da[:, 0]
-                g[f"U{layer}"][...] += np.dot(da, x[layer][t].T)
-                g[f"W{layer}"][...] += np.dot(da, h[layer][t].T)
-                from_next[layer] = np.dot(W[layer].T, da)
+                dh = dx if mask is None else dx * mask[layer][:, None]
+                da, d_before = cells[layer].textbook_back(
+                    p[layer], g[layer], x[layer][t], before[layer][t], after[layer][t],
+                    memory[layer][t], _plus(dh, later[layer]),
+                )  # fmt: skip
+                later[layer] = _zero(d_before) if resets[t] else d_before
                 if layer > 0:
-                    dx = np.dot(U[layer].T, da)
+                    dx = np.dot(p[layer]["U"].T, da)
         return loss
+
+
+def _columns(parameters: Parameters, layer: int) -> dict[str, Array]:
+    """Return a layer's parameters by their letters, biases as columns (n, 1)."""
+    own = parameters.of_layer(layer)
+    return {name: array if array.ndim == 2 else array[:, None] for name, array in own.items()}
+
+
+def _state(rows: Array) -> State:
+    """Return a state in columns: h (H, 1), or the pair (h, s)."""
+    columns = [row[:, None].copy() for row in rows]
+    return columns[0] if len(columns) == 1 else tuple(columns)
+
+
+def _parts(state: State) -> tuple[Array, ...]:
+    return state if isinstance(state, tuple) else (state,)
+
+
+def _h(state: State) -> Array:
+    return _parts(state)[0]
+
+
+def _zero(state: State) -> State:
+    zeros = tuple(np.zeros_like(part) for part in _parts(state))
+    return zeros if isinstance(state, tuple) else zeros[0]
+
+
+def _plus(dh: Array, later: State) -> State:
+    """Return dL/d(state): what comes from above, and what comes by way of later characters."""
+    if isinstance(later, tuple):
+        return dh + later[0], *later[1:]
+    return dh + later

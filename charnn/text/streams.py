@@ -46,10 +46,6 @@ class Streams:
         per_epoch = min(self.steps_per_epoch * self.seq_length, self.stream_length)
         return (epochs * per_epoch + rest * self.seq_length) * self.batch_size
 
-    def starts_epoch(self, step: int) -> bool:
-        """Whether a step (counted from 0, over all epochs) is the first of its epoch."""
-        return step % self.steps_per_epoch == 0
-
     def length(self, step: int) -> int:
         """Return how many characters of each stream a step reads: T, or fewer at an epoch's end."""
         start = (step % self.steps_per_epoch) * self.seq_length
@@ -60,15 +56,21 @@ class Streams:
         step: int,
         inputs: NDArray[np.intp],
         targets: NDArray[np.intp],
+        resets: NDArray[np.bool_],
         streams: slice = slice(None),
-    ) -> None:
+    ) -> bool:
         """Write the characters of a step over those of the last, for some of the B streams.
 
         Args:
             step: counted from 0, over all epochs.
             inputs: (T, b); the first `length` rows become x(1) … of each stream.
             targets: (T, b); likewise the character after each input.
+            resets: (T, b); likewise True where the state is zero before the character. Written
+                only if there is such a place.
             streams: which b streams.
+
+        Returns:
+            Whether the state is reset anywhere: here, at the first character of an epoch.
         """
         start = (step % self.steps_per_epoch) * self.seq_length
         length = self.length(step)
@@ -76,6 +78,10 @@ class Streams:
         for shift, out in enumerate((inputs, targets)):
             rows = self.ids[shift : used + shift].reshape(self.batch_size, -1)[streams]
             out[:length] = rows[:, start : start + length].T
+        if start == 0:
+            resets[:length] = False
+            resets[0] = True
+        return start == 0
 
 
 def fitting_batch_size(characters: int, batch_size: int, seq_length: int) -> int:

@@ -10,11 +10,12 @@ from charnn.config.problems import shown
 from charnn.draws import fresh_seed
 from charnn.errors import CharnnError, ConfigError, RequestError
 from charnn.machine import available_memory, cores
+from charnn.network.spec import Spec
 from charnn.ranks import Ranks
 from charnn.text.corpus import Corpus
 from charnn.text.encoding import Ids
 from charnn.text.streams import Streams, fitting_batch_size
-from charnn.training.shares import Plan, worker_count
+from charnn.training.shares import StepSpec, worker_count
 
 
 def resumed_config(given: Config, stored: Config) -> Config:
@@ -53,7 +54,7 @@ def initial_config(given: Config, init: Checkpoint) -> Config:
     """
     sizes = {
         f"model.{name}": getattr(init.config.model, name)
-        for name in ("hidden_size", "num_layers", "activation")
+        for name in ("cell", "hidden_size", "num_layers", "activation")
     }
     for key, value in given.given():
         if sizes.get(key, value) != value:
@@ -71,14 +72,14 @@ class Preparation:
         config: the config as a checkpoint stores it.
         streams: the training text, cut into as many streams as it can fill.
         total_steps: steps of the whole run, over all invocations.
-        plan: how this rank divides its part of a step.
+        step: everything that worker processes need to compute a step.
         warnings: messages that the user should see before training starts.
     """
 
     config: Config
     streams: Streams
     total_steps: int
-    plan: Plan
+    step: StepSpec
     warnings: list[str]
 
 
@@ -109,7 +110,7 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
             "--set data.normalize_newlines=true reads line ends as \\n"
         )
     config = _settled(config, ranks)
-    training, sizes = config.training, config.model
+    training = config.training
     streams = _cut_streams(training, corpus.split("train"), warnings)
     B = streams.batch_size
     if ranks.size > B:
@@ -117,15 +118,15 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
             f"{ranks.size} ranks cannot share a batch of {B}; start fewer, or raise "
             "training.batch_size"
         )
-    plan = worker_plan(config, len(corpus.vocabulary), streams, ranks)
-    _check_memory(plan, ranks)
+    step = step_spec(config, len(corpus.vocabulary), streams, ranks)
+    _check_memory(step, ranks)
     total_steps = (
         training.epochs * streams.steps_per_epoch
         if training.max_steps is None
         else training.max_steps
     )
     if resume:
-        shape = sizes.num_layers, B, sizes.hidden_size
+        shape = step.network.state_shape(B)
         if resume.hidden_state is None or resume.hidden_state.shape != shape:
             raise CharnnError(f"{path} cannot be resumed; start from it with --init")
         if total_steps < resume.progress.step:
@@ -133,7 +134,7 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
                 f"the plan is {total_steps:,} steps, but the run has made "
                 f"{resume.progress.step:,}; raise training.max_steps"
             )
-    return Preparation(config, streams, total_steps, plan, warnings)
+    return Preparation(config, streams, total_steps, step, warnings)
 
 
 def _settled(config: Config, ranks: Ranks) -> Config:
@@ -170,8 +171,8 @@ def available_cores(training: TrainingConfig, ranks: Ranks) -> int:
     return training.threads or max(1, cores() // ranks.sharing)
 
 
-def worker_plan(config: Config, vocab_size: int, streams: Streams, ranks: Ranks) -> Plan:
-    """Return how this rank divides its part of a step among worker processes and threads."""
+def step_spec(config: Config, vocab_size: int, streams: Streams, ranks: Ranks) -> StepSpec:
+    """Return what a step computes, and how ranks, worker processes and threads share it."""
     training, sizes = config.training, config.model
     assert training.seed is not None
     B, H = streams.batch_size, sizes.hidden_size
@@ -179,12 +180,8 @@ def worker_plan(config: Config, vocab_size: int, streams: Streams, ranks: Ranks)
     # One process leaves the number of threads to BLAS. Several ranks on a machine must share.
     threads = training.threads if ranks.size == 1 else total
     workers = 1 if training.loop == "textbook" else worker_count(B // ranks.size, H, total)
-    return Plan(
-        vocab_size=vocab_size,
-        hidden_size=H,
-        num_layers=sizes.num_layers,
-        activation=sizes.activation,
-        dtype=training.dtype,
+    return StepSpec(
+        network=Spec.from_config(sizes, vocab_size, training.dtype),
         seq_length=streams.seq_length,
         batch_size=B,
         dropout=sizes.dropout,
@@ -197,29 +194,25 @@ def worker_plan(config: Config, vocab_size: int, streams: Streams, ranks: Ranks)
     )
 
 
-def needed_memory(plan: Plan) -> int:
+def needed_memory(step: StepSpec) -> int:
     """Return the bytes that each rank allocates for buffers and parameters."""
-    H, L, K, T = plan.hidden_size, plan.num_layers, plan.vocab_size, plan.seq_length
-    B = -(-plan.batch_size // plan.ranks)
-    hidden = (L + 2 + (L if plan.dropout else 0)) * T * B * H
-    parameters = H * K + (2 * L - 1) * H * H + L * H + K * H + K
+    spec, B = step.network, -(-step.batch_size // step.ranks)
+    buffers = spec.step_bytes(step.seq_length, B, dropout=step.dropout > 0)
     # θ, its mean and two slots. Each worker has a gradient, W laid out anew, and sums for dU.
-    copies = 4 + 2 * plan.workers
-    return (hidden + T * B * K + copies * parameters) * np.dtype(
-        plan.dtype
-    ).itemsize + 7 * T * B * 8
+    copies = 4 + 2 * step.workers
+    return buffers + copies * spec.num_parameters * np.dtype(spec.dtype).itemsize
 
 
-def _check_memory(plan: Plan, ranks: Ranks) -> None:
+def _check_memory(step: StepSpec, ranks: Ranks) -> None:
     """Check that all ranks on this machine fit in its memory.
 
     Raises:
         CharnnError: if they do not.
     """
-    needed, available = needed_memory(plan), available_memory() // ranks.on_node
+    needed, available = needed_memory(step), available_memory() // ranks.on_node
     if needed > available:
         raise CharnnError(
-            f"training needs about {needed / 1e9:.1f} GB for T = {plan.seq_length:,} × "
-            f"B = {plan.batch_size} and the model, and {available / 1e9:.1f} GB are available; "
+            f"training needs about {needed / 1e9:.1f} GB for T = {step.seq_length:,} × "
+            f"B = {step.batch_size} and the model, and {available / 1e9:.1f} GB are available; "
             "lower training.seq_length, training.batch_size or model.hidden_size"
         )

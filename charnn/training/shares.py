@@ -1,11 +1,11 @@
-"""One batch shared out among processes: each works on its own streams, the gradients are summed.
+"""One batch divided among processes: each works on its own streams, and the gradients are summed.
 
-Each rank of a job has its share of the streams, and its workers have shares of that.
+Every rank of a job has its share of the streams, and its worker processes have shares of that.
 
 The streams of a batch are independent up to the sum of their gradients. So a step costs one
-message to each worker and one back, and the arrays that matter lie in memory that all of them
-see: the parameters, and for each worker its characters, its hidden state and its gradient.
-Processes, not threads: a step of a small model is a thousand calls of a few microseconds each,
+message to each worker and one back. The arrays that matter lie in memory that all processes see:
+the parameters, and for each worker its characters, its states and its gradient. Processes are used
+instead of threads, because a step of a small model is a thousand calls of a few microseconds each,
 for which threads would wait on each other's Python.
 """
 
@@ -20,20 +20,29 @@ from numpy.typing import NDArray
 
 from charnn.network.bptt import BPTT
 from charnn.network.dropout import Dropout
-from charnn.network.network import RNN, parameter_shapes
-from charnn.network.products import Activation
+from charnn.network.network import Network
+from charnn.network.spec import Spec
 from charnn.network.textbook import TextbookBPTT
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a process needs to know of a run to do its share of a step."""
+class StepSpec:
+    """Everything a worker process needs to compute its part of a step.
 
-    vocab_size: int
-    hidden_size: int
-    num_layers: int
-    activation: Activation
-    dtype: str
+    Attributes:
+        network: the network's specification.
+        seq_length: T.
+        batch_size: B, streams in the whole batch.
+        dropout: share of each layer's outputs that is dropped.
+        seed: of the run.
+        loop: how to compute, see `training.loop` in the config.
+        threads: BLAS threads of each process; None leaves the choice to BLAS.
+        workers: how many processes share this rank's streams.
+        rank: the number of this rank, from 0.
+        ranks: how many there are.
+    """
+
+    network: Spec
     seq_length: int
     batch_size: int
     dropout: float
@@ -58,34 +67,44 @@ class Plan:
 
 
 def worker_count(batch_size: int, hidden_size: int, threads: int) -> int:
-    """Return into how many processes a step is divided: a function of sizes alone.
+    """Return how many processes share a step, from the sizes alone.
 
-    A share needs four streams, and enough arithmetic for a time step to be worth its calls.
+    Each needs at least four streams, and enough arithmetic in a time step to be worth its calls.
     """
     by_work = batch_size * hidden_size**2 // 2**16
     return max(1, min(threads, batch_size // 4, by_work)) if os.name == "posix" else 1
 
 
 class Arrays:
-    """The arrays of a run in one block of memory, in the same places for every process."""
+    """The arrays of a run in one block of memory, at the same places in every process.
 
-    def __init__(self, plan: Plan, memory: mmap.mmap | None = None):
-        """Lay the arrays out in a memory, or only find how long it must be."""
+    Attributes:
+        size: bytes of the whole block.
+        parameters: (P,).
+        state: (S, B, H) of every stream.
+        summed: what the ranks sum: the first gradient, then what each rank reports of the step.
+        gradients: (P,) of each worker.
+        inputs: (T, b) character ids of each worker.
+        targets: (T, b), the character after each input.
+        resets: (T, b), where a stream's state is zero before its character.
+        jobs: (5,) numbers of each worker: step, length, scale, whether there are resets; the loss.
+    """
+
+    def __init__(self, spec: StepSpec, memory: mmap.mmap | None = None):
+        """Lay the arrays out in a memory; without one, only find how long it must be."""
         self._memory = memory
         self.size = 0
-        L, H, T = plan.num_layers, plan.hidden_size, plan.seq_length
-        dtype, workers = np.dtype(plan.dtype), range(plan.workers)
-        widths = [s.stop - s.start for s in map(plan.streams, workers)]
-        parameters = sum(map(math.prod, parameter_shapes(plan.vocab_size, H, L).values()))
-        self.parameters = self._array((parameters,), dtype)
-        self.state = self._array((L, plan.batch_size, H), dtype)
-        # Of the first: what ranks sum, its gradient and what each of them has to say of the step.
-        self.summed = self._array((parameters + (3 * plan.ranks if plan.ranks > 1 else 0),), dtype)
-        self.gradients = [self.summed[:parameters]]
-        self.gradients += [self._array((parameters,), dtype) for _ in workers[1:]]
+        T, dtype, workers = spec.seq_length, np.dtype(spec.network.dtype), range(spec.workers)
+        widths = [s.stop - s.start for s in map(spec.streams, workers)]
+        P = spec.network.num_parameters
+        self.parameters = self._array((P,), dtype)
+        self.state = self._array(spec.network.state_shape(spec.batch_size), dtype)
+        self.summed = self._array((P + (3 * spec.ranks if spec.ranks > 1 else 0),), dtype)
+        self.gradients = [self.summed[:P], *(self._array((P,), dtype) for _ in workers[1:])]
         self.inputs = [self._array((T, width), np.intp) for width in widths]
         self.targets = [self._array((T, width), np.intp) for width in widths]
-        self.jobs = [self._array((4,), np.float64) for _ in workers]  # step, length, scale; loss
+        self.resets = [self._array((T, width), np.bool_) for width in widths]
+        self.jobs = [self._array((5,), np.float64) for _ in workers]
 
     def _array(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         start = self.size
@@ -100,34 +119,36 @@ class Arrays:
 class Share:
     """The part of a batch that one process works on."""
 
-    def __init__(self, plan: Plan, arrays: Arrays, worker: int):
-        mine = plan.streams(worker)
-        model = RNN(plan.vocab_size, plan.hidden_size, plan.num_layers, plan.activation, plan.dtype)
-        model.parameters = model.parameters_in(arrays.parameters)
+    def __init__(self, spec: StepSpec, arrays: Arrays, worker: int):
+        mine, K, dtype = spec.streams(worker), spec.network.vocab_size, spec.network.dtype
+        network = Network.from_config(spec.network, K, dtype)
+        network.parameters = network.parameters_in(arrays.parameters)
         self.inputs, self.targets = arrays.inputs[worker], arrays.targets[worker]
+        self.resets, self.job = arrays.resets[worker], arrays.jobs[worker]
         self.state = arrays.state[:, mine]
-        self.job = arrays.jobs[worker]
         T, B = self.inputs.shape
         gradient = arrays.gradients[worker]
         self.bptt = (
-            TextbookBPTT(model, gradient)
-            if plan.loop == "textbook"
-            else BPTT(model, T, B, dropout=plan.dropout > 0, gradient=gradient)
+            TextbookBPTT(network, gradient)
+            if spec.loop == "textbook"
+            else BPTT(network, T, B, dropout=spec.dropout > 0, gradient=gradient)
         )
         self.dropout = None
-        if plan.dropout:
-            shape = (plan.num_layers, B, plan.hidden_size)
+        if spec.dropout:
+            shape = (spec.network.num_layers, B, spec.network.hidden_size)
             self.dropout = Dropout(
-                plan.dropout, shape, plan.dtype, seed=plan.seed, first_stream=mine.start
+                spec.dropout, shape, dtype, seed=spec.seed, first_stream=mine.start
             )
 
     def work(self) -> None:
-        """Do the job: read it, leave the gradient, the new state and the summed loss."""
-        step, length, scale = int(self.job[0]), int(self.job[1]), float(self.job[2])
-        self.job[3] = self.bptt(
+        """Do the job: leave the gradient, the new state and the summed loss."""
+        step, length, scale, resets, _ = self.job.tolist()
+        length = int(length)
+        self.job[4] = self.bptt(
             self.inputs[:length],
             self.targets[:length],
             self.state,
-            masks=None if self.dropout is None else self.dropout(step),
+            resets=self.resets[:length] if resets else None,
+            masks=None if self.dropout is None else self.dropout(int(step)),
             scale=scale,
         )

@@ -7,17 +7,16 @@ import numpy as np
 from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.checkpoint.progress import Progress
 from charnn.config.keys import Config
-from charnn.network.network import RNN
-from charnn.network.products import Array
+from charnn.network.arrays import Array
+from charnn.network.network import Network
 from charnn.optimizers import Average, make_optimizer
 from charnn.ranks import Ranks
 from charnn.text.corpus import Corpus
 
 
-def new_network(config: Config, vocab_size: int) -> RNN:
-    """Return a network of the config's sizes, its parameters still zero."""
-    sizes, dtype = config.model, config.training.dtype
-    return RNN(vocab_size, sizes.hidden_size, sizes.num_layers, sizes.activation, dtype)
+def new_network(config: Config, vocab_size: int) -> Network:
+    """Return the network that a config describes, its parameters still zero."""
+    return Network.from_config(config.model, vocab_size, config.training.dtype)
 
 
 class RunState:
@@ -29,7 +28,7 @@ class RunState:
         progress: where the run stands.
     """
 
-    def __init__(self, config: Config, corpus: Corpus, model: RNN, hidden: Array):
+    def __init__(self, config: Config, corpus: Corpus, model: Network, hidden: Array):
         """Begin at step 0 with parameters yet to be set by `initialize` or `restore`.
 
         Args:

@@ -18,7 +18,7 @@ from charnn.checkpoint.progress import Progress
 from charnn.config.keys import Config
 from charnn.errors import DivergenceError
 from charnn.machine import blas_threads
-from charnn.network.network import RNN
+from charnn.network.network import Network
 from charnn.optimizers import clip, learning_rate_at
 from charnn.ranks import ALONE, Ranks
 from charnn.text.corpus import Corpus
@@ -35,7 +35,7 @@ from charnn.training.events import Ended, Event, Measured, Reason, RolledBack, S
 from charnn.training.measuring import Clock, next_line, record_validation
 from charnn.training.metrics import Rollback
 from charnn.training.outputs import Outputs
-from charnn.training.preparation import available_cores, needed_memory, prepare, worker_plan
+from charnn.training.preparation import available_cores, needed_memory, prepare, step_spec
 from charnn.training.saving import RunFiles
 from charnn.training.state import RunState, new_network
 from charnn.training.stopping import INTERRUPTED, Limits
@@ -92,8 +92,8 @@ class Trainer:
         self._is_new = resume is None
 
         model = new_network(self.config, len(corpus.vocabulary))
-        self._threads = preparation.plan.threads
-        self._workers = Workers(model, preparation.plan, ranks)  # moves the parameters
+        self._threads = preparation.step.threads
+        self._workers = Workers(model, preparation.step, ranks)  # moves the parameters
         self._state = RunState(self.config, corpus, model, self._workers.state)
         if resume:
             self._state.restore(resume)
@@ -105,12 +105,12 @@ class Trainer:
         self._noticed = 0  # the highest notice of all ranks in the last step or validation
 
     @property
-    def model(self) -> RNN:
+    def model(self) -> Network:
         """The network being trained."""
         return self._state.model
 
     @property
-    def averaged(self) -> RNN:
+    def averaged(self) -> Network:
         """The network that is validated and saved: `model`, or a running mean of it."""
         return self._state.averaged
 
@@ -335,13 +335,12 @@ class Trainer:
 
     def memory(self, streams: Streams) -> int:
         """Return the bytes that each rank allocates for buffers and parameters."""
-        plan = worker_plan(self.config, len(self.corpus.vocabulary), streams, self.ranks)
-        return needed_memory(plan)
+        spec = step_spec(self.config, len(self.corpus.vocabulary), streams, self.ranks)
+        return needed_memory(spec)
 
     def flop_per_step(self) -> float:
-        """Return the floating-point operations of one full step: 6·B·T·H·((2L−1)·H + K)."""
-        H, L, K = self.model.hidden_size, self.model.num_layers, self.model.vocab_size
-        return 6.0 * self.streams.batch_size * self.streams.seq_length * H * ((2 * L - 1) * H + K)
+        """Return the floating-point operations of one full step; see `Spec.step_flop`."""
+        return self.model.spec.step_flop(self.streams.seq_length, self.streams.batch_size)
 
     def seconds_per_step(self) -> float:
         """Measure a few steps. The run cannot be used afterwards."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 
 from charnn.evaluation import Evaluation, evaluating
 from charnn.machine import blas_threads
-from charnn.network.network import RNN
+from charnn.network.network import Network
 from charnn.ranks import Ranks
 from charnn.text.encoding import Ids
 from charnn.training.events import Evaluating
@@ -15,7 +15,7 @@ _SEGMENTS_PER_THREAD = 64  # Fewer make the matrix products too small to run in 
 
 
 def validating(
-    model: RNN,
+    model: Network,
     ids: Ids,
     *,
     exact: bool,

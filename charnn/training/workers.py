@@ -20,10 +20,11 @@ import numpy as np
 
 from charnn.errors import CharnnError
 from charnn.machine import blas_threads
-from charnn.network.network import RNN
+from charnn.network.network import Network
+from charnn.network.spec import Spec
 from charnn.ranks import ALONE, Ranks
 from charnn.text.streams import Streams
-from charnn.training.shares import Arrays, Plan, Share
+from charnn.training.shares import Arrays, Share, StepSpec
 
 _FAILED = 255  # the highest notice
 
@@ -41,31 +42,31 @@ class Workers:
         gradient: (P,), dL/dθ of the last step, overwritten by the next.
     """
 
-    def __init__(self, model: RNN, plan: Plan, ranks: Ranks = ALONE):
+    def __init__(self, model: Network, spec: StepSpec, ranks: Ranks = ALONE):
         """Allocate the memory, and move the model's parameters there.
 
         Raises:
             CharnnError: if the memory cannot be had.
         """
-        self._plan, self._ranks = plan, ranks
-        size = Arrays(plan).size
+        self._spec, self._ranks = spec, ranks
+        size = Arrays(spec).size
         try:
             self._file = _unnamed_file(size)
             weakref.finalize(self, os.close, self._file)
-            self._arrays = Arrays(plan, mmap.mmap(self._file, size))
+            self._arrays = Arrays(spec, mmap.mmap(self._file, size))
         except OSError as error:
             raise CharnnError(f"no memory to share with workers: {error.strerror}") from None
         self._arrays.parameters[...] = model.parameters.flat
         model.parameters = model.parameters_in(self._arrays.parameters)
         self.state = self._arrays.state
         self.gradient = self._arrays.gradients[0]
-        self._share = Share(plan, self._arrays, 0)
+        self._share = Share(spec, self._arrays, 0)
         self._others: list[_Process] = []
 
     def __enter__(self) -> Self:
         try:
-            for worker in range(1, self._plan.workers):
-                self._others.append(_Process(self._plan, self._file, worker))
+            for worker in range(1, self._spec.workers):
+                self._others.append(_Process(self._spec, self._file, worker))
         except BaseException:
             self._end()
             raise
@@ -100,15 +101,20 @@ class Workers:
         Raises:
             CharnnError: if a worker of any rank has died.
         """
-        arrays, plan = self._arrays, self._plan
+        arrays, spec = self._arrays, self._spec
         length = streams.length(step)
-        if streams.starts_epoch(step):
-            self.state[...] = 0
-        count = length * plan.batch_size
-        for worker in range(plan.workers):
-            streams.read(step, arrays.inputs[worker], arrays.targets[worker], plan.streams(worker))
-            arrays.jobs[worker][:3] = step, length, 1 / count if mean else 1.0
-        if plan.ranks == 1:
+        count = length * spec.batch_size
+        scale = 1 / count if mean else 1.0
+        for worker, job in enumerate(arrays.jobs):
+            resets = streams.read(
+                step,
+                arrays.inputs[worker],
+                arrays.targets[worker],
+                arrays.resets[worker],
+                spec.streams(worker),
+            )
+            job[:4] = step, length, scale, resets
+        if spec.ranks == 1:
             return self._work(), count, notice()
         nats, noticed, failed = 0.0, 0, None
         try:
@@ -130,7 +136,7 @@ class Workers:
         for worker, other in enumerate(self._others, 1):
             other.wait()
             self.gradient += self._arrays.gradients[worker]
-        return float(sum(job[3] for job in self._arrays.jobs))
+        return float(sum(job[4] for job in self._arrays.jobs))
 
     def _sum(self, nats: float, notice: int) -> tuple[float, int]:
         """Sum the gradient over all ranks; return the sum of their losses, the highest notice.
@@ -138,17 +144,17 @@ class Workers:
         It is one exchange. Every rank has a place of its own for its loss, in two parts which
         together are exact enough, and its notice: what is added there is zero.
         """
-        summed, plan = self._arrays.summed, self._plan
-        notices = summed[len(self.gradient) :].reshape(plan.ranks, 3)
+        summed, spec = self._arrays.summed, self._spec
+        notices = summed[len(self.gradient) :].reshape(spec.ranks, 3)
         notices[...] = 0
         high = summed.dtype.type(nats)
-        notices[plan.rank] = high, nats - float(high), notice
+        notices[spec.rank] = high, nats - float(high), notice
         self._ranks.sum(summed)
         return float(notices[:, :2].sum(dtype=np.float64)), int(notices[:, 2].max())
 
     def gather(self) -> None:
         """Fill `state` with the streams of all ranks."""
-        mine = self._plan.mine
+        mine = self._spec.mine
         self.state[:, : mine.start] = self.state[:, mine.stop :] = 0
         self._ranks.sum(self.state)
 
@@ -156,12 +162,12 @@ class Workers:
 class _Process:
     """A worker as the first process sees it: one byte to start a job, one back when it is done."""
 
-    def __init__(self, plan: Plan, memory: int, worker: int):
+    def __init__(self, spec: StepSpec, memory: int, worker: int):
         # Found where this one found it, whatever lies in the current folder.
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             "from charnn.training.workers import serve; "
-            f"serve({asdict(plan)!r}, {memory}, {worker})"
+            f"serve({asdict(spec)!r}, {memory}, {worker})"
         )
         # Who ends a run means the first process, which saves: no worker ever hears of it.
         heard = signal.pthread_sigmask(
@@ -211,9 +217,15 @@ class _Process:
         self._process.wait()
 
 
-def serve(plan: dict[str, Any], memory: int, worker: int) -> None:
-    """Be a worker: do a job for every byte that comes, until no more can come."""
-    its = Plan(**plan)
+def serve(fields: dict[str, Any], memory: int, worker: int) -> None:
+    """Be a worker: do a job for every byte that comes, until no more can come.
+
+    Args:
+        fields: of the `StepSpec`, as plain values.
+        memory: the descriptor of the memory that all processes see.
+        worker: the number of this worker, from 1.
+    """
+    its = StepSpec(**{**fields, "network": Spec(**fields["network"])})
     arrays = Arrays(its, mmap.mmap(memory, Arrays(its).size))
     share = Share(its, arrays, worker)
     pipe = sys.stdin.fileno()

@@ -1,0 +1,23 @@
+"""The cells a network can be made of.
+
+A new cell is one file in this folder and one line in `CELLS`. Nothing else in the program needs to
+know it. This file imports no NumPy, so that reading a config stays fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from charnn.network.cells.cell import Cell
+
+# The name in a config, and where its class is.
+CELLS = {
+    "rnn": "charnn.network.cells.rnn:RNNCell",
+}
+
+
+def cell_class(name: str) -> "type[Cell]":
+    """Return the class of a cell by its name in `CELLS`."""
+    module, _, attribute = CELLS[name].partition(":")
+    found: type[Cell] = getattr(import_module(module), attribute)
+    return found

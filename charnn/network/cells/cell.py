@@ -1,0 +1,123 @@
+"""What a cell is: the part of a recurrent layer that works element by element.
+
+A layer reads x(t) and its own state before, and computes its state after:
+
+    a(t) = U x(t) + b        for all t of a window in one large product   (the layer)
+    W h(t-1)                 at each step                                 (the layer)
+    h(t) = …                 from a(t), W h(t-1) and the state before     (the cell: `step`)
+
+Going back, the cell turns dL/dh(t) into dL/da(t) (`step_back`), and the layer makes the gradients
+of U, W and b from that. What does not depend on the step after, `window_back` computes for the
+whole window in a few large calls.
+
+Shapes. The layer hands over B streams as rows: h is (B, H), and what has several parts, like a(t)
+for the gates of a cell, is (n, B, H). The first axis is left out where n is 1. A single stream may
+come as (H,) instead of (1, H). A cell with two states gets and gives pairs (h, s). The calls for a
+whole window have T in front of B.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from charnn.network.arrays import Array, State
+
+Activation = Literal["tanh", "relu"]
+
+
+class Cell(ABC):
+    """One step of a recurrent layer and its derivative.
+
+    Attributes:
+        gates: G, how many blocks of H rows U, W and b have.
+        spare: how many more blocks of memory `step` gets in `a`, to keep something for going back.
+        states: 1, or 2 for a cell whose state is (h, s).
+        in_place: whether h(t) may be written over a(t), as the derivative needs h alone.
+        deltas: how many (B, H) blocks `window_back` writes and `step_back` turns into gradients.
+        deltas_of_U: for each gate, the block that becomes its dL/d(U x(t) + b).
+        deltas_of_W: for each gate, the block that becomes its dL/d(W h(t-1)).
+    """
+
+    gates: ClassVar[int] = 1
+    spare: ClassVar[int] = 0
+    states: ClassVar[int] = 1
+    in_place: ClassVar[bool] = False
+    deltas: ClassVar[int] = 1
+    deltas_of_U: ClassVar[tuple[int, ...]] = (0,)
+    deltas_of_W: ClassVar[tuple[int, ...]] = (0,)
+
+    def __init__(self, activation: Activation, own: Mapping[str, Array]):
+        """Take f, and the parameters of `own_shapes` by name."""
+        self.activation = activation
+        self.own = own
+
+    @classmethod
+    def bounded(cls, activation: Activation) -> bool:
+        """Return whether every h lies between −1 and 1."""
+        return True
+
+    @classmethod
+    def own_shapes(cls, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        """Return the names and shapes of parameters beside U, W and b, each name one letter."""
+        return {}
+
+    @abstractmethod
+    def step(self, a: Array, Wh: Array, before: State, after: State) -> None:
+        """Compute one time step.
+
+        Args:
+            a: (G + spare, B, H), of which the first G are U x(t) + b. A cell that is not
+                `in_place` leaves here what going back needs. One that is writes nothing here, but
+                `after` may be the same memory.
+            Wh: (G, B, H), W h(t-1); may be overwritten.
+            before: the state at t-1, not to be changed.
+            after: written with the state at t.
+        """
+
+    @abstractmethod
+    def window_back(self, a: Array, before: State, after: State, delta: Array) -> None:
+        """Write what `step_back` needs of all T steps, before the loop back through time.
+
+        Args:
+            a: (G + spare, T, B, H) as `step` left it; may be overwritten.
+            before: (T, B, H), the state before each step.
+            after: (T, B, H), the state after each step.
+            delta: (deltas, T, B, H), written.
+        """
+
+    @abstractmethod
+    def step_back(self, a: Array, delta: Array, d_after: State, d_before: State) -> None:
+        """Compute the derivative of one time step.
+
+        Args:
+            a: (G + spare, B, H) as `window_back` left it.
+            delta: (deltas, B, H) from `window_back`; becomes the gradients that `deltas_of_U` and
+                `deltas_of_W` name.
+            d_after: dL/dh(t) by all paths. In the pair (dL/dh(t), dL/ds(t)) the second is
+                overwritten with dL/ds(t-1).
+            d_before: what reaches h(t-1) without W is added to it, or to the first of the pair.
+        """
+
+    def own_back(self, delta: Array, before: State, gradients: Mapping[str, Array]) -> None:
+        """Write the gradients of the cell's own parameters; delta is (deltas, T, B, H)."""
+        raise NotImplementedError(f"{type(self).__name__} has parameters of its own")
+
+    # The same once more, for `training.loop: textbook`: one stream, every vector a column (H, 1),
+    # p and g the layer's parameters and their gradients by the letters U, W, b.
+
+    @abstractmethod
+    def textbook_step(self, p: Mapping[str, Array], x: Array, before: State) -> tuple[State, Any]:
+        """Return the state after reading x, and whatever `textbook_back` needs to remember."""
+
+    @abstractmethod
+    def textbook_back(
+        self,
+        p: Mapping[str, Array],
+        g: Mapping[str, Array],
+        x: Array,
+        before: State,
+        after: State,
+        memory: Any,
+        d_after: State,
+    ) -> tuple[Array, State]:
+        """Add one step's gradients to g; return dL/d(U x(t) + b) and dL/d(the state before)."""

@@ -1,0 +1,55 @@
+"""Gradients of single losses, followed back through time step by step."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.network.arrays import Array, CharacterIds
+from charnn.network.layer import Work
+from charnn.network.loss import log_softmax
+from charnn.network.network import Network, Reader
+
+
+def gradients_back(
+    network: Network, ids: CharacterIds, states: Array, places: NDArray[np.intp], lags: int
+) -> Iterator[Array]:
+    """Yield dL(t)/dh(t−k) of every layer for k = 0, 1 … lags, each (L, n, H) in float64.
+
+    L(t) is the loss, in nats, of the one character after x(t), and all paths count. The n places t
+    go back side by side, as a batch of n streams with one character each.
+
+    Args:
+        network: of any dtype.
+        ids: (N,) character ids.
+        states: (S, N, H), the state after each of them.
+        places: (n,) the t, at least `lags` and at most N − 2.
+        lags: the largest k.
+    """
+    L, n, H = network.num_layers, len(places), network.hidden_size
+    exact = Network.from_config(network.spec, network.vocab_size, np.float64)
+    exact.parameters.flat[...] = network.parameters.flat
+    V, c = exact.parameters["V"], exact.parameters["c"]
+    states = states.astype(np.float64)
+    before_text = np.zeros_like(states[:, :1])
+    states = np.concatenate([before_text, states], axis=1)  # now states[:, t] is before x(t)
+    work = Work(exact.spec, 1, n)
+    reader = Reader(exact, 1, n, work=work)
+    # dL(t)/do(t) = ŷ(t) − onehot(x(t+1))
+    do = np.exp(log_softmax(states[L - 1, places + 1] @ V.T + c))
+    do[np.arange(n), ids[places + 1]] -= 1
+    # dL(t)/d(the state after) of each layer by way of later characters.
+    later = np.zeros((L, exact.spec.cell_class.states, n, H))
+    work.dh[0] = do @ V
+    for lag in range(lags + 1):
+        at = places - lag
+        reader.read(ids[at][None].astype(np.intp), states[:, at].copy())
+        dh = np.empty((L, n, H))
+        for layer in reversed(reader.layers):
+            d_state = later[layer.index]
+            dh[layer.index] = work.dh[0] + d_state[0]
+            layer.back_through_time(d_state=d_state)
+            if layer.index > 0:
+                layer.back_to_input()
+        yield dh
+        work.dh.fill(0)

@@ -1,0 +1,254 @@
+"""One recurrent layer over a window of time, forward and back: all that cells share.
+
+Only W h(t-1) has to wait for the step before. All the rest is one large product for the window:
+U x(t) + b forward, and going back the sums over time
+
+    dW = Σ dL/d(W h(t-1)) h(t-1)ᵀ      dU = Σ da(t) x(t)ᵀ      db = Σ da(t)
+    dx(t) = Uᵀ da(t)                   with da(t) = dL/d(U x(t) + b)
+
+(Goodfellow, Bengio & Courville, *Deep Learning*, eqs. 10.22–10.28.) U x for a one-hot x is a
+column of U: the first layer looks it up instead of multiplying. The step itself and its derivative
+belong to the cell. Every buffer is allocated once and overwritten in place.
+
+A reset is where a stream's state is zero before it reads its character. Between two resets a
+window is a run of steps without any, so that a window without resets pays nothing.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.network.arrays import Array, Resets, State
+from charnn.network.parameters import Parameters
+from charnn.network.products import Sums, in_time, states_in_time, times_all, times_each
+from charnn.network.spec import Spec
+
+
+class Work:
+    """The memory that all layers of a network use in turn on the way back.
+
+    Attributes:
+        dh: (T, B, H), dL/dh(t): what comes from above; then by all paths.
+        delta: (deltas, T, B, H), see `Cell.window_back`.
+        d_state: (S, B, H), the gradient of the state at one time. That of s runs along in place.
+        Wd: (B, H), scratch.
+        sums: for the gradients of U, b and c.
+    """
+
+    def __init__(self, spec: Spec, seq_length: int, batch_size: int):
+        T, B, H, cell = seq_length, batch_size, spec.hidden_size, spec.cell_class
+        self.dh = np.empty((T, B, H), spec.dtype)
+        self.delta = np.empty((cell.deltas, T, B, H), spec.dtype)
+        self.d_state = np.empty((cell.states, B, H), spec.dtype)
+        self.sums = Sums(T * B, spec.vocab_size, H, spec.dtype)
+        # The same by time, as `step_back` gets them.
+        self.dh_at, self.delta_at = in_time(self.dh), in_time(self.delta)
+        self.Wd = np.empty_like(self.dh_at[0])
+        ds = [part[0] for part in map(in_time, self.d_state[1:, None])]
+        self.d_at: list[State] = [(dh, *ds) for dh in self.dh_at] if ds else [*self.dh_at]
+        (self.d_past,) = states_in_time(self.d_state[:, None])
+        (self.dh_past,) = in_time(self.d_state[:1])
+
+
+class Layer:
+    """A recurrent layer with its buffers, for windows of up to T characters of B streams.
+
+    Attributes:
+        index: the number of the layer, from 0.
+        cell: its pointwise part.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        parameters: Parameters,
+        index: int,
+        states: Array,
+        gates: Array,
+        *,
+        masked: Array | None = None,
+        work: Work | None = None,
+        gradients: Parameters | None = None,
+    ):
+        """Find the parameters and lay out the memory.
+
+        Args:
+            spec: of the network.
+            parameters: of the network.
+            index: the number of the layer, from 0.
+            states: (S, T + 1, B, H) memory for the states; [:, 0] is the state before a window.
+            gates: (G + spare, T, B, H) memory for a(t) and what the cell keeps for going back.
+            masked: (T, B, H) memory for outputs with dropout, or None.
+            work: memory for going back, or None for reading alone.
+            gradients: where `parameter_gradients` writes, or None.
+        """
+        self.index, self._batch_size = index, states.shape[2]
+        self._U, self._W, self._b, own = _by_gate(spec, parameters, index)
+        if gradients is not None:
+            self._dU, self._dW, self._db, self._d_own = _by_gate(spec, gradients, index)
+        self.cell = spec.cell_class(spec.activation, own)
+        self._states, self._gates, self._masked = states, gates, masked
+        self._a = list(gates[: spec.cell_class.gates])
+        Wh = np.empty((len(self._a), 1, *states.shape[2:]), states.dtype)
+        self._Wh = in_time(Wh)[0]
+        # What every step takes, forward and back, so that no window has to collect it.
+        h, state, a = in_time(states[0]), states_in_time(states), in_time(gates)
+        self._steps = list(zip(h, state, a, state[1:], strict=False))
+        if work is not None:
+            self._work = work
+            self._steps_back = list(zip(a, work.delta_at, work.d_at, strict=True))
+        self._x: NDArray[Any]
+
+    # --- forward ---------------------------------------------------------------------------------
+
+    def forward(
+        self, x: NDArray[Any], resets: Resets | None = None, mask: Array | None = None
+    ) -> Array:
+        """Read a window; leave the states after each character in the memory for them.
+
+        Args:
+            x: (T', B) character ids in the first layer, else (T', B, H) outputs of the layer below.
+            resets: (T', B), or None.
+            mask: (B, H) factors on the outputs on their way up, for dropout.
+
+        Returns:
+            What the layer passes up, (T', B, H): h, or h ⊙ mask.
+        """
+        self._x, T = x, len(x)
+        for U, b, memory in zip(self._U, self._b, self._a, strict=True):
+            a = memory[:T]
+            if self.index == 0:
+                # Column x(t) of U, plus b. "clip" skips a copy of `out`; ids are in range.
+                np.take(U.T + b, x, axis=0, out=a, mode="clip")
+            else:
+                np.matmul(_rows(x), U.T, out=_rows(a))
+                a += b
+        times_W, step, Wh = times_each(self._W, self._batch_size), self.cell.step, self._Wh
+        for start, end in _runs(resets, T):
+            steps = self._steps[start:end]
+            if resets is not None:
+                steps[0] = (*self._reset(start, resets[start]), *steps[0][2:])
+            for h, before, a, after in steps:
+                times_W(h, Wh)
+                step(a, Wh, before, after)
+        output = self._states[0, 1 : T + 1]
+        if mask is not None and self._masked is not None:
+            output = np.multiply(output, mask, out=self._masked[:T])
+        return output
+
+    def _reset(self, t: int, streams: NDArray[np.bool_]) -> tuple[Array, State]:
+        """Return h and the state before step t with some streams' set to zero."""
+        state = self._states[:, t : t + 1]
+        if t > 0:  # it is also the state after step t - 1, which stays
+            state = state.copy()
+        state[:, 0, streams] = 0
+        return in_time(state[0])[0], states_in_time(state)[0]
+
+    # --- back ------------------------------------------------------------------------------------
+
+    def back_through_time(self, resets: Resets | None = None, d_state: Array | None = None) -> None:
+        """Turn `work.dh` into dL/dh(t) by all paths, and `work.delta` into what follows from it.
+
+            dh(t-1) receives Wᵀ da(t)       (10.21), and what the cell adds
+
+        Args:
+            resets: as given to `forward`.
+            d_state: (S, B, H), dL/d(state after the window), overwritten with that before it. With
+                None both are left out: the gradient stops at the window's ends.
+        """
+        T, cell, work = len(self._x), self.cell, self._work
+        runs = _runs(resets, T)
+        self._before = self._states[:, :T]
+        if resets is not None and len(runs) > 1:
+            self._before = self._before.copy()
+            self._before[:, resets] = 0
+        after = self._states[:, 1 : T + 1]
+        windows = (self._gates[:, :T], self._before, after, work.delta[:, :T])
+        cell.window_back(*map(_window, windows))
+        work.d_state.fill(0)
+        if d_state is not None:
+            work.dh[T - 1] += d_state[0]
+            work.d_state[1:] = d_state[1:]
+        step_back, add, Wd, dh_at, d_at = cell.step_back, np.add, work.Wd, work.dh_at, work.d_at
+        times_W = times_all(self._W, cell.deltas_of_W, cell.deltas, self._batch_size)
+        for start, end in reversed(runs):
+            for t in range(end - 1, start, -1):
+                a, delta, d_after = self._steps_back[t]
+                step_back(a, delta, d_after, d_at[t - 1])
+                times_W(delta, Wd)
+                add(dh_at[t - 1], Wd, dh_at[t - 1])
+            a, delta, d_after = self._steps_back[start]
+            if start == 0 and d_state is None:
+                step_back(a, delta, d_after, work.d_past)
+                continue
+            # What reaches the state before a run stops where that is a reset.
+            work.dh_past.fill(0)
+            step_back(a, delta, d_after, work.d_past)
+            times_W(delta, Wd)
+            work.dh_past += Wd
+            if resets is not None:
+                work.d_state[:, resets[start]] = 0
+            if start > 0:
+                dh_at[start - 1] += work.dh_past
+        if d_state is not None:
+            d_state[...] = work.d_state
+
+    def parameter_gradients(self) -> None:
+        """Write dL/dU, dL/dW, dL/db and those of the cell's own parameters, after the way back.
+
+        `work.dh` is overwritten in the first layer, which has no layer below.
+        """
+        x, cell, work, T = self._x, self.cell, self._work, len(self._x)
+        delta, h_before = work.delta[:, :T], _rows(self._before[0])
+        for of_U, of_W, dU, dW, db in zip(
+            cell.deltas_of_U, cell.deltas_of_W, self._dU, self._dW, self._db, strict=True
+        ):
+            np.matmul(_rows(delta[of_W]).T, h_before, out=dW)
+            da = _rows(delta[of_U])
+            work.sums.rows(da, db)
+            if self.index == 0:
+                work.sums.columns(da, x, dU, spare=_rows(work.dh[:T]))
+            else:
+                np.matmul(da.T, _rows(x), out=dU)
+        if cell.own:
+            cell.own_back(delta, _window(self._before), self._d_own)
+
+    def back_to_input(self) -> None:
+        """Overwrite `work.dh` with dL/dx(t) = Uᵀ da(t), for the layer below."""
+        work, T = self._work, len(self._x)
+        dx = _rows(work.dh[:T])
+        for gate, (block, U) in enumerate(zip(self.cell.deltas_of_U, self._U, strict=True)):
+            da = _rows(work.delta[block, :T])
+            if gate == 0:
+                np.matmul(da, U, out=dx)
+            else:
+                dx += da @ U
+
+
+def _by_gate(
+    spec: Spec, parameters: Parameters, index: int
+) -> tuple[list[Array], list[Array], list[Array], dict[str, Array]]:
+    """Return each gate's U (H, n), W (H, H) and b (H,), and the cell's own parameters."""
+    own, shape = parameters.of_layer(index), (spec.cell_class.gates, spec.hidden_size)
+    U, W, b = (own.pop(letter) for letter in "UWb")
+    return list(U.reshape(*shape, -1)), list(W.reshape(*shape, -1)), list(b.reshape(shape)), own
+
+
+def _rows(series: Array) -> Array:
+    """Return a (T, B, M) array as (T·B, M)."""
+    return series.reshape(-1, series.shape[-1])
+
+
+def _window(parts: Array) -> Any:
+    """Return what a cell gets of (n, T, B, H): without the first axis where n is 1."""
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _runs(resets: Resets | None, length: int) -> list[tuple[int, int]]:
+    """Return the runs of steps, from start to end, inside which no state is reset."""
+    if resets is None:
+        return [(0, length)]
+    inside = 1 + np.flatnonzero(resets[1:].any(axis=1))
+    return list(pairwise([0, *inside.tolist(), length]))

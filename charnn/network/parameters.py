@@ -1,0 +1,82 @@
+"""The parameters of a network as one flat array with names, and their initial values."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from charnn.draws import Purpose, generator
+from charnn.network.arrays import Array
+from charnn.network.spec import Spec
+
+
+class Parameters(Mapping[str, Array]):
+    """Named arrays that are views into one flat buffer, so that an optimizer updates them as one.
+
+    Attributes:
+        flat: (P,) all parameters, in the order of `Spec.shapes`.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: Array):
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        self.flat = flat
+        ends = np.cumsum(sizes)
+        self._views = {
+            name: self.flat[end - size : end].reshape(shape)
+            for (name, shape), size, end in zip(shapes.items(), sizes, ends, strict=True)
+        }
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def of_layer(self, layer: int) -> dict[str, Array]:
+        """Return one layer's parameters by their letters: U, W, b and the cell's own."""
+        number = str(layer)
+        return {name[:1]: array for name, array in self.items() if name[1:] == number}
+
+
+def initialize(
+    parameters: Parameters, spec: Spec, init: str, seed: int, std: float | None = None
+) -> None:
+    """Draw the initial parameters; every bias is zero.
+
+    Args:
+        parameters: written.
+        spec: of their network.
+        init: "uniform" on ±1/√n with n the fan-in (the heuristic of Glorot & Bengio 2010, eq. 1);
+            "orthogonal" or "identity" (Le, Jaitly & Hinton 2015) for every gate's block of W, the
+            rest uniform.
+        seed: names the draws, which are the same for float32 and float64.
+        std: if given, draw every matrix from normal(0, std) instead.
+    """
+    for stream, (name, parameter) in enumerate(parameters.items()):
+        if parameter.ndim == 1:
+            parameter[...] = 0
+            continue
+        draw = generator(seed, Purpose.INIT, stream=stream)
+        if std is not None:
+            with np.errstate(over="ignore"):  # saving refuses values that are not finite
+                parameter[...] = draw.normal(0, std, parameter.shape)
+        elif name.startswith("W") and init in ("orthogonal", "identity"):
+            for block in np.split(parameter, spec.cell_class.gates):
+                block[...] = (
+                    _orthogonal(draw, spec.hidden_size)
+                    if init == "orthogonal"
+                    else (np.eye(spec.hidden_size))
+                )
+        else:
+            bound = 1 / np.sqrt(parameter.shape[1])
+            parameter[...] = draw.uniform(-bound, bound, parameter.shape)
+
+
+def _orthogonal(draw: np.random.Generator, size: int) -> Array:
+    """Return a (size, size) matrix drawn uniformly from all orthogonal ones."""
+    Q, R = np.linalg.qr(draw.normal(size=(size, size)))
+    # With R's diagonal positive, Q is uniform over all orthogonal matrices.
+    return np.asarray(Q * np.sign(np.diag(R)))

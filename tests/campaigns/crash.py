@@ -1,0 +1,345 @@
+"""Runs that are killed, that meet a broken disk, that are interrupted: nothing may be lost.
+
+    python -m tests.campaigns.crash every      end the process before each of its file operations
+    python -m tests.campaigns.crash disk       let each operation fail, once and from then on
+    python -m tests.campaigns.crash signals    interrupt at each operation, once and twice
+    python -m tests.campaigns.crash kill 200   kill -9 real commands at random moments, so often
+
+With --workers the steps of the runs are shared out among two processes, and `kill` kills either.
+
+After each, the files on disk must load, the run must go on, and its end must have the bytes of the
+run that nothing happened to. The first failure ends the campaign with an AssertionError.
+"""
+
+import argparse
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a forked process has but one thread
+
+from charnn import sampling  # noqa: F401 (once, for all forks)
+from charnn.checkpoint import checkpoint
+from charnn.commands import app, console  # noqa: F401
+from charnn.training import trainer  # noqa: F401
+from tests.helpers.faults import Before, watching
+from tests.helpers.processes import alive, children
+from tests.helpers.texts import english
+
+TEXT = english(1500)
+COMMAND = ["train", "--data", "text.txt", "--out", "run.npz", "--resume", "--quiet", "--seed", "1"]
+SETTINGS = {
+    "model.hidden_size": "4",
+    "training.batch_size": "4",
+    "training.seq_length": "8",
+    "training.max_steps": "5",
+    "training.save_every": "2",
+    "training.eval_every": "2",
+    "training.log_every": "1",
+}
+# Diverges with this learning rate and with half of it, and not with a quarter.
+DIVERGING = SETTINGS | {
+    "model.activation": "relu",
+    "training.optimizer": "sgd",
+    "training.clip_norm": "null",
+    "training.schedule": "constant",
+    "training.learning_rate": "1e5",
+}
+# So large a step is shared out.
+SHARED = {
+    "model.hidden_size": "128",
+    "training.batch_size": "16",
+    "training.threads": "2",
+}
+KILLED = 128 + signal.SIGKILL
+TIMES = ("seconds", "chars_per_second")
+
+
+def options(settings: dict[str, str]) -> list[str]:
+    return [*COMMAND, *(part for item in settings.items() for part in ("--set", "=".join(item)))]
+
+
+@dataclass
+class Run:
+    """A folder with a text, in which commands run."""
+
+    folder: Path
+    settings: dict[str, str]
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir()
+        (self.folder / "text.txt").write_text(TEXT)
+
+    def train(self, before: Before | None = None) -> tuple[int, str]:
+        """Run the command in a forked process; return its exit code and its stderr."""
+        child = os.fork()
+        if child == 0:
+            self._child(before)
+        status = os.waitpid(child, 0)[1]
+        code = os.waitstatus_to_exitcode(status)
+        return code if code >= 0 else 128 - code, (self.folder / "stderr").read_text()
+
+    def _child(self, before: Before | None) -> None:
+        code = 99
+        try:
+            os.chdir(self.folder)
+            handle = os.open("stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(handle, 1)
+            os.dup2(handle, 2)
+            signal.alarm(60)
+            sys.argv = ["charnn", *options(self.settings)]
+            if before is None:
+                app.main()
+            with watching(before or (lambda operation, path: None)):
+                app.main()
+        except SystemExit as error:
+            code = int(error.code or 0)
+        finally:
+            os._exit(code)
+
+    def outputs(self) -> dict[str, Any]:
+        """Return what must not depend on what happened on the way."""
+        return {
+            "run.npz": (self.folder / "run.npz").read_bytes(),
+            "run.best.npz": (self.folder / "run.best.npz").read_bytes(),
+            "run.jsonl": self.log(),
+        }
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the lines of the log, each of which must be whole, without their times."""
+        path = self.folder / "run.jsonl"
+        content = path.read_text() if path.exists() else ""
+        assert not content or content.endswith("\n"), content
+        lines = [json.loads(line) for line in content.splitlines()]
+        return [{key: line[key] for key in line if key not in TIMES} for line in lines]
+
+    def leftovers(self) -> list[str]:
+        return [path.name for path in self.folder.iterdir() if path.suffix == ".tmp"]
+
+    def check_recovery(self, expected: dict[str, Any]) -> None:
+        """Whatever lies there loads, and going on leads to the same end."""
+        for name in ("run.npz", "run.best.npz"):
+            if (self.folder / name).exists():
+                checkpoint.load(self.folder / name)
+        code, said = self.train()
+        assert code == 0, said
+        assert self.outputs() == expected
+        assert not self.leftovers()
+
+
+class Campaign:
+    """Runs in one folder that is thrown away, what they all have, and how many there were."""
+
+    def __init__(self, folder: Path, every: int, shared: dict[str, str]):
+        self.folder = folder
+        self.every = every
+        self.shared = shared
+        self.runs = 0
+
+    def reference(self, settings: dict[str, str]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        """Return the outputs of a run that nothing happens to, and its file operations."""
+        run = Run(self.folder / "reference", settings | self.shared)
+        noted = self.folder / "operations"
+
+        def note(operation: str, path: str) -> None:
+            with noted.open("a") as file:
+                file.write(f"{operation}\t{path}\n")
+
+        code, said = run.train(note)
+        assert code == 0, said
+        outputs = run.outputs()
+        shutil.rmtree(run.folder)
+        lines = noted.read_text().splitlines()
+        noted.unlink()
+        return outputs, [(line.split("\t")[0], Path(line.split("\t")[1]).name) for line in lines]
+
+    def at_each(
+        self, count: int, act: Callable[[], None], *, from_then_on: bool = False
+    ) -> "list[tuple[int, Before]]":
+        """Return for every (or every so many) operation a hook that acts before it."""
+
+        def hook(number: int) -> Before:
+            seen = 0
+
+            def before(operation: str, path: str) -> None:
+                nonlocal seen
+                seen += 1
+                # A disk on which nothing can be written can be tidied all the same.
+                later = from_then_on and operation not in ("unlink", "truncate", "read")
+                if seen == number or (seen > number and later):
+                    act()
+
+            return before
+
+        first = random.randrange(self.every)
+        return [(number, hook(number)) for number in range(1 + first, count + 1, self.every)]
+
+    def fresh(self, settings: dict[str, str]) -> Run:
+        self.runs += 1
+        folder = self.folder / "run"
+        shutil.rmtree(folder, ignore_errors=True)
+        return Run(folder, settings | self.shared)
+
+
+def every(campaign: Campaign) -> str:
+    """End the process before each file operation."""
+    # The larger model of a shared step diverges with all these learning rates.
+    for settings in (SETTINGS,) if campaign.shared else (SETTINGS, DIVERGING):
+        expected, operations = campaign.reference(settings)
+        for number, hook in campaign.at_each(len(operations), lambda: os._exit(KILLED)):
+            run = campaign.fresh(settings)
+            code, said = run.train(hook)
+            assert code == KILLED, (number, said)
+            run.check_recovery(expected)
+    return f"{campaign.runs} crashes, each before another file operation"
+
+
+def disk(campaign: Campaign) -> str:
+    """Let each operation fail, alone and with all that follow."""
+
+    def fail(number: int) -> Callable[[], None]:
+        def act() -> None:
+            raise OSError(number, os.strerror(number))
+
+        return act
+
+    expected, operations = campaign.reference(SETTINGS)
+    harmless = 0
+    for number in (errno.ENOSPC, errno.EACCES, errno.EIO, errno.EROFS):
+        for lasting in (False, True):
+            for place, hook in campaign.at_each(
+                len(operations), fail(number), from_then_on=lasting
+            ):
+                where = (errno.errorcode[number], lasting, place, operations[place - 1])
+                run = campaign.fresh(SETTINGS)
+                code, said = run.train(hook)
+                if code == 0:
+                    # What nothing depends on: the folder's entry, which is flushed if it can be.
+                    assert not said, where
+                    assert run.outputs() == expected, where
+                    harmless += 1
+                else:
+                    assert code == 1, (where, said)
+                    assert said.startswith("charnn: error: run."), (where, said)
+                    # zipfile does not say why it could not read.
+                    assert operations[place - 1][0] == "read" or said.endswith(
+                        f": {os.strerror(number)}\n"
+                    ), (where, said)
+                    assert said.count("\n") == 1, (where, said)
+                    run.log()
+                assert not run.leftovers(), where
+                run.check_recovery(expected)
+    return f"{campaign.runs} failing operations, {harmless} of them without consequence"
+
+
+def signals(campaign: Campaign) -> str:
+    """Interrupt before each operation, once and twice."""
+    expected, operations = campaign.reference(SETTINGS)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for times in (1, 2):
+
+            def act(number: int = number, times: int = times) -> None:
+                for _ in range(times):
+                    os.kill(os.getpid(), number)
+
+            for place, hook in campaign.at_each(len(operations), act):
+                run = campaign.fresh(SETTINGS)
+                code, said = run.train(hook)
+                where = (number, times, place, operations[place - 1], code, said)
+                assert code == 128 + number or (code == 0 and times == 1), where
+                assert not said, where
+                run.check_recovery(expected)
+    return f"{campaign.runs} interrupts, each before another file operation"
+
+
+def kill(campaign: Campaign, kills: int) -> str:
+    """Kill real commands at random moments until so many are dead; finish each run they make.
+
+    What is killed is the command, or one of its workers, each as often as the other.
+    """
+    settings = SETTINGS | {
+        "model.hidden_size": "64",
+        "model.dropout": "0.1",
+        "training.max_steps": "120",
+        "training.save_every": "1",
+        "training.eval_every": "3",
+    }
+    command = [sys.executable, "-m", "charnn", *options(settings | campaign.shared)]
+    command.remove("--quiet")
+    began = time.perf_counter()
+    expected, _ = campaign.reference(settings)
+    longest = time.perf_counter() - began
+    dead = in_a_save = workers_dead = 0
+    while dead < kills:
+        run = campaign.fresh(settings)
+        finished = False
+        while not finished and dead < kills:
+            with subprocess.Popen(
+                command, cwd=run.folder, stderr=subprocess.PIPE, text=True
+            ) as process:
+                assert process.stderr
+                for line in process.stderr:
+                    if line.startswith("plan: "):
+                        break
+                time.sleep(random.uniform(0, longest / 2))
+                workers = children(process.pid)
+                victim = random.choice([process.pid, *workers])
+                with suppress(ProcessLookupError):
+                    os.kill(victim, signal.SIGKILL)
+                said = process.stderr.read()
+            time.sleep(0.2)
+            assert not any(map(alive, workers))
+            finished = process.returncode == 0
+            if process.returncode == 1:
+                assert victim in workers, said
+                last = said.splitlines()[-1]
+                assert last.startswith("charnn: error: a worker process ended (status -9)"), said
+                assert "Traceback" not in said
+                assert not run.leftovers()
+                workers_dead += 1
+            elif not finished:
+                assert process.returncode == -signal.SIGKILL
+                in_a_save += bool(run.leftovers())
+            dead += not finished
+        run.check_recovery(expected)
+    return (
+        f"{dead} kills of {campaign.runs} runs, {workers_dead} of them of a worker, "
+        f"{in_a_save} while a file was written"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("campaign", choices=("every", "disk", "signals", "kill"))
+    parser.add_argument("kills", type=int, nargs="?", default=200)
+    parser.add_argument(
+        "--every", type=int, default=1, help="leave out all but each N-th operation"
+    )
+    parser.add_argument("--workers", action="store_true", help="share the steps out")
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    random.seed(chosen.seed)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        campaign = Campaign(Path(folder), chosen.every, SHARED if chosen.workers else {})
+        if chosen.campaign == "kill":
+            result = kill(campaign, chosen.kills)
+        else:
+            result = {"every": every, "disk": disk, "signals": signals}[chosen.campaign](campaign)
+    print(f"{chosen.campaign}: {result}; {time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,488 @@
+"""Whatever comes in: a result or one clear line, in good time, and never a wrong result.
+
+    python -m tests.campaigns.fuzz checkpoints 10000  checkpoints, cut, flipped, swapped, spliced
+    python -m tests.campaigns.fuzz commands 10000     options, configs, texts and standard input
+    python -m tests.campaigns.fuzz guided 100000      both loaders by coverage (needs atheris)
+
+The first failure ends the fuzzing with an AssertionError that says how to repeat it.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+from charnn.checkpoint.checkpoint import Checkpoint, load
+from charnn.commands import app
+from charnn.config.keys import section_models
+from charnn.config.loading import load_config
+from charnn.errors import CharnnError, CheckpointError, ConfigError
+from tests.helpers.places import ROOT
+from tests.helpers.texts import english
+
+SECONDS = 10  # what takes longer counts as a hang
+TEXT = english(600)
+
+
+# --- one case ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def deadline() -> Iterator[None]:
+    """Raise if the work takes too long."""
+
+    def late(number: int, frame: Any) -> None:
+        raise AssertionError(f"hangs: more than {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def charnn(arguments: list[str], stdin: bytes = b"") -> tuple[int, str, str]:
+    """Run a command in this process; return its exit code, stdout and stderr."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    fed = io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
+    code: Any = 0
+    with (
+        patch.multiple(sys, argv=["charnn", *arguments], stdin=fed, stdout=out, stderr=err),
+        deadline(),
+    ):
+        try:
+            app.main()
+        except SystemExit as error:
+            code = error.code
+    for stream in (out, err):
+        stream.flush()
+    texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
+    return code, texts[0], texts[1]
+
+
+def check_command(arguments: list[str], stdin: bytes = b"") -> int:
+    """Run a command: it works, or says in clear lines why not."""
+    try:
+        code, out, err = charnn(arguments, stdin)
+        check_answer(code, err)
+        assert code == 0 or not out or arguments[0] == "sample", out
+    except BaseException as error:
+        error.add_note(f"charnn {arguments!r:.1000} < {stdin!r:.1000}")
+        raise
+    return code
+
+
+def check_answer(code: int, err: str) -> None:
+    assert code in (0, 1, 2), (code, err)
+    if code:
+        errors = [line for line in err.splitlines() if line.startswith("charnn: error: ")]
+        assert errors, err
+        assert len(errors) == 1 or code == 2, err  # all errors of a config come at once
+        assert all(len(line) < 1100 for line in errors), err
+    assert "Traceback" not in err, err
+    assert re.fullmatch(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f]*", err), repr(err)
+
+
+def check_lines(error: CharnnError) -> None:
+    """Look at an error: one short line, or one for each thing wrong with a config."""
+    lines = str(error).split("\n")
+    assert len(lines) == 1 or error.exit_code == 2, lines
+    assert all(line.isprintable() and len(line) < 1000 for line in lines), lines
+
+
+def same(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two checkpoints are equal in all that they hold."""
+    return (
+        one.config == other.config
+        and one.vocabulary == other.vocabulary
+        and one.progress == other.progress
+        and np.array_equal(one.model.parameters.flat, other.model.parameters.flat)
+        and np.array_equal(np.array(one.hidden_state), np.array(other.hidden_state))  # or None
+        and one.slots.keys() == other.slots.keys()
+        and all(np.array_equal(one.slots[name], other.slots[name]) for name in one.slots)
+    )
+
+
+def check_checkpoint(path: Path, original: Checkpoint) -> bool:
+    """Load a file that was changed: it is refused in one line, or nothing that counts changed."""
+    with deadline():
+        try:
+            loaded = load(path)
+        except CheckpointError as error:
+            check_lines(error)
+            return False
+    assert same(loaded, original), "a changed file was loaded as something else"
+    return True
+
+
+# --- checkpoints ---------------------------------------------------------------------------------
+
+
+def make_checkpoints(folder: Path) -> list[Path]:
+    """Train two small models; return what they wrote."""
+    (folder / "text.txt").write_text(TEXT)
+    for name, settings in (
+        ("one", {"training.optimizer": "adagrad"}),
+        ("two", {"model.num_layers": "2", "training.dtype": "float64"}),
+    ):
+        given = settings | {"model.hidden_size": "3", "training.batch_size": "2"}
+        arguments = ["train", "--data", str(folder / "text.txt"), "--out", str(folder / name)]
+        arguments[-1] += ".npz"
+        for item in given.items():
+            arguments += ["--set", "=".join(item)]
+        code, _, err = charnn([*arguments, "--max-steps", "3", "--seed", "1", "-q"])
+        assert code == 0, err
+    return [folder / f"{name}.npz" for name in ("one", "two", "one.best")]
+
+
+def headers(content: bytes) -> list[int]:
+    """Return every place in a zip or .npy header, and in the list of members at the end."""
+    starts = [match.start() for match in re.finditer(rb"PK\x03\x04", content)]
+    directory = content.index(b"PK\x01\x02")
+    places = {place for start in starts for place in range(start, start + 200)}
+    return sorted(place for place in places | set(range(directory, len(content))))
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """Change a file in one of many ways, once or a few times."""
+    for _ in range(rng.choice((1, 1, 1, 2, 5))):
+        size = len(content)
+        at = rng.choice(headers(content)) if rng.random() < 0.5 and b"PK\x01\x02" in content else 0
+        at = min(at, size - 1) if at else rng.randrange(size)
+        to = rng.randrange(size)
+        length = rng.choice((1, 2, 4, 8, 64, 1000))
+        kind = rng.randrange(9)
+        if kind == 0:
+            changed = content[:at]
+        elif kind == 1:
+            changed = (
+                content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :]
+            )
+        elif kind == 2:
+            changed = content[:at] + rng.randbytes(length) + content[at + length :]
+        elif kind == 3:
+            wild = rng.choice((0, 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1))
+            width = rng.choice((2, 4, 8))
+            raw = (wild % 256**width).to_bytes(width, "little")
+            changed = content[:at] + raw + content[at + width :]
+        elif kind == 4:
+            changed = content[:at] + content[at + length :]
+        elif kind == 5:
+            changed = content[:at] + content[to : to + length] + content[at:]
+        elif kind == 6:
+            changed = content[:at] + content[to : to + length] + content[at + length :]
+        elif kind == 7:
+            parts = content.split(b"PK\x03\x04")
+            first, second = (rng.randrange(len(parts)) for _ in range(2))
+            parts[first], parts[second] = parts[second], parts[first]
+            changed = b"PK\x03\x04".join(parts)
+        else:
+            digits = [match.span() for match in re.finditer(rb"[0-9]+", content)] or [(0, 0)]
+            start, end = rng.choice(digits)
+            number = rng.choice((b"0", b"-1", b"1" * 20, b"9" * (end - start), b"1e9", b""))
+            changed = content[:start] + number + content[end:]
+        content = changed or b"\0"
+    return content
+
+
+def checkpoints(cases: int, folder: Path, rng: random.Random, every: int) -> Counter[str]:
+    """Cut real checkpoints at every byte of their headers, then change them at random."""
+    paths = make_checkpoints(folder)
+    originals = [(path.read_bytes(), load(path)) for path in paths]
+    spoiled = folder / "spoiled.npz"
+    found: Counter[str] = Counter()
+
+    def check(content: bytes, original: Checkpoint) -> None:
+        if content == original_bytes:
+            return
+        spoiled.write_bytes(content)
+        found["loaded alike" if check_checkpoint(spoiled, original) else "refused"] += 1
+
+    for original_bytes, original in originals:
+        for place in headers(original_bytes)[rng.randrange(every) :: every]:
+            check(original_bytes[:place], original)
+    while found.total() < cases:
+        original_bytes, original = rng.choice(originals)
+        check(mutated(original_bytes, rng), original)
+        if found.total() % 50 == 0:
+            found[f"info exits with {check_command(['info', str(spoiled), '--json'])}"] += 1
+    return found
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+KEYS = [f"{name}.{key}" for name, part in section_models().items() for key in part.model_fields]
+WORDS = [
+    *["0", "1", "-1", "2", "1e9", "1e400", "-0.0", "nan", "inf", ".inf", "1e-300", "0x10", "1h"],
+    *["9223372036854775808", "9" * 30, "9" * 400, "9" * 5000, "99999h", "normal(1)", "normal("],
+    *[
+        "null",
+        "true",
+        "[]",
+        "{}",
+        "~",
+        "full",
+        "sgd",
+        "relu",
+        "stop",
+        "a=b",
+        "model=",
+        "=",
+        "--help",
+    ],
+    *[
+        "!!int",
+        "*a",
+        "&a",
+        "<<:",
+        "?",
+        "|",
+        ">",
+        "-",
+        "--",
+        "%",
+        "@",
+        "`",
+        "'",
+        '"',
+        "#",
+        "{a:",
+        "[1,",
+    ],
+    *["", " ", "\n", "\t", "\0", "\x1b[31m", "\x9b2J", "é", "😀", "\udcff", "\u202e", "a" * 300],
+    *["../x", "text.txt", "none.txt", ".", "/", "*", "run.npz", "one.best.npz", "data.path=-"],
+    *["[" * 40, "--set"],
+]
+OPTIONS = {
+    "train": "--config --data --out --init --resume --overwrite --set --max-steps --stop-after "
+    "--time-limit --seed --threads --quiet",
+    "sample": "--ckpt --n --prime --prime-file --temperature --top-k --top-p --greedy --stop "
+    "--samples --seed",
+    "eval": "--ckpt --data --split --unknown --json",
+    "info": "--json",
+    "config": "--schema",
+}
+SMALL = ["--set", "model.hidden_size=2", "--set", "training.batch_size=2", "-q"]
+
+
+def word(rng: random.Random) -> str:
+    """Return a value someone might give, or nobody ever should."""
+    if rng.random() < 0.2:
+        return "".join(
+            chr(rng.choice((rng.randrange(128), rng.randrange(0x3000)))) for _ in "12345"
+        )
+    return rng.choice(WORDS)
+
+
+def text(rng: random.Random) -> bytes:
+    """Return a text, or what is none."""
+    raw = TEXT[: rng.randrange(len(TEXT))].encode()
+    kind = rng.randrange(5)
+    if kind == 0:
+        return rng.randbytes(rng.randrange(300))
+    if kind == 1:
+        return mutated_text(raw, rng)
+    if kind == 2:
+        return "".join(chr(rng.randrange(0x2FFF)) for _ in range(rng.randrange(300))).encode()
+    return raw if kind == 3 else b"\x1f\x8b" + raw
+
+
+def mutated_text(raw: bytes, rng: random.Random) -> bytes:
+    """Put a word, or any byte, somewhere."""
+    for _ in range(rng.randrange(1, 4)):
+        at = rng.randrange(len(raw) + 1)
+        new = rng.choice((word(rng).encode("utf-8", "surrogatepass"), rng.randbytes(1)))
+        raw = raw[:at] + new + raw[at + rng.choice((0, 1, len(new))) :]
+    return raw
+
+
+def any_config(rng: random.Random) -> bytes:
+    """Return a config of known keys and any values, or a real one with a few words in it."""
+    if rng.random() < 0.5:
+        return mutated_text(rng.choice(sorted((ROOT / "configs").glob("*.yaml"))).read_bytes(), rng)
+    lines = []
+    for _ in range(rng.randrange(4)):
+        section, name = rng.choice(KEYS).split(".")
+        lines.append(f"{section}: {{{name}: {word(rng)}}}")
+    return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def config(rng: random.Random) -> str:
+    """Load any config."""
+    Path("c.yaml").write_bytes(any_config(rng))
+    with deadline():
+        try:
+            load_config(Path("c.yaml"))
+        except ConfigError as error:
+            check_lines(error)
+            return "config: refused"
+    return "config: read"
+
+
+def setting(rng: random.Random) -> str:
+    """Train no step with any value for a key."""
+    given = f"{rng.choice(KEYS)}={word(rng)}".replace("\0", "")
+    arguments = ["train", "--data", "text.txt", "--overwrite", "--stop-after", "1", *SMALL]
+    if not given.startswith(("output.", "data.path")):
+        arguments += ["--out", "set.npz"]
+    return f"train with a setting: {check_command([*arguments, '--set', given])}"
+
+
+def options(rng: random.Random) -> str:
+    """Run a command with any values for a few of its options."""
+    command = rng.choice(list(OPTIONS))
+    arguments = [command]
+    if command == "train":
+        arguments += ["--data", "text.txt", "--out", "opt.npz", "--stop-after", "1", *SMALL]
+    elif command in ("sample", "eval"):
+        arguments += ["--ckpt", "one.npz"] + (["--n", "5"] if command == "sample" else [])
+    elif command == "info":
+        arguments += ["one.npz"]
+    for _ in range(rng.randrange(4)):
+        arguments.append(rng.choice(OPTIONS[command].split()))
+        if rng.random() < 0.8:
+            arguments.append(word(rng).replace("\0", ""))
+    # What is asked for must be small enough to be waited for.
+    big = [at for at, part in enumerate(arguments) if part in ("--n", "--samples", "--stop-after")]
+    for at in big:
+        if at + 1 < len(arguments) and re.fullmatch(r"[0-9.e]{3,}", arguments[at + 1]):
+            arguments[at + 1] = "7"
+    return f"{command} with options: {check_command(arguments, text(rng))}"
+
+
+def corpus(rng: random.Random) -> str:
+    """Train on, or evaluate, any text, from a file or from standard input."""
+    raw, name = text(rng), rng.choice(("any.txt", "any.txt.gz", "-"))
+    if name != "-":
+        Path(name).write_bytes(raw)
+    arguments = rng.choice(
+        (
+            ["train", "--out", "any.npz", "--overwrite", "--max-steps", "1", *SMALL],
+            ["eval", "--ckpt", "one.npz", "--unknown", rng.choice(("error", "skip"))],
+        )
+    )
+    return f"{arguments[0]} a text: {check_command([*arguments, '--data', name], raw)}"
+
+
+def process(rng: random.Random) -> str:
+    """Run a real command on standard input."""
+    arguments = rng.choice(
+        (
+            ["eval", "--ckpt", "one.npz", "--data", "-"],
+            ["sample", "--ckpt", "one.npz", "--n", "5", "--prime-file", "-"],
+            ["info", word(rng).replace("\0", "")],
+        )
+    )
+    answer = subprocess.run(
+        [sys.executable, "-m", "charnn", *arguments],
+        input=text(rng),
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    check_answer(answer.returncode, answer.stderr.decode())
+    return f"real {arguments[0]}: {answer.returncode}"
+
+
+def commands(cases: int, folder: Path, rng: random.Random) -> Counter[str]:
+    """Give the commands all kinds of things."""
+    make_checkpoints(folder)
+    found: Counter[str] = Counter()
+    kinds: list[Callable[[random.Random], str]] = [config, config, setting, options, corpus]
+    with contextlib.chdir(folder):
+        for case in range(cases):
+            kind = process if case % 200 == 199 else rng.choice(kinds)
+            found[kind(rng)] += 1
+            if case % 100 == 99:
+                for path in folder.iterdir():
+                    if path.name not in ("text.txt", "one.npz") and path.is_file():
+                        path.unlink()
+    return found
+
+
+# --- guided --------------------------------------------------------------------------------------
+
+
+def guided(cases: int, folder: Path, seed: int) -> None:
+    """Let atheris look for files that reach new code in the two loaders; it ends the process."""
+    import atheris
+
+    paths = make_checkpoints(folder)
+    for name in [name for name in sys.modules if name.startswith(("charnn", "zipfile", "yaml"))]:
+        del sys.modules[name]
+    with atheris.instrument_imports(include=["charnn", "zipfile", "yaml"]):
+        from charnn.checkpoint.checkpoint import load
+        from charnn.config.keys import Config
+        from charnn.config.loading import load_config
+        from charnn.errors import CheckpointError, ConfigError
+    seeds = folder / "seeds"
+    seeds.mkdir()
+    for path in paths[:2]:
+        (seeds / path.name).write_bytes(path.read_bytes())
+    for path in (ROOT / "configs").glob("*.yaml"):
+        (seeds / path.name).write_bytes(path.read_bytes())
+    originals = [load(path) for path in paths]
+    spoiled = folder / "spoiled"
+
+    def one(content: bytes) -> None:
+        spoiled.write_bytes(content)
+        try:
+            loaded = load(spoiled)
+        except CheckpointError as error:
+            check_lines(error)
+        else:
+            assert any(same(loaded, original) for original in originals)
+        try:
+            read = load_config(spoiled)
+        except ConfigError as error:
+            check_lines(error)
+        else:
+            assert isinstance(read, Config)
+
+    limits = [f"-runs={cases}", f"-seed={seed + 1}", "-max_len=20000", f"-timeout={SECONDS}"]
+    atheris.Setup([sys.argv[0], *limits, "-print_final_stats=1", str(seeds)], one)
+    atheris.Fuzz()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("kind", choices=("checkpoints", "commands", "guided"))
+    parser.add_argument("cases", type=int)
+    parser.add_argument("--every", type=int, default=1, help="cut at each N-th byte of the headers")
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if chosen.kind == "guided":
+            guided(chosen.cases, folder, chosen.seed)
+        rng = random.Random(chosen.seed)
+        if chosen.kind == "checkpoints":
+            found = checkpoints(chosen.cases, folder, rng, chosen.every)
+        else:
+            found = commands(chosen.cases, folder, rng)
+    print(json.dumps(dict(sorted(found.items())), indent=2))
+    print(f"{chosen.kind}: {found.total():,} cases, {time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The loss of a network as one plain function, for automatic differentiation by autograd.
+
+It shares no code with the package. A step of the cell is given as a function of autograd's NumPy.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import autograd
+import autograd.numpy as anp
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.network.network import Network
+
+Float = NDArray[np.float64]
+# From a layer's parameters by their letters, x (B, n) and the state before (S, B, H) to that after.
+Step = Callable[[Mapping[str, Any], Any, Any], Any]
+
+
+def vanilla(activation: str) -> Step:
+    """Return the step of the vanilla RNN."""
+
+    def step(p: Mapping[str, Any], x: Any, before: Any) -> Any:
+        a = x @ p["U"].T + before[0] @ p["W"].T + p["b"]
+        return anp.stack([anp.tanh(a) if activation == "tanh" else anp.maximum(a, 0)])
+
+    return step
+
+
+def loss_and_gradients(
+    network: Network,
+    step: Step,
+    inputs: NDArray[Any],
+    targets: NDArray[Any],
+    state: Float,
+    *,
+    masks: Float | None = None,
+    resets: NDArray[np.bool_] | None = None,
+) -> tuple[float, dict[str, Float]]:
+    """Return the loss summed over (T, B) characters in nats, and dL/dθ by the parameters' names."""
+    K, L = network.vocab_size, network.num_layers
+    x_hot, y_hot = np.eye(K)[inputs], np.eye(K)[targets]
+
+    def loss(flat: Float) -> Any:
+        p, start = {}, 0
+        for name, shape in network.spec.shapes.items():
+            size = int(np.prod(shape))
+            p[name] = anp.reshape(flat[start : start + size], shape)
+            start += size
+        letters = [
+            {name[0]: array for name, array in p.items() if name[1:] == str(layer)}
+            for layer in range(L)
+        ]
+        now = [state[layer::L] for layer in range(L)]
+        total = 0.0
+        for t in range(len(inputs)):
+            x = x_hot[t]
+            for layer in range(L):
+                kept = 1.0 if resets is None else 1.0 - resets[t][:, None]
+                now[layer] = step(letters[layer], x, now[layer] * kept)
+                x = now[layer][0] if masks is None else now[layer][0] * masks[layer]
+            o = x @ p["V"].T + p["c"]
+            o = o - anp.max(o, axis=1, keepdims=True)
+            log_y = o - anp.log(anp.sum(anp.exp(o), axis=1, keepdims=True))
+            total = total - anp.sum(log_y * y_hot[t])
+        return total
+
+    flat = network.parameters.flat.astype(np.float64)
+    gradients = network.parameters_in(autograd.grad(loss)(flat))
+    return float(loss(flat)), dict(gradients)

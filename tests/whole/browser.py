@@ -1,0 +1,214 @@
+"""The report in a real browser; run by `make test-browser`, not with the other tests."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.chromium import Page
+from tests.helpers.texts import english
+
+HOSTILE = (
+    "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
+    "<!-- {{ 7 * 7 }} {% raw %} &lt;b&gt; \x07 \u202e \\u0041 `${window.hacked = 1}` 漢字 🙂\n"
+)
+NAME = "<b onclick=alert(1)>&amp;{{ 7 * 7 }}.npz"
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["1 layer", "3 layers"])
+def report(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A report on a text, and under a name, that would like to be more than text."""
+    folder = tmp_path_factory.mktemp("report")
+    text = (HOSTILE + english(400)) * 40
+    (folder / "text.txt").write_text(text, encoding="utf-8")
+    train = ["train", "--data", "text.txt", "--out", NAME, "--max-steps", "100", "--seed", "1"]
+    train += ["--set", "model.hidden_size=32", "--set", f"model.num_layers={request.param}"]
+    train += ["--set", "training.log_every=10", "--quiet"]
+    shown = ["report", "--ckpt", NAME, "-o", "report.html", "--text", "text.txt", "--n", "5000"]
+    subprocess.run([sys.executable, "-m", "charnn", *train], cwd=folder, check=True)
+    with (folder / NAME).with_suffix(".jsonl").open("a") as log:
+        log.write('{"rollback": 1, "step": 50}\n')
+    subprocess.run([sys.executable, "-m", "charnn", *shown], cwd=folder, check=True)
+    assert (folder / "report.html").stat().st_size < 2_000_000
+    return folder / "report.html"
+
+
+@pytest.fixture
+def page(report: Path) -> Iterator[Page]:
+    with Page() as page:
+        page.resize(1400, 900)
+        page.open(report)
+        yield page
+        assert not complaints(page)
+        assert requests(page) == [report.resolve().as_uri()]
+
+
+def complaints(page: Page) -> list[dict[str, Any]]:
+    kinds = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+    return [event for event in page.events if event["method"] in kinds]
+
+
+def requests(page: Page) -> list[str]:
+    """What the page asked for, its own (empty) icon left out."""
+    sent = [event for event in page.events if event["method"] == "Network.requestWillBeSent"]
+    urls = [event["params"]["request"]["url"] for event in sent]
+    return [url for url in urls if not url.startswith("data:")]
+
+
+def panel(page: Page) -> str:
+    return str(page.run("document.getElementById('panel').innerText"))
+
+
+def backgrounds(page: Page) -> list[str]:
+    return list(page.run("spans.map(span => getComputedStyle(span).backgroundColor)"))
+
+
+def test_hostile_text_stays_text(page: Page, report: Path) -> None:
+    assert page.run("window.hacked") is None
+    assert page.run("document.querySelectorAll('img, b[onclick]').length") == 0
+    assert page.run("document.querySelector('h1').textContent") == NAME
+    text = (report.parent / "text.txt").read_text(encoding="utf-8")[:5000]
+    assert page.run("characters.join('')") == text
+    assert page.run("spans.length") == 5000
+    seen = page.run("document.getElementById('text').innerText")
+    assert "</script><script>window.hacked = 1</script><img src=x" in seen
+    assert "U+0007 U+202E" in seen
+    assert "漢字 🙂" in seen
+
+
+def test_pointing_shows_the_expectation_that_the_command_prints(page: Page, report: Path) -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", "charnn", "inspect", "--ckpt", NAME, "--text", "text.txt",
+         "--view", "expectation", "--n", "200", "--json"],
+        cwd=report.parent, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for place in (3, 120):
+        page.point(f"#text > span:nth-child({place + 1})")
+        row = json.loads(printed)["expectation"][place]
+        shown = panel(page)
+        assert f"{row['bits']:.2f} bits" in shown
+        for number in range(1, 6):
+            p = row[f"probability_{number}"]
+            assert f"{p:.0%}".replace("%", " %") in shown or p < 0.0995
+        rows = page.run("document.querySelectorAll('#panel tr').length")
+        assert rows == (5 if row["rank"] <= 5 else 6)
+        true = page.run("document.querySelector('#panel .true .mono').textContent")
+        assert true == {" ": "␣", "\n": "↵"}.get(row["character"], row["character"])
+
+
+def test_arrow_keys_move(page: Page) -> None:
+    page.run("document.getElementById('text').focus()")
+    before = page.run("here")
+    page.press("ArrowRight")
+    page.press("ArrowRight")
+    page.press("ArrowLeft")
+    assert page.run("here") == before + 1
+    assert f"character {before + 2}," in panel(page)
+    page.press("ArrowDown")
+    below = page.run("here")
+    assert page.run(
+        f"spans[{below}].getBoundingClientRect().top > spans[{before}].getBoundingClientRect().top"
+    )
+    page.press("ArrowUp")
+    assert page.run("here") == before + 1
+    page.press("End")
+    assert page.run("characters[here]") == "\n"
+    page.press("Home")
+    assert page.run("here") == 0
+    page.press("ArrowLeft")
+    assert page.run("here") == 0
+    assert page.run("document.getElementById('spoken').textContent").startswith("<, the first")
+
+
+def test_choosing_a_unit_recolours_the_text(page: Page) -> None:
+    surprise = backgrounds(page)
+    assert len(set(surprise)) > 20
+    page.run("document.getElementById('colour').focus()")
+    page.press("ArrowDown")
+    page.press("Enter")
+    assert page.run("choice.value") == "0"
+    unit = backgrounds(page)
+    assert sum(one != other for one, other in zip(surprise, unit, strict=True)) > 4000
+    assert "follows: " in page.run("document.getElementById('about').textContent")
+    assert "unit " in panel(page)
+    assert page.run("choice.options.length") == 21
+    page.run("choice.value = '5'; choice.dispatchEvent(new Event('change'))")
+    assert backgrounds(page) != unit
+    page.run("choice.value = ''; choice.dispatchEvent(new Event('change'))")
+    assert backgrounds(page) == surprise
+
+
+# WCAG 2's contrast of every piece of text with what lies behind it, colours blended.
+CONTRAST = """
+(() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+  const behind = element =>
+    element ? [...behind(element.parentElement), getComputedStyle(element).backgroundColor] : [];
+  const luminance = colours => {
+    canvas.clearRect(0, 0, 1, 1);
+    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
+    const [r, g, b] = Array.from(canvas.getImageData(0, 0, 1, 1).data).map(value => {
+      value /= 255;
+      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const known = new Map();
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !element.checkVisibility()) continue;
+    if (element.closest("script, select")) continue;
+    const style = getComputedStyle(element);
+    const colours = [...behind(element), element.closest("svg") ? style.fill : style.color];
+    const key = colours.join();
+    if (known.has(key)) continue;
+    const both = [luminance(colours), luminance(colours.slice(0, -1))];
+    const contrast = (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+    known.set(key, [contrast, texts.currentNode.data.trim().slice(0, 30)]);
+  }
+  return Array.from(known.values()).sort((a, b) => a[0] - b[0])[0];
+})()
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_readable(page: Page, width: int, scheme: str) -> None:
+    page.resize(width, 900)
+    page.prefer(scheme)
+    assert page.run("document.documentElement.scrollWidth") <= width
+    clipped = """Array.from(document.querySelectorAll("body *")).filter(element =>
+      element.checkVisibility() && !element.closest("svg, .unseen")
+      && element.getBoundingClientRect().right > innerWidth + 1).length"""
+    assert page.run(clipped) == 0
+    sizes = """Math.min(...Array.from(document.querySelectorAll("body *"), element =>
+      parseFloat(getComputedStyle(element).fontSize)
+      * (element.ownerSVGElement?.getScreenCTM().a ?? 1)))"""
+    assert page.run(sizes) >= 9
+    for unit in ("", "0", "7"):
+        page.run(f"choice.value = '{unit}'; choice.dispatchEvent(new Event('change'))")
+        contrast, where = page.run(CONTRAST)
+        assert contrast >= 4.5, where
+    assert page.run("document.querySelectorAll('svg[role=img]').length") == 6
+    words = page.run(
+        "Array.from(document.querySelectorAll('#charts text'), text => text.textContent)"
+    )
+    assert words.count("rollback") == 5
+
+
+def test_a_run_without_a_log_and_without_javascript_says_so(report: Path) -> None:
+    (report.parent / "alone.npz").write_bytes((report.parent / NAME).read_bytes())
+    shown = ["report", "--ckpt", "alone.npz", "-o", "alone.html", "--overwrite"]
+    subprocess.run([sys.executable, "-m", "charnn", *shown], cwd=report.parent, check=True)
+    with Page() as page:
+        page.call("Emulation.setScriptExecutionDisabled", value=True)
+        page.open(report.parent / "alone.html")
+        seen = page.run("document.body.innerText")
+        assert "No log alone.jsonl beside the checkpoint" in seen
+        assert "This view needs JavaScript" in seen
+        assert not complaints(page)

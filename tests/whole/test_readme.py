@@ -1,0 +1,100 @@
+"""What the README shows is what the program prints: the same lines, but for numbers and samples."""
+
+import re
+import shlex
+import subprocess
+import sys
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.places import ROOT
+from tests.helpers.texts import english
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# "$ charnn …" and what it printed, by the command's first words.
+SHOWN = [
+    (shlex.split(match[1]), match[2])
+    for match in re.finditer(r"```console\n\$ charnn (.*)\n((?s:.*?))```", README)
+]
+
+
+def shown(command: str) -> tuple[list[str], str]:
+    """Return the first example of a command: its arguments and what it printed."""
+    return next(example for example in SHOWN if example[0][0] == command)
+
+
+def shape(text: str) -> list[str]:
+    """Return lines without their numbers and times."""
+    text = re.sub(r"left \S+", "left #", text)
+    return [re.sub(r"\s+", " ", re.sub(r"\d[\d,.]*", "#", line)) for line in text.splitlines()]
+
+
+def charnn(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "charnn", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The README's own training, on a small text with a small model."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "data").mkdir()
+    (folder / "data" / "shakespeare.txt").write_text(english(150_000))
+    (folder / "configs").symlink_to(ROOT / "configs")
+    evaluations = shown("train")[1].count("  val ")
+    small = ["--set", "model.hidden_size=8", "--max-steps", str(4 * evaluations)]
+    small += ["--set", "training.eval_every=4", "--set", "training.warmup_steps=2"]
+    result = charnn(*shown("train")[0], *small, cwd=folder)
+    (folder / "stderr").write_text(result.stderr)
+    return folder
+
+
+def test_the_readme_shows_train_sample_and_eval() -> None:
+    assert {arguments[0] for arguments, _ in SHOWN} == {"train", "sample", "eval"}
+
+
+def test_training_speaks_as_the_readme_says(folder: Path) -> None:
+    assert shape((folder / "stderr").read_text()) == shape(shown("train")[1])
+
+
+def test_the_samples_in_the_readme_have_the_length_they_say(folder: Path) -> None:
+    samples = [example for example in SHOWN if example[0][0] == "sample"]
+    assert samples
+    for arguments, text in samples:
+        n = int(arguments[arguments.index("--n") + 1])
+        assert len(text.removesuffix("\n")) == n
+        assert len(charnn(*arguments, cwd=folder).stdout) == n
+
+
+def test_eval_prints_the_lines_of_the_readme(folder: Path) -> None:
+    arguments, text = shown("eval")
+    assert shape(charnn(*arguments, cwd=folder).stdout) == shape(text)
+
+
+def test_links_and_pictures_are_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert "://" in target or (ROOT / target).exists(), target
+
+
+def test_the_table_of_equations_names_what_is_there() -> None:
+    table = README[README.index("| equation |") :].split("\n\n")[0]
+    names = re.findall(r"`([a-z_.A-Z]+)`", "".join(table.splitlines()[2:]))
+    assert len(names) > 15
+    for name in names:
+        parts, thing = name.split("."), None
+        for length in range(len(parts), 0, -1):
+            with suppress(ModuleNotFoundError):
+                thing = import_module(".".join(["charnn", *parts[:length]]))
+                for attribute in parts[length:]:
+                    thing = getattr(thing, attribute)
+                break
+        assert thing is not None, name
