@@ -1,1 +1,1 @@
-"""TODO."""
+"""Training: a run from its preparation to its last checkpoint, as a sequence of events."""

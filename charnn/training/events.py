@@ -1,9 +1,6 @@
-"""The training loop: truncated BPTT over the streams of a corpus, as a sequence of events.
+"""The events of a training run, in the order in which `Trainer.run` yields them.
 
-Nothing here prints. A run is a function of its config, its corpus and the step: whatever a
-checkpoint holds is all that the next step depends on, so that a run stopped anywhere and resumed
-ends with the same bits (if it does not diverge: it would go back to the last save, and stopping
-saves).
+The trainer prints nothing. A command or a script shows the events in its own way.
 """
 
 from dataclasses import dataclass
@@ -17,7 +14,14 @@ Reason = Literal["finished", "patience", "stop-after", "time-limit", "interrupte
 
 @dataclass(frozen=True)
 class Stepped:
-    """One step was made: its mean loss in nats per character and its gradient's norm."""
+    """One training step is done.
+
+    Attributes:
+        step: steps done so far.
+        loss: mean loss of the step, nats per character.
+        grad_norm: Euclidean norm of the gradient before clipping.
+        characters: predictions in the step.
+    """
 
     step: int
     loss: float
@@ -35,7 +39,7 @@ class Evaluating:
 
 @dataclass(frozen=True)
 class Measured:
-    """A line was added to the metrics log; `improved` if it holds a new best validation loss."""
+    """The log has a new line; `improved` is true if it has a new best validation loss."""
 
     metrics: Metrics
     improved: bool
@@ -43,21 +47,21 @@ class Measured:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint was written."""
+    """A checkpoint was written to `path`."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The run diverged and went back to its last save; so says a line of the log."""
+    """The run diverged and returned to its last checkpoint; `entry` is the line in the log."""
 
     entry: Rollback
 
 
 @dataclass(frozen=True)
 class Ended:
-    """This invocation is over; with "finished" and "patience" the run is, too."""
+    """This invocation is over. After "finished" and "patience", the whole run is over."""
 
     reason: Reason
 

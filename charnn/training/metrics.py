@@ -1,4 +1,4 @@
-"""The metrics log: one JSON object a line, beside the checkpoint, ending in .jsonl."""
+"""The metrics log, NAME.jsonl: its lines, one JSON object each; its lock; reading and writing."""
 
 import contextlib
 import dataclasses
@@ -13,7 +13,7 @@ from charnn.errors import CharnnError
 
 try:
     import fcntl
-except ImportError:  # not a Unix: runs are not kept apart there
+except ImportError:  # Other systems than Unix have no such locks.
     fcntl = None  # type: ignore[assignment]
 
 
@@ -22,16 +22,17 @@ class Metrics:
     """One line of the log.
 
     Attributes:
-        step: steps done.
-        epoch: passes over the training text, with the fraction of the present one.
-        characters: characters trained on so far.
-        seconds: spent so far, over all invocations, as far as their lines tell.
-        train_loss: mean over the characters since the line before, nats per character.
-        val_loss: nats per character over the validation text, on lines that evaluate.
+        step: steps done so far.
+        epoch: passes over the training text so far; the fraction is that of the present pass.
+        characters: predictions trained on so far.
+        seconds: time spent so far. An earlier invocation counts up to its last line.
+        train_loss: mean since the previous line, nats per character.
+        val_loss: over the validation text, nats per character; None where it was not evaluated.
         learning_rate: of the last step.
-        grad_norm: of the last step, before clipping.
-        clipped: share of the steps since the line before whose gradient was clipped.
-        chars_per_second: since the line before (or the start, or a resume), validations left out.
+        grad_norm: Euclidean norm of the last step's gradient, before clipping.
+        clipped: share of the steps since the previous line whose gradient was clipped.
+        chars_per_second: speed of the steps since the previous line, the start or a resume. The
+            time of validations is not counted.
     """
 
     step: int
@@ -48,15 +49,15 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Rollback:
-    """A line of the log that says that the run went back; the lines it undid are gone.
+    """A line of the log for each return to a checkpoint. The undone lines are removed.
 
     Attributes:
-        rollback: how many there were so far, this one included.
-        step: steps done after going back.
-        diverged_step: steps done before.
+        rollback: the number of this rollback, from 1.
+        step: the step that the run returned to.
+        diverged_step: the step at which it diverged.
         seconds: as in `Metrics`.
-        learning_rate_factor: what the learning rate is multiplied by from now on.
-        reason: what was wrong.
+        learning_rate_factor: factor of the learning rate from now on.
+        reason: a description of the problem.
     """
 
     rollback: int
@@ -69,10 +70,10 @@ class Rollback:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a run's log against other processes; the lock of a dead process is gone with it.
+    """Lock a run's log against other processes. The lock ends with the process.
 
     Raises:
-        CharnnError: if another process holds it, or it cannot be written.
+        CharnnError: if another process holds the lock, or the log cannot be written.
     """
     try:
         file = path.open("ab")
@@ -87,22 +88,20 @@ def exclusive(path: Path) -> Iterator[None]:
                 f"{path}: another run is writing here; wait for its end, or choose another --out"
             ) from None
         except OSError:
-            pass  # a file system without locks
+            pass  # The file system has no locks.
         yield
 
 
 class MetricsLog:
-    """An append-only log; lines a resumed run will write again are cut when it is opened.
+    """A log that is only appended to, except that lines of undone steps are cut off.
 
     Attributes:
         path: of the file.
-        seconds: spent up to the last line kept.
+        seconds: the time in the last line kept by the last cut.
     """
 
     def __init__(self, path: Path, after_step: int = 0, rollbacks: int = 0):
-        """Open the log, keeping only whole lines up to `after_step` (0: a new log).
-
-        Of the lines that tell of a rollback, as many are kept as there were `rollbacks`.
+        """Open the log and cut it; see `cut`.
 
         Raises:
             CharnnError: if it cannot be written.
@@ -110,13 +109,17 @@ class MetricsLog:
         self.path = path
         self.seconds = 0.0
         with self._writing():
-            # Unbuffered: a line that does not fit is not tried again when the log is closed.
+            # With a buffer, closing the file would try again to write a line that did not fit.
             self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
             self._size = 0
             self.cut(after_step, rollbacks)
 
     def cut(self, after_step: int, rollbacks: int) -> None:
-        """Keep only whole lines up to a step, and so many that tell of a rollback.
+        """Keep only the lines that a checkpoint counts; an incomplete line goes, too.
+
+        Args:
+            after_step: the step of the last line of metrics to keep; 0 if there is none.
+            rollbacks: the number of the last rollback to keep; 0 if there is none.
 
         Raises:
             CharnnError: if it cannot be written.
@@ -130,7 +133,7 @@ class MetricsLog:
             self._file.seek(self._size)
 
     def append(self, entry: Metrics | Rollback) -> None:
-        """Write one line; if it does not fit, the log is left without it.
+        """Write one line. If it does not fit on the disk, no part of it stays in the file.
 
         Raises:
             CharnnError: if it cannot be written.
@@ -138,7 +141,7 @@ class MetricsLog:
         line = json.dumps(dataclasses.asdict(entry)).encode() + b"\n"
         with self._writing():
             try:
-                # What fits of a line is written before the error comes, in the next call.
+                # On a full disk the first call writes what fits, and the next one fails.
                 written = self._file.write(line)
                 while written < len(line):
                     written += self._file.write(line[written:])
@@ -149,7 +152,7 @@ class MetricsLog:
         self._size += len(line)
 
     def sync(self) -> None:
-        """Flush to disk, so that a checkpoint never knows more than the log.
+        """Flush to disk. Do this before saving a checkpoint that counts these lines.
 
         Raises:
             CharnnError: if it cannot be written.
@@ -172,7 +175,10 @@ class MetricsLog:
 
 
 def _whole_lines(path: Path, last_step: int, rollbacks: int) -> tuple[int, float]:
-    """Return the bytes and the seconds of the lines to keep: none after one that is torn."""
+    """Return the size in bytes of the lines to keep, and the seconds in the last of them.
+
+    The first line that is damaged, incomplete or undone ends them.
+    """
     size, seconds = 0, 0.0
     if path.exists():
         for line in path.read_bytes().splitlines(keepends=True):

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The names of a run's files, and the checks that they may be written."""
 
 import os
 from collections.abc import Iterable
@@ -10,13 +10,17 @@ from charnn.errors import CharnnError, RequestError
 
 @dataclass(frozen=True)
 class Outputs:
-    """The three files of a run: NAME.npz, NAME.best.npz and NAME.jsonl."""
+    """The three files of a run: NAME.npz, NAME.best.npz and NAME.jsonl.
+
+    Attributes:
+        checkpoint: path of NAME.npz, the checkpoint that can be resumed.
+    """
 
     checkpoint: Path
 
     @property
     def best(self) -> Path:
-        """The checkpoint of the lowest validation loss."""
+        """The checkpoint with the lowest validation loss."""
         return self.checkpoint.with_suffix(".best.npz")
 
     @property
@@ -26,18 +30,19 @@ class Outputs:
 
     @property
     def all(self) -> tuple[Path, Path, Path]:
-        """All three."""
+        """All three paths."""
         return self.checkpoint, self.best, self.log
 
     def refuse_existing(self) -> None:
-        """Refuse to replace what an earlier run left here.
+        """Check that no earlier run left files here.
 
         Raises:
-            RequestError: naming the files that exist.
+            RequestError: if it did; the message names the files.
         """
         files = [path for path in self.all if path.exists()]
+        # A run that was killed right after it took its lock leaves an empty log.
         if files == [self.log] and not self.log.stat().st_size:
-            return  # nothing but the lock of a run that was killed as it began
+            return
         if files:
             way = "go on with it by --resume, or " if self.checkpoint.exists() else ""
             raise RequestError(
@@ -45,7 +50,7 @@ class Outputs:
             )
 
     def remove_best(self) -> None:
-        """Remove an earlier run's best checkpoint, if there is one.
+        """Remove the best checkpoint of an earlier run, if there is one.
 
         Raises:
             CharnnError: if it cannot be removed.
@@ -56,10 +61,10 @@ class Outputs:
             raise CharnnError(f"{self.best}: cannot be removed: {error.strerror}") from None
 
     def refuse_inputs(self, inputs: Iterable[Path | str]) -> None:
-        """Refuse to write where something is read from.
+        """Check that the folder exists and that no output is also an input.
 
         Raises:
-            RequestError: naming the file that is both; or a missing folder.
+            RequestError: if the folder is missing, or a file is both; the message names it.
         """
         folder = self.checkpoint.parent
         if not folder.is_dir():

@@ -1,23 +1,35 @@
-"""TODO."""
+"""Everything that must be decided or checked before the first step of a run."""
+
+from dataclasses import dataclass
+
+import numpy as np
 
 from charnn.checkpoint.checkpoint import Checkpoint
-from charnn.config.keys import RESUMABLE, Config
+from charnn.config.keys import RESUMABLE, Config, TrainingConfig
 from charnn.config.problems import shown
-from charnn.errors import ConfigError
+from charnn.draws import fresh_seed
+from charnn.errors import CharnnError, ConfigError, RequestError
+from charnn.machine import available_memory, cores
+from charnn.network.spec import Spec
+from charnn.ranks import Ranks
+from charnn.text.corpus import Corpus
+from charnn.text.encoding import Ids
+from charnn.text.streams import Streams, fitting_batch_size
+from charnn.training.shares import StepSpec, worker_count
 
 
 def resumed_config(given: Config, stored: Config) -> Config:
-    """Return the config a run goes on with: the stored one, and what may change of the given one.
+    """Return the config of a resumed run: the stored one, with the given changes that are allowed.
 
     Raises:
-        ConfigError: naming each given key that contradicts the stored run.
+        ConfigError: if given keys contradict the stored run; the message names each of them.
     """
     changed = {}
     refused = []
     for key, value in given.given():
         section, _, name = key.partition(".")
         before = getattr(getattr(stored, section), name)
-        # The stored seed was chosen where none was given.
+        # A null seed asks for any seed, and the stored run has already drawn one.
         if value == before or (key == "training.seed" and value is None):
             continue
         if key in RESUMABLE:
@@ -35,14 +47,14 @@ def resumed_config(given: Config, stored: Config) -> Config:
 
 
 def initial_config(given: Config, init: Checkpoint) -> Config:
-    """Return a config whose model has the sizes of the checkpoint it starts from.
+    """Return the given config with the model sizes of the checkpoint that the run starts from.
 
     Raises:
-        ConfigError: naming each given key that contradicts the checkpoint.
+        ConfigError: if a given key contradicts the checkpoint; the message names it.
     """
     sizes = {
         f"model.{name}": getattr(init.config.model, name)
-        for name in ("hidden_size", "num_layers", "activation")
+        for name in ("cell", "hidden_size", "num_layers", "activation")
     }
     for key, value in given.given():
         if sizes.get(key, value) != value:
@@ -50,3 +62,157 @@ def initial_config(given: Config, init: Checkpoint) -> Config:
                 f"{key} is {shown(value)}, but the --init checkpoint has {sizes[key]}"
             )
     return given.with_values(sizes)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The decisions that `prepare` makes for a run.
+
+    Attributes:
+        config: the config as a checkpoint stores it.
+        streams: the training text, cut into as many streams as it can fill.
+        total_steps: steps of the whole run, over all invocations.
+        step: everything that worker processes need to compute a step.
+        warnings: messages that the user should see before training starts.
+    """
+
+    config: Config
+    streams: Streams
+    total_steps: int
+    step: StepSpec
+    warnings: list[str]
+
+
+def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ranks) -> Preparation:
+    """Make all decisions and checks before the first step of a run.
+
+    Args:
+        config: of the run.
+        corpus: the text.
+        resume: the checkpoint to continue from, or None for a new run.
+        ranks: the processes that share the run.
+
+    Raises:
+        CharnnError: if the buffers do not fit in memory, or the checkpoint cannot be resumed with
+            this text.
+        RequestError: if there are more ranks than streams, or the run is already longer than the
+            config asks for.
+    """
+    path, warnings = config.output.checkpoint, []
+    if resume and not corpus.has_fingerprint(resume.progress.fingerprint):
+        raise CharnnError(
+            f"the text is not the one {path} was trained on; "
+            "restore it, or start a new run from these parameters with --init"
+        )
+    if not resume and "\r" in corpus.vocabulary.characters:
+        warnings.append(
+            "the text has \\r characters, as in Windows line ends; "
+            "--set data.normalize_newlines=true reads line ends as \\n"
+        )
+    config = _settled(config, ranks)
+    training = config.training
+    streams = _cut_streams(training, corpus.split("train"), warnings)
+    B = streams.batch_size
+    if ranks.size > B:
+        raise RequestError(
+            f"{ranks.size} ranks cannot share a batch of {B}; start fewer, or raise "
+            "training.batch_size"
+        )
+    step = step_spec(config, len(corpus.vocabulary), streams, ranks)
+    _check_memory(step, ranks)
+    total_steps = (
+        training.epochs * streams.steps_per_epoch
+        if training.max_steps is None
+        else training.max_steps
+    )
+    if resume:
+        shape = step.network.state_shape(B)
+        if resume.hidden_state is None or resume.hidden_state.shape != shape:
+            raise CharnnError(f"{path} cannot be resumed; start from it with --init")
+        if total_steps < resume.progress.step:
+            raise RequestError(
+                f"the plan is {total_steps:,} steps, but the run has made "
+                f"{resume.progress.step:,}; raise training.max_steps"
+            )
+    return Preparation(config, streams, total_steps, step, warnings)
+
+
+def _settled(config: Config, ranks: Ranks) -> Config:
+    """Return the config as a checkpoint stores it: with a seed, and without the time limit.
+
+    The time limit holds for one invocation only. Without a given seed, rank 0 draws one for all.
+    """
+    config = config.with_values({"training.time_limit": None})
+    if config.training.seed is None:
+        config = config.with_values({"training.seed": ranks.first(fresh_seed)})
+    return config
+
+
+def _cut_streams(training: TrainingConfig, ids: Ids, warnings: list[str]) -> Streams:
+    """Cut a training text, (N,) ids, into streams; a short text lowers the batch size."""
+    B = training.batch_size
+    if training.seq_length == "full":
+        B = min(B, len(ids) - 1)
+        T = (len(ids) - 1) // B
+    else:
+        T = min(training.seq_length, len(ids) - 1)
+        B = fitting_batch_size(len(ids), B, T)
+    if training.batch_size > B:
+        wanted = training.batch_size * T + 1
+        warnings.append(
+            f"the training text has {len(ids):,} characters, fewer than batch_size "
+            f"{training.batch_size} × seq_length {T} + 1 = {wanted:,}; using batch_size {B}"
+        )
+    return Streams(ids, B, T, training.drop_last)
+
+
+def available_cores(training: TrainingConfig, ranks: Ranks) -> int:
+    """Return how many processors this rank may use."""
+    return training.threads or max(1, cores() // ranks.sharing)
+
+
+def step_spec(config: Config, vocab_size: int, streams: Streams, ranks: Ranks) -> StepSpec:
+    """Return what a step computes, and how ranks, worker processes and threads share it."""
+    training, sizes = config.training, config.model
+    assert training.seed is not None
+    B, H = streams.batch_size, sizes.hidden_size
+    total = available_cores(training, ranks)
+    # One process leaves the number of threads to BLAS. Several ranks on a machine must share.
+    threads = training.threads if ranks.size == 1 else total
+    workers = 1 if training.loop == "textbook" else worker_count(B // ranks.size, H, total)
+    return StepSpec(
+        network=Spec.from_config(sizes, vocab_size, training.dtype),
+        seq_length=streams.seq_length,
+        batch_size=B,
+        dropout=sizes.dropout,
+        seed=training.seed,
+        loop=training.loop,
+        threads=threads if workers == 1 else total // workers,
+        workers=workers,
+        rank=ranks.rank,
+        ranks=ranks.size,
+    )
+
+
+def needed_memory(step: StepSpec) -> int:
+    """Return the bytes that each rank allocates for buffers and parameters."""
+    spec, B = step.network, -(-step.batch_size // step.ranks)
+    buffers = spec.step_bytes(step.seq_length, B, dropout=step.dropout > 0)
+    # θ, its mean and two slots. Each worker has a gradient, W laid out anew, and sums for dU.
+    copies = 4 + 2 * step.workers
+    return buffers + copies * spec.num_parameters * np.dtype(spec.dtype).itemsize
+
+
+def _check_memory(step: StepSpec, ranks: Ranks) -> None:
+    """Check that all ranks on this machine fit in its memory.
+
+    Raises:
+        CharnnError: if they do not.
+    """
+    needed, available = needed_memory(step), available_memory() // ranks.on_node
+    if needed > available:
+        raise CharnnError(
+            f"training needs about {needed / 1e9:.1f} GB for T = {step.seq_length:,} × "
+            f"B = {step.batch_size} and the model, and {available / 1e9:.1f} GB are available; "
+            "lower training.seq_length, training.batch_size or model.hidden_size"
+        )

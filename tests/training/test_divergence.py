@@ -15,11 +15,11 @@ from charnn.checkpoint.progress import Progress
 from charnn.config.loading import Override, load_config
 from charnn.errors import DivergenceError
 from charnn.text.corpus import Corpus
-from charnn.training.divergence import is_suspect, watch
+from charnn.training.divergence import MAX_ROLLBACKS, diverged, is_suspect
 from charnn.training.events import RolledBack, Saved
 from charnn.training.metrics import MetricsLog, Rollback
 from charnn.training.preparation import resumed_config
-from charnn.training.trainer import MAX_ROLLBACKS, Trainer
+from charnn.training.trainer import Trainer
 from tests.helpers.texts import english
 
 TEXT = english(3000)
@@ -90,7 +90,7 @@ def log(folder: Path) -> list[dict[str, Any]]:
 def first_alarm(losses: list[float], batch_size: int = 32) -> int | None:
     progress = Progress(fingerprint="0" * 64)
     for step, loss in enumerate(losses):
-        if watch(progress, loss, UNIFORM, batch_size):
+        if diverged(progress, loss, UNIFORM, batch_size):
             return step
     return None
 

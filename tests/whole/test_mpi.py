@@ -23,7 +23,7 @@ from charnn.network.network import RNN
 from charnn.text import encoding, fingerprint, reading
 from charnn.text.corpus import Corpus
 from charnn.text.reading import read_blocks
-from charnn.training import trainer as loop
+from charnn.training import preparation
 from charnn.training.trainer import Trainer
 from tests.helpers.commands import CHARNN, ok, run
 from tests.helpers.processes import alive, children
@@ -155,7 +155,7 @@ def test_all_ranks_go_back_when_a_run_diverges(folder: Path) -> None:
 def test_ranks_divide_the_cores_of_their_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "cores", lambda: 8)
+    monkeypatch.setattr(preparation, "cores", lambda: 8)
     for size, sharing, given_threads, threads in (
         (4, 4, None, 2),
         (4, 2, None, 4),  # two on each of two machines
