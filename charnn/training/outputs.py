@@ -1,11 +1,11 @@
 """TODO."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from charnn.errors import CharnnError, RequestError
+from charnn.errors import CharnnError
+from charnn.files import refuse_existing, refuse_inputs
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,9 @@ class Outputs:
         """
         files = [path for path in self.all if path.exists()]
         if files == [self.log] and not self.log.stat().st_size:
-            return  # nothing but the lock of a run that was killed as it began
-        if files:
-            way = "go on with it by --resume, or " if self.checkpoint.exists() else ""
-            raise RequestError(
-                f"{files[0]} exists; {way}replace {', '.join(map(str, files))} by --overwrite"
-            )
+            return  # the lock of a run that was killed as it began
+        way = "go on with it by --resume, or " if self.checkpoint.exists() else ""
+        refuse_existing(self.all, way)
 
     def remove_best(self) -> None:
         """Remove an earlier run's best checkpoint, if there is one.
@@ -61,12 +58,4 @@ class Outputs:
         Raises:
             RequestError: naming the file that is both; or a missing folder.
         """
-        folder = self.checkpoint.parent
-        if not folder.is_dir():
-            raise RequestError(f"{self.checkpoint}: the folder {folder} does not exist")
-        read = {os.path.realpath(path) for path in inputs}
-        for path in self.all:
-            if os.path.realpath(path) in read:
-                raise RequestError(
-                    f"{path} would be overwritten, but is read; choose another --out"
-                )
+        refuse_inputs(self.all, inputs)

@@ -2,8 +2,8 @@
 
 from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.config.keys import RESUMABLE, Config
-from charnn.config.problems import shown
 from charnn.errors import ConfigError
+from charnn.showing import show_value
 
 
 def resumed_config(given: Config, stored: Config) -> Config:
@@ -23,7 +23,9 @@ def resumed_config(given: Config, stored: Config) -> Config:
         if key in RESUMABLE:
             changed[key] = value
         else:
-            refused.append(f"{key} is {shown(value)}, but the run to resume has {shown(before)}")
+            refused.append(
+                f"{key} is {show_value(value)}, but the run to resume has {show_value(before)}"
+            )
     if refused:
         raise ConfigError(
             "\n".join(
@@ -47,6 +49,6 @@ def initial_config(given: Config, init: Checkpoint) -> Config:
     for key, value in given.given():
         if sizes.get(key, value) != value:
             raise ConfigError(
-                f"{key} is {shown(value)}, but the --init checkpoint has {sizes[key]}"
+                f"{key} is {show_value(value)}, but the --init checkpoint has {sizes[key]}"
             )
     return given.with_values(sizes)
