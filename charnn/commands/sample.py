@@ -58,8 +58,8 @@ def sample(
     Exactly N characters are drawn after --prime, and nothing is added. Without --prime, generation
     starts as if after a newline.
 
-    --novelty reports on stderr how much of the drawn text is copied verbatim from the training text:
-    the share inside runs of 20 characters or more, and the longest run.
+    --novelty reports on stderr the share of the drawn text that is copied verbatim from the
+    training text, in runs of 20 characters or more, and the longest run.
 
     \b
     Examples:
