@@ -1,10 +1,10 @@
-"""`charnn` and `python -m charnn`: an interrupt is an exit code even while Python imports."""
+"""The programs `charnn` and `python -m charnn`."""
 
 import sys
 
 
 def main() -> None:
-    """Run a command, as `charnn.commands.app.main` does."""
+    """Run a command. Ctrl-C gives exit code 130, also while Python still imports."""
     try:
         from charnn.commands import app
 

@@ -1,7 +1,7 @@
-"""What counting and compressing reach on a text, for scale beside a model's loss.
+"""Baselines for a model's loss: how well counting and compression predict the same text.
 
-The counting models are adaptive: each character is predicted from those before it in the same
-text, then counted, so they need no training text and their loss is as honest as a compressor's.
+The counting models are adaptive. They predict each character from the counts of the characters
+before it, then count it. So they need no training text, just like a compressor.
 """
 
 from collections import Counter
@@ -13,20 +13,24 @@ from numpy.typing import NDArray
 from charnn.text.encoding import Ids
 from charnn.text.vocabulary import Vocabulary
 
-_STRETCH = 1 << 20  # characters counted at a time; bounds the memory
+_BLOCK = 1 << 20  # characters processed at a time, to bound the memory
 
 
 def unigram_entropy(ids: Ids, vocab_size: int) -> float:
-    """Return the loss, in nats per character, of knowing no more than how often each comes.
+    """Return the entropy of the character frequencies of a text, in nats per character.
 
-    Of a very long text only stretches spread over it are counted.
+    In a text of more than 64 blocks, only 64 blocks spread over it are counted.
+
+    Args:
+        ids: (N,) character ids, N at least 1.
+        vocab_size: K, the number of different ids.
     """
-    starts = np.arange(0, len(ids), _STRETCH)
+    starts = np.arange(0, len(ids), _BLOCK)
     if len(starts) > 64:
-        starts = np.linspace(0, len(ids) - _STRETCH, 64, dtype=np.int64)
+        starts = np.linspace(0, len(ids) - _BLOCK, 64, dtype=np.int64)
     counts = np.zeros(vocab_size, np.int64)
     for start in starts:
-        counts += np.bincount(ids[start : start + _STRETCH], minlength=vocab_size)
+        counts += np.bincount(ids[start : start + _BLOCK], minlength=vocab_size)
     p = counts[counts > 0] / counts.sum()
     return float((p * np.log(1 / p)).sum())
 
@@ -34,7 +38,11 @@ def unigram_entropy(ids: Ids, vocab_size: int) -> float:
 def unigram_bits(ids: Ids, vocab_size: int) -> float:
     """Return the bits per character of an adaptive unigram model over ids[1:].
 
-    After t characters, P(k) = (times k came + 1) / (t + K) (Laplace's rule of succession).
+    After t characters, P(k) = (count of k + 1) / (t + K), which is Laplace's rule of succession.
+
+    Args:
+        ids: (N,) character ids, N at least 2.
+        vocab_size: K, the number of different ids.
     """
     return _bits(ids, vocab_size)[0]
 
@@ -42,16 +50,25 @@ def unigram_bits(ids: Ids, vocab_size: int) -> float:
 def bigram_bits(ids: Ids, vocab_size: int) -> float:
     """Return the bits per character of an adaptive bigram model over ids[1:].
 
-    P(k | j) = (times k followed j + P(k)) / (times anything followed j + 1): the unigram model
-    is worth one observation after each j (MacKay & Peto 1995).
+    P(k | j) = (count of k after j + P(k)) / (count of j + 1), where P is the unigram model. So the
+    unigram model weighs as much as one observation after each j (MacKay & Peto 1995).
+
+    Args:
+        ids: (N,) character ids, N at least 2.
+        vocab_size: K, the number of different ids.
     """
     return _bits(ids, vocab_size)[1]
 
 
 def xz_bits(ids: Ids, vocabulary: Vocabulary) -> float | None:
-    """Return the bits per character of the text's UTF-8 bytes compressed by xz at its best.
+    """Return the bits per character after xz, at its best setting, has compressed the text.
 
-    None where Python was built without xz.
+    Args:
+        ids: (N,) character ids, N at least 1. Their UTF-8 bytes are compressed.
+        vocabulary: the characters of the ids.
+
+    Returns:
+        The bits per character, or None if Python was built without xz.
     """
     try:
         import lzma
@@ -59,18 +76,18 @@ def xz_bits(ids: Ids, vocabulary: Vocabulary) -> float | None:
         return None
     xz = lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME)
     size = 0
-    for at in range(0, len(ids), _STRETCH):
-        text = vocabulary.decode(ids[at : at + _STRETCH])
+    for at in range(0, len(ids), _BLOCK):
+        text = vocabulary.decode(ids[at : at + _BLOCK])
         size += len(xz.compress(text.encode("utf-8", "surrogatepass")))
     return 8 * (size + len(xz.flush())) / len(ids)
 
 
 def _bits(ids: Ids, vocab_size: int) -> tuple[float, float]:
-    """Return the bits per character of the unigram and of the bigram model."""
+    """Return the bits per character of the unigram model and of the bigram model."""
     symbols, contexts, pairs = Counter({int(ids[0]): 1}), Counter[int](), Counter[int]()
     unigram = bigram = 0.0
-    for at in range(1, len(ids), _STRETCH):
-        following = ids[at : at + _STRETCH]
+    for at in range(1, len(ids), _BLOCK):
+        following = ids[at : at + _BLOCK]
         before = ids[at - 1 : at - 1 + len(following)].astype(np.int64)
         t = np.arange(at, at + len(following))
         p = (_seen(following, symbols) + 1) / (t + vocab_size)
@@ -81,10 +98,11 @@ def _bits(ids: Ids, vocab_size: int) -> tuple[float, float]:
 
 
 def _seen(symbols: NDArray[np.integer[Any]], counts: Counter[int]) -> NDArray[np.int64]:
-    """Return, for each place, how often its symbol came before it, and count these symbols."""
+    """Return how often each symbol came before its place, then add the symbols to the counts."""
     order = np.argsort(symbols, kind="stable")
     ranked = symbols[order]
-    # In sorted order equal symbols stand in a row: the place in the row is the count.
+    # Sorting puts equal symbols side by side, in order of place. So the place in such a group is
+    # the count within this block.
     starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
     lengths = np.diff(np.append(starts, len(ranked)))
     different = ranked[starts].tolist()

@@ -1,4 +1,4 @@
-"""Errors a user can mend: each is one clear line and an exit code, never a traceback."""
+"""The errors that a user can fix. Each is shown as one line and an exit code, without traceback."""
 
 
 class CharnnError(Exception):
@@ -14,16 +14,16 @@ class RequestError(CharnnError):
 
 
 class ConfigError(RequestError):
-    """A config that is not valid; the message holds one line for each error found."""
+    """A config is not valid. The message has one line for each error."""
 
 
 class CorpusError(CharnnError):
-    """A text that cannot be read, or cannot be encoded with the vocabulary at hand."""
+    """A text cannot be read, or it has characters that are not in the vocabulary."""
 
 
 class CheckpointError(CharnnError):
-    """A checkpoint that cannot be read, written or trusted."""
+    """A checkpoint cannot be read or written, or it is not valid."""
 
 
 class DivergenceError(CharnnError):
-    """A loss, a gradient or a parameter is not a finite number."""
+    """A loss, a gradient or a parameter is not finite, or the loss stays too high."""

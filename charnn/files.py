@@ -4,9 +4,11 @@ import contextlib
 import glob
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO
+
+from charnn.errors import RequestError
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
@@ -45,3 +47,38 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def refuse_existing(outputs: Sequence[Path], instead: str = "") -> None:
+    """Refuse to replace files.
+
+    Args:
+        outputs: the files that a command is about to write.
+        instead: what the user may do instead, for the error.
+
+    Raises:
+        RequestError: if any of them exists.
+    """
+    existing = [path for path in outputs if path.exists()]
+    if existing:
+        those = ", ".join(map(str, existing)) if len(outputs) > 1 else "it"
+        raise RequestError(f"{existing[0]} exists; {instead}replace {those} by --overwrite")
+
+
+def refuse_inputs(outputs: Sequence[Path], inputs: Iterable[Path | str]) -> None:
+    """Refuse to write a file that is also read, or into a folder that does not exist.
+
+    Args:
+        outputs: the files that a command is about to write, all in one folder.
+        inputs: the files that it reads.
+
+    Raises:
+        RequestError: naming the file or the folder.
+    """
+    folder = outputs[0].parent
+    if not folder.is_dir():
+        raise RequestError(f"{outputs[0]}: the folder {folder} does not exist")
+    read = {os.path.realpath(path) for path in inputs}
+    for path in outputs:
+        if os.path.realpath(path) in read:
+            raise RequestError(f"{path} would be overwritten, but is read; choose another --out")

@@ -1,4 +1,4 @@
-"""What a text copies, word for word, from the text a model was trained on."""
+"""Novelty: how much of a text is copied verbatim from the training text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 
 from charnn.text.encoding import Ids
 
-RUN = 20  # characters; a shorter run in common need not be copied
-_BLOCK = 1 << 20  # characters of the source searched at a time, at least
+RUN = 20  # characters: shorter runs in common may be there by chance
+_BLOCK = 1 << 20  # the fewest characters of the source searched at a time
 
 _Series = NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True)
 class Copies:
-    """What some texts have in common with a source.
+    """The runs of characters that some texts have in common with a source.
 
     Attributes:
-        characters: how many there are in all the texts.
-        inside: how many of them lie inside runs of `RUN` or more that the source holds, too.
-        longest: (n,) ids of the longest such run, of any length; of several the first.
+        characters: the number of characters in all texts.
+        inside: how many of them are inside common runs of `RUN` characters or more.
+        longest: (n,) the ids of the longest common run, of any length. The first one of several.
     """
 
     characters: int
@@ -31,25 +31,26 @@ class Copies:
 
     @property
     def share(self) -> float:
-        """Share of the characters inside copied runs; 0 of no characters."""
+        """The share of the characters inside copied runs, 0 to 1; 0 if there are no characters."""
         return self.inside / max(1, self.characters)
 
 
 def copies(texts: Sequence[Ids], source: Ids) -> Copies:
-    """Find the runs of characters that occur in a text and, the same, in a source.
+    """Find the runs of characters that texts have in common with a source.
 
-    Exact. A run ends where its text does. The memory grows with the texts, not with the source.
+    The result is exact. No run goes on from one text into the next. The memory grows with the
+    texts, not with the source.
 
     Args:
-        texts: (N,) ids each.
-        source: (M,) ids of the same vocabulary.
+        texts: (N,) character ids each.
+        source: (M,) character ids of the same vocabulary.
     """
     mark = 1 + max((int(ids.max()) for ids in (source, *texts) if len(ids)), default=0)
-    # After each text comes what no source has.
+    # A mark that is not in the source follows each text, so that no run crosses it.
     ended = [np.append(text.astype(np.int64), mark) for text in texts]
     sample = np.concatenate([np.empty(0, np.int64), *ended])
     inside, first, longest = np.zeros(len(sample), bool), 0, 0
-    overlap = max(map(len, texts), default=0)  # a run may go on into the next block
+    overlap = max(map(len, texts), default=0)  # a run may go on in the next block
     block = max(_BLOCK, 4 * overlap)
     for at in range(0, len(source), block):
         part = source[at : at + block + overlap].astype(np.int64)
@@ -63,11 +64,20 @@ def copies(texts: Sequence[Ids], source: Ids) -> Copies:
 def _search(
     sample: _Series, source: _Series, bits: int, inside: NDArray[np.bool_]
 ) -> tuple[int, int]:
-    """Mark in `inside` what lies in copied runs; return where the longest begins, and its length.
+    """Find the n-grams that a sample and a source have in common, for larger and larger n.
 
-    A few characters of so many bits are one number. Once all n-grams in common have numbers, an
-    (n + d)-gram, d ≤ n, is a pair of them, d apart. So n doubles for as long as there are any
-    in common; then what is between n and too long is halved.
+    The first n-grams are n characters packed into one number. Once all common n-grams have numbers,
+    an (n + d)-gram with d ≤ n is a pair of these numbers, d places apart. So n doubles as long as
+    there are common n-grams. A binary search then finds the largest n.
+
+    Args:
+        sample: (N,) the texts, with a mark after each.
+        source: (M,) one block of the source.
+        bits: the bits of an id.
+        inside: (N,) True for characters inside copied runs. New ones are marked.
+
+    Returns:
+        The place in the sample where the longest common run starts, and its length.
     """
     series, n, start = (sample, source), 0, 0
     too_long = 1 + min(len(sample), len(source))
@@ -90,7 +100,7 @@ def _search(
 
 
 def _packed(ids: _Series, n: int, bits: int) -> _Series:
-    """Return each n-gram as one number."""
+    """Return each n-gram of ids as one number."""
     end = len(ids) - n + 1
     codes = ids[:end]
     for place in range(1, n):
@@ -99,13 +109,13 @@ def _packed(ids: _Series, n: int, bits: int) -> _Series:
 
 
 def _pairs(numbers: _Series, d: int) -> _Series:
-    """Return each pair of numbers, d apart, as one; -1 where either is -1."""
+    """Return each pair of numbers d places apart as one number, or -1 if one of them is -1."""
     left, right = numbers[:-d], numbers[d:]
     return np.where((left >= 0) & (right >= 0), left << 32 | right, -1)
 
 
 def _common(sample: _Series, source: _Series) -> tuple[_Series, _Series]:
-    """Number what two series have in common; all else, and -1, becomes -1."""
+    """Replace the values that two series have in common by small numbers, all others by -1."""
     different, number = np.unique(sample, return_inverse=True)
     at = np.flatnonzero(source >= 0)
     place = np.searchsorted(different, source[at])

@@ -1,12 +1,25 @@
-"""TODO."""
+"""Text from files and models, made safe to show: escapes, excerpts and JSON.
 
+Every text that charnn did not write itself passes through this room before a terminal shows it.
+"""
+
+import json
 import unicodedata
+from typing import Any
+
+_MOST_OF_A_LINE = 1000  # characters
+_MOST_OF_AN_EXCERPT = 200
+_MOST_OF_A_VALUE = 60
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def escaped(text: str) -> str:
-    """Make a text safe to show on a terminal: control characters but \\n and \\t become escapes."""
+    """Escape control characters and surrogates, but not \\n and \\t. Use it for whole texts."""
     return "".join(
-        character.encode("unicode_escape").decode()
+        _escape(character)
         if unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t"
         else character
         for character in text
@@ -14,12 +27,50 @@ def escaped(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Make a text safe to show on a terminal and keep it on one line, at most 1000 characters."""
-    line = escaped(text[:1000]).replace("\n", "\\n").replace("\t", "\\t")
-    return line if len(line) <= 1000 else line[:997] + "..."
+    """Escape \\n and \\t, too, and keep at most 1000 characters. Use it for messages."""
+    line = escaped(text[:_MOST_OF_A_LINE]).replace("\n", "\\n").replace("\t", "\\t")
+    return line if len(line) <= _MOST_OF_A_LINE else line[: _MOST_OF_A_LINE - 3] + "..."
+
+
+def excerpt(text: str) -> str:
+    """Keep 200 characters on one line and count the rest. Use it for long texts among figures."""
+    more = len(text) - _MOST_OF_AN_EXCERPT
+    return one_line(text[:_MOST_OF_AN_EXCERPT]) + (f" … and {more:,} more" if more > 0 else "")
+
+
+def printable(text: str) -> str:
+    """Escape all characters that are not printable, also \\n and \\t. Use it in tables."""
+    return "".join(
+        character if character.isprintable() else _escape(character) for character in text
+    )
+
+
+def visible(text: str) -> str:
+    """Show a line end as ↵ and escape as `printable` does. Use it for coloured text."""
+    return printable(text.replace("\n", "↵"))
+
+
+def visible_character(character: str) -> str:
+    """Show a space as ␣ and all others as `visible` does. Use it for one character by itself."""
+    return "␣" if character == " " else visible(character)
 
 
 def show_character(character: str) -> str:
-    """Return a character and its code point, control characters escaped: 'é' (U+00E9)."""
-    shown = character if character.isprintable() else character.encode("unicode_escape").decode()
-    return f"'{shown}' (U+{ord(character):04X})"
+    """Show a character and its code point, as 'é' (U+00E9). Use it in errors about a character."""
+    return f"'{printable(character)}' (U+{ord(character):04X})"
+
+
+def show_value(value: Any) -> str:
+    """Show a value as YAML writes it, in 60 ASCII characters. Use it in errors about a config."""
+    text = "null" if value is None else str(value)
+    if isinstance(value, bool):
+        text = text.lower()
+    text = text.encode("unicode_escape").decode("ascii")
+    return text if len(text) <= _MOST_OF_A_VALUE else text[: _MOST_OF_A_VALUE - 3] + "..."
+
+
+def json_line(value: Any) -> str:
+    """Return a value as one line of JSON that is safe on a terminal. Use it for `--json`."""
+    # JSON escapes the control characters below 0x20 only. Terminals also obey 0x7F to 0x9F.
+    escapes = {point: f"\\u{point:04x}" for point in range(0x7F, 0xA0)}
+    return json.dumps(value, ensure_ascii=False).translate(escapes)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from charnn.commands.reporters import LiveReporter, headline
+from charnn.commands.reporters import LiveReporter
+from charnn.commands.summaries import headline
 from charnn.config.loading import Override, load_config
 from charnn.sampling import preview
 from charnn.text.corpus import Corpus

@@ -30,7 +30,7 @@ def test_the_counting_models_are_those_of_a_loop(symbols: list[int], stretch: in
         seen[symbol] += 1
     ids = np.array(symbols, dtype=np.uint8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baselines, "_STRETCH", stretch)
+        patch.setattr(baselines, "_BLOCK", stretch)
         assert unigram_bits(ids, K) == pytest.approx(unigram / (len(ids) - 1))
         assert bigram_bits(ids, K) == pytest.approx(bigram / (len(ids) - 1))
 
@@ -39,7 +39,7 @@ def test_the_counting_models_are_those_of_a_loop(symbols: list[int], stretch: in
 def test_xz_counts_bits_per_character_and_not_per_byte(
     stretch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(baselines, "_STRETCH", stretch)
+    monkeypatch.setattr(baselines, "_BLOCK", stretch)
     text = "né" * 500
     corpus = Corpus.from_text(text)
     packed = lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME)
@@ -49,6 +49,6 @@ def test_xz_counts_bits_per_character_and_not_per_byte(
 def test_the_unigram_entropy_of_a_very_long_text_is_that_of_stretches_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(baselines, "_STRETCH", 10)
+    monkeypatch.setattr(baselines, "_BLOCK", 10)
     ids = np.resize(np.array([0, 1, 2, 5], np.uint8), 5000)
     assert unigram_entropy(ids, 6) == pytest.approx(math.log(4), abs=0.01)

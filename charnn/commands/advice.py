@@ -1,22 +1,20 @@
-"""Plain words for a run that goes wrong, each at most once, with the option that helps."""
+"""Advice for a run that goes wrong: what is wrong, and the config key that helps."""
 
 import math
 
 from charnn.training.metrics import Metrics
 
-_PATIENCE = 3  # validations in a row before overfitting is certain enough to mention
-
-
-_ENOUGH_STEPS = 1000  # before clipping or a stalled loss say anything
+_PATIENCE = 3  # validations above the best, at a lower training loss: overfitting is certain
+_ENOUGH_STEPS = 1000  # steps before clipping and a stalled loss are worth a warning
 
 
 class Advisor:
-    """Reads the lines of the metrics log as they come and says what is wrong, if anything."""
+    """Reads each line of the metrics log and gives each kind of advice at most once."""
 
     def __init__(self, unigram_nats: float):
-        """Take the training text's unigram entropy, in nats per character, as the mark to beat."""
+        """Take the unigram entropy of the training text, in nats per character, as a first goal."""
         self._unigram = unigram_nats
-        self._said: set[str] = set()
+        self._given: set[str] = set()
         self._best_val = math.inf
         self._train_at_best = math.inf
         self._best_step = 0
@@ -26,14 +24,14 @@ class Advisor:
         self._clipped = 0.0
 
     def notice(self, metrics: Metrics) -> list[str]:
-        """Return what is to be said after a line of the log."""
+        """Return the new advice after a line of the log."""
         found = {
             "overfitting": self._overfitting(metrics),
             "clipping": self._clipping(metrics),
             "stalled": self._stalled(metrics),
         }
-        new = {kind: text for kind, text in found.items() if text and kind not in self._said}
-        self._said |= new.keys()
+        new = {kind: text for kind, text in found.items() if text and kind not in self._given}
+        self._given |= new.keys()
         return list(new.values())
 
     def _overfitting(self, metrics: Metrics) -> str | None:
@@ -67,7 +65,7 @@ class Advisor:
         )
 
     def _stalled(self, metrics: Metrics) -> str | None:
-        hopeless = self._unigram - 0.05  # a text of nearly one character has no more to learn
+        hopeless = self._unigram - 0.05  # below 0.05 the text has almost nothing to learn
         if metrics.step < _ENOUGH_STEPS or metrics.train_loss < hopeless or hopeless < 0.05:
             return None
         return (

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The command `charnn config`."""
 
 import json
 from typing import Annotated

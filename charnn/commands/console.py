@@ -1,36 +1,32 @@
-"""Events of a training run on stderr: a live display on a terminal, plain lines elsewhere."""
+"""What commands show on stderr while they work: messages, a spinner, bars."""
 
 import contextlib
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from charnn.evaluation import Evaluation
+from charnn.commands.figures import duration
 from charnn.showing import escaped, one_line
+
+if TYPE_CHECKING:
+    from charnn.evaluation import Evaluation
+
+_READING_BAR_AFTER = 1.0  # seconds: most texts are read by then
+REDRAW_EVERY = 0.1  # seconds
 
 
 def say(message: str) -> None:
-    """Print one line to stderr; if nobody can read it any more, the work goes on."""
+    """Print one line to stderr. The work goes on if stderr is gone."""
     with contextlib.suppress(OSError):
         print(one_line(message), file=sys.stderr, flush=True)
 
 
-def duration(seconds: float) -> str:
-    """Show a time as 42s, 3m10s or 2h05m."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-
-
 @contextmanager
-def waiting(what: str, *, quiet: bool = False) -> Iterator[None]:
-    """Show on a terminal, for as long as it lasts, what is being waited for."""
-    if quiet or not sys.stderr.isatty():
+def waiting(what: str) -> Iterator[None]:
+    """Show a spinner on a terminal, with the work that it waits for."""
+    if not sys.stderr.isatty():
         yield
         return
     from rich.console import Console
@@ -41,10 +37,11 @@ def waiting(what: str, *, quiet: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def reading(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, int | None], None]]:
-    """Show on a terminal, if it lasts, how much of a text is read.
+def reading_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, int | None], None]]:
+    """Show on a terminal how much of a text is read, if reading takes long.
 
-    Yields what is to be told the bytes read so far, and of how many or None.
+    Yields a callback that takes the number of bytes read so far and the size of the text in bytes,
+    None if it is not known.
     """
     if quiet or not sys.stderr.isatty():
         yield lambda done, total: None
@@ -63,15 +60,15 @@ def reading(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, int | 
         transient=True,
     )
     task = bar.add_task(escaped(name), total=None)
-    # It begins by itself: nothing may come for a while where a text is piped.
-    start = Timer(1, bar.start)
+    # A timer starts the bar, because a pipe may deliver nothing for a while.
+    start = Timer(_READING_BAR_AFTER, bar.start)
     start.start()
-    shown = 0.0
+    drawn = 0.0
 
     def show(done: int, total: int | None) -> None:
-        nonlocal shown
-        if time.perf_counter() - shown > 0.1:
-            shown = time.perf_counter()
+        nonlocal drawn
+        if time.perf_counter() - drawn > REDRAW_EVERY:
+            drawn = time.perf_counter()
             bar.update(task, completed=done, total=total)
 
     try:
@@ -83,19 +80,8 @@ def reading(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, int | 
             bar.stop()
 
 
-def bits(nats: float) -> float:
-    """Convert nats to bits."""
-    return nats / math.log(2)
-
-
-def shortened(text: str) -> str:
-    """Return a text for reading: on one line, at most 200 characters of it."""
-    some = one_line(text[:200])
-    return some + (f" … and {len(text) - 200:,} more" if len(text) > 200 else "")
-
-
-def watch(scores: Iterator[Evaluation]) -> Evaluation:
-    """Return the last of an evaluation's running sums; on a terminal a bar shows the progress."""
+def with_bar(scores: "Iterator[Evaluation]") -> "Evaluation":
+    """Run an evaluation with a bar on a terminal; return the last of its running sums."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 

@@ -1,46 +1,46 @@
-"""TODO."""
+"""The command `charnn eval`."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from charnn.commands.info import _print_figures
-from charnn.commands.options import _AGAINST, _CKPT, _JSON, _NOVELTY
-from charnn.commands.texts import _copies, _text_read_by, _training_text
+from charnn.commands.console import waiting, with_bar
+from charnn.commands.figures import print_figures
+from charnn.commands.options import AGAINST, CKPT, JSON, NOVELTY, UNKNOWN
+from charnn.commands.texts import text_to_read, training_text
 from charnn.errors import RequestError
-from charnn.showing import one_line
+from charnn.showing import excerpt, one_line
 
 
 def eval_(
-    ckpt: Annotated[Path, _CKPT],
+    ckpt: Annotated[Path, CKPT],
     data: Annotated[
-        list[str] | None, typer.Option(metavar="PATH", help="Read this text, whole; - for stdin.")
+        list[str] | None,
+        typer.Option(metavar="PATH", help="Text to read as a whole; - for stdin."),
     ] = None,
     split: Annotated[
         Literal["train", "val", "test", "all"] | None,
-        typer.Option(help="Part of the text the model was trained on; default val."),
+        typer.Option(help="Part of the text the model was trained on. Default: val."),
     ] = None,
-    unknown: Annotated[
-        Literal["error", "skip"], typer.Option(help="Characters the model does not know.")
-    ] = "error",
+    unknown: Annotated[Literal["error", "skip"], UNKNOWN] = "error",
     context: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Start anew from the zero state every N characters."),
+        typer.Option(min=1, metavar="N", help="Reset the state to zero every N characters."),
     ] = None,
-    novelty: Annotated[bool, _NOVELTY] = False,
-    against: Annotated[list[str] | None, _AGAINST] = None,
-    as_json: Annotated[bool, _JSON] = False,
+    novelty: Annotated[bool, NOVELTY] = False,
+    against: Annotated[list[str] | None, AGAINST] = None,
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Print how well a model predicts a text.
 
-    The loss is exact: the text is read from the zero state to the end, one character at a time.
-    For scale, in bits per character of the same text: models that count characters (unigram) or
-    pairs (bigram) as they go, and xz.
+    The loss is exact: the model reads the text from the zero state to the end, one character at a
+    time. For scale, the output has the bits per character of simpler methods on the same text:
+    adaptive counts of characters (unigram) and of pairs (bigram), and xz.
 
-    --context N compares with models that see at most N characters: the text is cut into blocks of
-    N predictions, each read from the zero state. --novelty tells how much of the text is copied
-    from the training text, character for character, as `charnn sample` does.
+    --context N allows a fair comparison with models that see at most N characters: the text is cut
+    into blocks of N predictions, each read from the zero state. --novelty reports the share of the
+    text that is copied verbatim from the training text, as `charnn sample` does.
 
     \b
     Examples:
@@ -56,14 +56,14 @@ def eval_(
         raise RequestError("--novelty looks for exact copies; leave out --unknown skip")
     from charnn.baselines import bigram_bits, unigram_bits, xz_bits
     from charnn.checkpoint.checkpoint import load
-    from charnn.commands.console import shortened, waiting, watch
     from charnn.evaluation import evaluating
+    from charnn.novelty import copies
 
     checkpoint = load(ckpt)
     known = checkpoint.vocabulary
-    name, ids, skipped = _text_read_by(checkpoint, data, split, unknown)
-    training = _training_text(checkpoint, against) if novelty else None
-    result = watch(evaluating(checkpoint.model, ids, context=context))
+    name, ids, skipped = text_to_read(checkpoint, data, split, unknown)
+    training = training_text(checkpoint, against) if novelty else None
+    score = with_bar(evaluating(checkpoint.model, ids, context=context))
     with waiting("counting and compressing"):
         scale = {
             "unigram_bits": unigram_bits(ids, len(known)),
@@ -74,18 +74,19 @@ def eval_(
         "text": name if as_json else one_line(name),
         "characters": len(ids),
         "skipped": skipped,
-        "nats_per_char": result.nats_per_char,
-        "bits_per_char": result.bits_per_char,
-        "perplexity": result.perplexity,
-        "accuracy": result.accuracy,
+        "nats_per_char": score.nats_per_char,
+        "bits_per_char": score.bits_per_char,
+        "perplexity": score.perplexity,
+        "accuracy": score.accuracy,
         **scale,
     }
     if context is not None:
         figures["context"] = context
     if training is not None:
-        found = _copies([ids], training)
-        run = known.decode(found.longest)
+        with waiting("looking for copies"):
+            found = copies([ids], training)
+        longest = known.decode(found.longest)
         figures["copied_share"] = found.share
         figures["longest_copy"] = len(found.longest)
-        figures["copy"] = run if as_json else shortened(run)
-    _print_figures(figures, as_json)
+        figures["copy"] = longest if as_json else excerpt(longest)
+    print_figures(figures, as_json)

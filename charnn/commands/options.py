@@ -1,43 +1,41 @@
-"""TODO."""
+"""The options that several commands share."""
 
 import typer
 
 from charnn.errors import RequestError
 
-# Whether a file can be read is found out by reading it.
-_CKPT = typer.Option("--ckpt", help="A checkpoint.", metavar="FILE.npz", readable=False)
+# typer must not check that a file is readable. Reading it gives a better error.
+CKPT = typer.Option("--ckpt", help="A checkpoint.", metavar="FILE.npz", readable=False)
 
+JSON = typer.Option("--json", help="Print one JSON object.")
 
-_JSON = typer.Option("--json", help="Print one JSON object.")
+NOVELTY = typer.Option("--novelty", help="Report how much is copied from the training text.")
 
-
-_NOVELTY = typer.Option("--novelty", help="Say how much is copied from the training text.")
-
-
-_AGAINST = typer.Option(metavar="PATH", help="That text, if it has moved, or another.")
-
-
-_TEXT = typer.Option(
-    metavar="PATH", help="Read this text, or - for stdin; default the run's validation text."
+AGAINST = typer.Option(
+    metavar="PATH",
+    help="Text to compare with. Default: the text the model was trained on.",
 )
 
-
-_UNIT = typer.Option(
-    metavar="LAYER:INDEX", help="A hidden unit, counted from 0, not those found; repeatable."
+TEXT = typer.Option(
+    metavar="PATH", help="Text to read, - for stdin. Default: the run's validation text."
 )
 
+UNIT = typer.Option(
+    metavar="LAYER:INDEX",
+    help="A hidden unit to show, counted from 0, instead of those found; repeatable.",
+)
 
-_UNKNOWN = typer.Option(help="Characters the model does not know.")
+UNKNOWN = typer.Option(help="What to do with characters that are not in the vocabulary.")
+
+OVERWRITE = typer.Option("--overwrite", help="Replace the file if it exists.")
 
 
-_VALIDATION = "the validation text"
+def units_named(names: list[str] | None) -> list[tuple[int, int]]:
+    """Return the layer and the index of each LAYER:INDEX.
 
-
-_OVERWRITE = typer.Option("--overwrite", help="Replace the file if it exists.")
-
-
-def _units_named(names: list[str] | None) -> list[tuple[int, int]]:
-    """Read LAYER:INDEX."""
+    Raises:
+        RequestError: if a name is not of this form.
+    """
     units = []
     for name in names or []:
         layer, colon, index = name.partition(":")

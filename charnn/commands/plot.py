@@ -1,12 +1,12 @@
-"""TODO."""
+"""The command `charnn plot`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from charnn.commands.options import _OVERWRITE
-from charnn.commands.outputs import _check_output, _write
+from charnn.commands.options import OVERWRITE
+from charnn.commands.outfile import check_outfile, write_outfile
 
 
 def plot(
@@ -18,11 +18,11 @@ def plot(
         Path, typer.Option("--out", "-o", metavar="FILE", help="Picture to write, .png or .svg.")
     ],
     against: Annotated[
-        Literal["step", "seconds"], typer.Option(help="What runs to the right.")
+        Literal["step", "seconds"], typer.Option(help="The horizontal axis: step or time.")
     ] = "step",
-    overwrite: Annotated[bool, _OVERWRITE] = False,
+    overwrite: Annotated[bool, OVERWRITE] = False,
 ) -> None:
-    """Draw the curves of one run, or of several to compare.
+    """Draw the curves of one run, or compare the curves of several.
 
     Training and validation loss, learning rate, gradient norm and speed. Needs matplotlib: pip
     install 'charnn[plot]'.
@@ -32,8 +32,9 @@ def plot(
       charnn plot run1.jsonl -o loss.png
       charnn plot runs/*.jsonl --against seconds -o compared.svg
     """
-    _check_output(out, (".png", ".svg"), overwrite, read=logs)
+    check_outfile(out, (".png", ".svg"), overwrite, inputs=logs)
     from charnn.insight.curves import read_all
-    from charnn.insight.plots import plot as picture
+    from charnn.insight.plots import draw_curves
 
-    _write(out, picture(read_all(logs), against, "svg" if out.suffix == ".svg" else "png"))
+    file_type: Literal["png", "svg"] = "svg" if out.suffix == ".svg" else "png"
+    write_outfile(out, draw_curves(read_all(logs), against, file_type))

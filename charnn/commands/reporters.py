@@ -1,4 +1,4 @@
-"""TODO."""
+"""The displays of a training run on stderr: a live one on a terminal, lines elsewhere, or none."""
 
 import contextlib
 import time
@@ -8,52 +8,23 @@ from typing import TYPE_CHECKING, Self
 
 from charnn.baselines import unigram_entropy
 from charnn.commands.advice import Advisor
+from charnn.commands.console import REDRAW_EVERY, say
+from charnn.commands.figures import bits, duration
 from charnn.showing import escaped
 from charnn.training.events import Evaluating, Event, Measured, RolledBack, Stepped
 from charnn.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
-from charnn.commands.console import bits, duration, say
 
-_SMOOTHING = 0.98  # weight of the past in the training loss shown; char-rnn shows one, too
-
-
-def headline(trainer: Trainer) -> list[str]:
-    """Say in a few short lines what is about to be trained."""
-    config, streams = trainer.config, trainer.streams
-    layers, H = config.model.num_layers, config.model.hidden_size
-    stack = (
-        f"{layers} {'layer' if layers == 1 else 'layers'} of {H} {config.model.activation} units"
-    )
-    steps = f"{trainer.total_steps:,} {'step' if trainer.total_steps == 1 else 'steps'}"
-    lines = [
-        f"text: {len(trainer.corpus.ids):,} characters, {len(trainer.corpus.vocabulary)} different",
-        f"model: {stack}, {trainer.model.parameters.flat.size:,} parameters",
-        f"plan: {steps} of {streams.batch_size} × {streams.seq_length} "
-        f"characters, {trainer.total_steps / streams.steps_per_epoch:.2f} epochs; "
-        f"seed {config.training.seed}",
-    ]
-    if trainer.ranks.size > 1:
-        lines.append(f"ranks: {trainer.ranks.size}, {trainer.ranks.on_node} on this machine")
-    return lines
-
-
-def summary(trainer: Trainer) -> list[str]:
-    """Say what the run has reached and where it lies."""
-    progress, outputs = trainer.progress, trainer.outputs
-    lines = [f"{outputs.checkpoint}: step {progress.step:,} of {trainer.total_steps:,}"]
-    if progress.best_val_loss is not None and outputs.best.exists():
-        loss = progress.best_val_loss
-        lines.append(
-            f"{outputs.best}: validation {loss:.4f} nats/char ({bits(loss):.3f} bits), "
-            f"step {progress.best_step:,}"
-        )
-    return lines
+_SMOOTHING = 0.98  # weight of the past in the training loss shown, as char-rnn shows it
 
 
 class Reporter:
-    """Shows nothing: `--quiet`, and the base of the others. Use it as a context manager."""
+    """Shows nothing: the display of `--quiet`, and the base of the other two.
+
+    A reporter is a context manager. Inside it, `show` takes every event of `Trainer.run`.
+    """
 
     def __init__(self, trainer: Trainer):
         self.trainer = trainer
@@ -61,7 +32,7 @@ class Reporter:
         self._restart()
 
     def _restart(self) -> None:
-        """Measure speed, and look for what goes wrong, from here on."""
+        """Measure the speed and watch for problems from the present step on."""
         self._began = time.perf_counter()
         self._first_step = self.trainer.progress.step
         self._advisor = Advisor(self._unigram_nats)
@@ -81,16 +52,16 @@ class Reporter:
         """Show one event."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
     def speed(self) -> float:
-        """Return the characters trained on per second of this invocation, validations included."""
+        """Return the characters per second of this invocation, including time in validations."""
         streams, step = self.trainer.streams, self.trainer.progress.step
         characters = streams.characters(step) - streams.characters(self._first_step)
         return characters / (time.perf_counter() - self._began)
 
     def time_left(self) -> str:
-        """Estimate when the plan ends, from the steps of this invocation."""
+        """Estimate the time until the last step from the steps of this invocation."""
         done = self.trainer.progress.step - self._first_step
         if not done:
             return "?"
@@ -98,7 +69,7 @@ class Reporter:
         return duration(elapsed / done * (self.trainer.total_steps - self.trainer.progress.step))
 
     def line(self, event: Measured) -> str:
-        """Describe a line of the log."""
+        """Return one line of text for a line of the metrics log."""
         metrics, progress = event.metrics, self.trainer.progress
         parts = [
             f"step {metrics.step:,}/{self.trainer.total_steps:,}",
@@ -118,8 +89,8 @@ class Reporter:
         ]
         return "  ".join(parts)
 
-    def went_back(self, event: RolledBack) -> str:
-        """Describe a rollback."""
+    def rollback_warning(self, event: RolledBack) -> str:
+        """Return the warning for a rollback, and measure the speed anew."""
         self._restart()
         entry = event.entry
         return (
@@ -128,12 +99,12 @@ class Reporter:
         )
 
     def is_evaluation(self, event: Event) -> bool:
-        """Whether the event is worth a line of its own: every eval_every-th step and the last."""
+        """Whether the event is the measurement of an evaluation, which every display shows."""
         return isinstance(event, Measured) and self.trainer.evaluation_is_due()
 
 
 class PlainReporter(Reporter):
-    """One flushed line for each evaluation, for pipes and log files."""
+    """Prints one flushed line for each evaluation, for pipes and log files."""
 
     def show(self, event: Event) -> None:
         """Show one event."""
@@ -143,11 +114,11 @@ class PlainReporter(Reporter):
             for advice in self._advisor.notice(event.metrics):
                 say(f"warning: {advice}")
         elif isinstance(event, RolledBack):
-            say(self.went_back(event))
+            say(self.rollback_warning(event))
 
 
 class LiveReporter(Reporter):
-    """A bar and the figures of the moment; at each evaluation a line that stays, and a sample."""
+    """Shows a bar and the present figures, and prints a line and a sample at each evaluation."""
 
     def __init__(
         self, trainer: Trainer, preview: Callable[[], str], console: "Console | None" = None
@@ -177,7 +148,7 @@ class LiveReporter(Reporter):
         )
         self._evaluating = self._bars.add_task("evaluate", total=1, visible=False, left="")
         self._figures = Text(style="dim")
-        # Drawn from here alone: a thread of its own could not tell that the terminal is gone.
+        # Only `show` redraws. In a thread of rich, the error of a lost terminal would be uncaught.
         self._live = Live(
             get_renderable=self.display,
             console=self._console,
@@ -190,22 +161,22 @@ class LiveReporter(Reporter):
         return self
 
     def display(self) -> "Group":
-        """Return the bars and figures as they stand."""
+        """Return the bars and the figures."""
         from rich.console import Group
 
         return Group(self._bars, self._figures)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         with contextlib.suppress(OSError):
             self._live.stop()
 
     def show(self, event: Event) -> None:
-        """Show one event; if the terminal is gone, the work goes on."""
+        """Show one event. The work goes on if the terminal is gone."""
         with contextlib.suppress(OSError):
             self._show(event)
             now = time.perf_counter()
-            if now - self._drawn > 0.1:
+            if now - self._drawn > REDRAW_EVERY:
                 self._drawn = now
                 self._live.refresh()
 
@@ -225,7 +196,7 @@ class LiveReporter(Reporter):
             for advice in self._advisor.notice(event.metrics):
                 self._print(f"warning: {advice}", "yellow")
         elif isinstance(event, RolledBack):
-            self._print(self.went_back(event), "yellow")
+            self._print(self.rollback_warning(event), "yellow")
 
     def _print(self, text: str, style: str = "") -> None:
         from rich.text import Text
@@ -236,19 +207,19 @@ class LiveReporter(Reporter):
         from rich.text import Text
 
         metrics = event.metrics
-        line = f"step {metrics.step:,}  train {metrics.train_loss:.4f}"
+        summary = f"step {metrics.step:,}  train {metrics.train_loss:.4f}"
         if metrics.val_loss is not None:
-            line += f"  val {metrics.val_loss:.4f} ({bits(metrics.val_loss):.3f} bits/char)"
-        self._print(line + ("  best so far" if event.improved else ""))
+            summary += f"  val {metrics.val_loss:.4f} ({bits(metrics.val_loss):.3f} bits/char)"
+        self._print(summary + ("  best so far" if event.improved else ""))
         width = max(20, self._console.width - 4)
         for paragraph in escaped(self._preview()).split("\n"):
-            for shown in Text(paragraph).wrap(self._console, width) or [Text()]:
-                self._print(f"  │ {shown.plain}", "dim")
+            for line in Text(paragraph).wrap(self._console, width) or [Text()]:
+                self._print(f"  │ {line.plain}", "dim")
 
     def _show_step(self, event: Stepped) -> None:
         past = event.loss if self._loss is None else self._loss
         self._loss = _SMOOTHING * past + (1 - _SMOOTHING) * event.loss
-        if time.perf_counter() - self._drawn < 0.1:
+        if time.perf_counter() - self._drawn < REDRAW_EVERY:
             return
         trainer, progress = self.trainer, self.trainer.progress
         losses = [

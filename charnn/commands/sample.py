@@ -1,24 +1,29 @@
-"""TODO."""
+"""The command `charnn sample`."""
 
 import contextlib
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from charnn.commands.console import say, waiting
+from charnn.commands.options import AGAINST, CKPT, NOVELTY
+from charnn.commands.texts import training_text
 from charnn.errors import RequestError
-from charnn.showing import escaped
+from charnn.showing import escaped, excerpt
 
 if TYPE_CHECKING:
     from charnn.text.encoding import Ids
     from charnn.text.vocabulary import Vocabulary
-from charnn.commands.options import _AGAINST, _CKPT, _NOVELTY
-from charnn.commands.texts import _copies, _training_text
+
+_FLUSH_EVERY = 0.05  # seconds: smooth on a terminal, cheap in a pipe
 
 
 def sample(
-    ckpt: Annotated[Path, _CKPT],
+    ckpt: Annotated[Path, CKPT],
     n: Annotated[
         int, typer.Option("--n", "-n", min=0, metavar="N", help="Characters to generate.")
     ] = 500,
@@ -45,16 +50,16 @@ def sample(
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, metavar="N", help="One seed, one text.")
     ] = None,
-    novelty: Annotated[bool, _NOVELTY] = False,
-    against: Annotated[list[str] | None, _AGAINST] = None,
+    novelty: Annotated[bool, NOVELTY] = False,
+    against: Annotated[list[str] | None, AGAINST] = None,
 ) -> None:
     """Print text drawn from a model.
 
-    Exactly N characters are drawn after the text to begin with, and nothing is added. Without
-    such a text the model begins as after the end of a line.
+    Exactly N characters are drawn after --prime, and nothing is added. Without --prime, generation
+    starts as if after a newline.
 
-    --novelty tells on stderr how much of what was drawn is copied from the training text,
-    character for character: the share inside runs of 20 or more, and the longest run.
+    --novelty reports on stderr the share of the drawn text that is copied verbatim from the
+    training text, in runs of 20 characters or more, and the longest run.
 
     \b
     Examples:
@@ -76,13 +81,9 @@ def sample(
     if against and not novelty:
         raise RequestError("--against is for --novelty")
 
-    import time
-
-    import numpy as np
-
     from charnn.checkpoint.checkpoint import load
     from charnn.draws import fresh_seed
-    from charnn.sampling import sample as sample_text
+    from charnn.sampling import sample as draw
     from charnn.text.encoding import UnknownCharactersError
     from charnn.text.reading import read_text
 
@@ -95,12 +96,12 @@ def sample(
             checkpoint.vocabulary.encode(text)
         except UnknownCharactersError as error:
             raise UnknownCharactersError(f"{option}: {error}") from None
-    training = _training_text(checkpoint, against) if novelty else None
+    training = training_text(checkpoint, against) if novelty else None
     if seed is None and not greedy:
         seed = fresh_seed()
         with contextlib.suppress(OSError):
             print(f"seed {seed}", file=sys.stderr, flush=True)
-    pieces = sample_text(
+    pieces = draw(
         checkpoint.model,
         checkpoint.vocabulary,
         n,
@@ -113,35 +114,42 @@ def sample(
         top_p=top_p,
         greedy=greedy,
     )
+    written = _print(pieces, keep=novelty)
+    if training is not None:
+        # The first piece of each text is the prime.
+        drawn = ["".join(written[1:])] if samples == 1 else written[1::2]
+        _report_novelty(drawn, training, checkpoint.vocabulary)
+
+
+def _print(pieces: Iterable[str], keep: bool) -> list[str]:
+    """Print pieces of text as they are generated, escaped on a terminal; return them to `keep`."""
+    import numpy as np
+
     terminal = sys.stdout.isatty()
-    written: list[str] = []
-    # Flushed twenty times a second: alive on a terminal, cheap in a pipe.
+    kept: list[str] = []
     flushed = time.monotonic()
     with np.errstate(all="ignore"):
         for piece in pieces:
-            if training is not None:
-                written.append(piece)
-            if terminal:
-                piece = escaped(piece)
-            sys.stdout.buffer.write(piece.encode("utf-8", "surrogatepass"))
-            if time.monotonic() - flushed > 0.05:
+            if keep:
+                kept.append(piece)
+            shown = escaped(piece) if terminal else piece
+            sys.stdout.buffer.write(shown.encode("utf-8", "surrogatepass"))
+            if time.monotonic() - flushed > _FLUSH_EVERY:
                 sys.stdout.buffer.flush()
                 flushed = time.monotonic()
     sys.stdout.buffer.flush()
-    if training is not None:
-        if terminal:
-            print(file=sys.stderr)
-        # The first piece of each text was given.
-        drawn = ["".join(written[1:])] if samples == 1 else written[1::2]
-        _say_novelty(drawn, training, checkpoint.vocabulary)
+    return kept
 
 
-def _say_novelty(drawn: list[str], training: "Ids", known: "Vocabulary") -> None:
-    from charnn.commands.console import say, shortened
+def _report_novelty(drawn: list[str], training: "Ids", known: "Vocabulary") -> None:
+    from charnn.novelty import RUN, copies
 
-    found = _copies([known.encode(text) for text in drawn], training)
+    if sys.stdout.isatty():
+        print(file=sys.stderr)
+    with waiting("looking for copies"):
+        found = copies([known.encode(text) for text in drawn], training)
     say(
-        f"novelty: {found.share:.1%} of {found.characters:,} characters lie in copied runs of 20 "
-        f"or more; the longest run has {len(found.longest):,}: "
-        f"{shortened(known.decode(found.longest))}"
+        f"novelty: {found.share:.1%} of {found.characters:,} characters lie in copied runs of "
+        f"{RUN} or more; the longest run has {len(found.longest):,}: "
+        f"{excerpt(known.decode(found.longest))}"
     )

@@ -1,33 +1,24 @@
-"""TODO."""
+"""The command `charnn train`."""
 
-import contextlib
-import shlex
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from charnn import ranks as mpi
+from charnn import ranks
+from charnn.commands.console import say
+from charnn.commands.signals import noted_signals
+from charnn.commands.summaries import already_finished, closing, dry_run_costs, headline
+from charnn.commands.texts import read_corpus
 from charnn.errors import RequestError
 
 if TYPE_CHECKING:
     from charnn.checkpoint.checkpoint import Checkpoint
+    from charnn.commands.reporters import Reporter
     from charnn.config.keys import Config
-    from charnn.ranks import Ranks
     from charnn.training.events import Reason
     from charnn.training.trainer import Trainer
-from charnn.commands.texts import _read_corpus
-
-_ENDINGS: dict[str, str] = {
-    "finished": "done:",
-    "patience": "ended, as validation got no better for training.patience evaluations:",
-    "stop-after": "stopped by --stop-after:",
-    "time-limit": "stopped by the time limit:",
-    "interrupted": "interrupted:",
-}
 
 
 def train(
@@ -58,7 +49,7 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the checkpoint, if there is one.")
+        bool, typer.Option("--resume", help="Continue from the checkpoint, if there is one.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace checkpoint, best checkpoint and log.")
@@ -72,16 +63,18 @@ def train(
         ),
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Steps of the whole plan; shapes the schedule.")
+        int | None, typer.Option(metavar="N", help="Steps of the whole run; shapes the schedule.")
     ] = None,
     stop_after: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="End this invocation after N steps, to be resumed."),
+        typer.Option(
+            min=0, metavar="N", help="Stop this invocation after N steps; --resume goes on."
+        ),
     ] = None,
     time_limit: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="End this invocation after 90s, 10m or 1h30m, to be resumed."
+            metavar="TIME", help="Stop this invocation after 90s, 10m or 1h30m; --resume goes on."
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all random draws.")] = None,
@@ -93,8 +86,8 @@ def train(
 ) -> None:
     """Train a model on a text.
 
-    Writes FILE.npz (everything, to resume), FILE.best.npz (the best validation) and FILE.jsonl
-    (the metrics log). Without a config every key has its default.
+    Writes FILE.npz (everything that --resume needs), FILE.best.npz (the model with the lowest
+    validation loss) and FILE.jsonl (the metrics log). Without a config, every key has its default.
 
     \b
     Examples:
@@ -104,163 +97,135 @@ def train(
       cat *.md | charnn train --data - --out notes.npz --set model.hidden_size=512
       mpiexec -n 8 charnn train --config big.yaml
     """
-    from charnn.config.loading import Override, load_config, parse_override
-
-    ranks = mpi.join()
-    quiet = quiet or ranks.rank > 0
+    job = ranks.join()
+    quiet = quiet or job.rank > 0
     if resume and overwrite:
         raise RequestError("--resume and --overwrite exclude each other")
-    overrides = dict(parse_override(text) for text in set_ or [])
-    options: dict[str, tuple[str, Any]] = {
-        "--data": ("data.path", data or None),
-        "--out": ("output.checkpoint", out),
-        "--max-steps": ("training.max_steps", max_steps),
-        "--time-limit": ("training.time_limit", time_limit),
-        "--seed": ("training.seed", seed),
-        "--threads": ("training.threads", threads),
-    }
-    for option, (key, value) in options.items():
-        if value is not None:
-            overrides[key] = Override(value, option)
-    settings = load_config(config, overrides)
-
-    from charnn.commands.console import say
-    from charnn.commands.reporters import LiveReporter, PlainReporter, Reporter, headline, summary
-    from charnn.sampling import preview
-    from charnn.training.events import Ended
-
-    notes = (lambda message: None) if quiet else say
-    trainer = _prepare(
-        settings,
-        read=[config] if config else [],
-        init=init,
-        resume=resume,
-        overwrite=overwrite or dry_run,
-        quiet=quiet,
-        ranks=ranks,
+    settings = _settings(
+        config,
+        set_ or [],
+        {
+            "--data": ("data.path", data or None),
+            "--out": ("output.checkpoint", out),
+            "--max-steps": ("training.max_steps", max_steps),
+            "--time-limit": ("training.time_limit", time_limit),
+            "--seed": ("training.seed", seed),
+            "--threads": ("training.threads", threads),
+        },
     )
-    for warning in trainer.warnings:
-        notes(f"warning: {warning}")
+
+    from charnn.training.events import Ended
+    from charnn.training.trainer import Trainer
+
+    def note(*lines: str) -> None:
+        if not quiet:
+            for line in lines:
+                say(line)
+
+    start = job.first(
+        lambda: _start(
+            settings,
+            init=init,
+            resume=resume,
+            may_replace=overwrite or dry_run,
+            inputs=[config] if config else [],
+        )
+    )
+    if resume and start.resumed is None:
+        note(f"{Path(settings.output.checkpoint)} does not exist yet: starting anew")
+    corpus = read_corpus(
+        start.config,
+        start.resumed or start.init,
+        again=start.resumed is not None,
+        quiet=quiet,
+        ranks=job,
+    )
+    trainer = Trainer(start.config, corpus, resume=start.resumed, init=start.init, ranks=job)
+    note(*(f"warning: {warning}" for warning in trainer.warnings))
     if dry_run:
-        _print_plan(trainer)
+        costs = dry_run_costs(trainer)
+        if job.rank == 0:
+            print(*costs, sep="\n")
         if not overwrite and not resume:
-            ranks.first(trainer.outputs.refuse_existing)
+            job.first(trainer.outputs.refuse_existing)
         return
-    for line in headline(trainer):
-        notes(line)
-    if trainer.finished and resume and trainer.outputs.checkpoint.exists():
-        more = "; a higher --max-steps goes on" if trainer.finished == "finished" else ""
-        notes(f"this run is finished{more}:")
-        for line in summary(trainer):
-            notes(line)
+    note(*headline(trainer))
+    if trainer.finished and start.resumed:
+        note(*already_finished(trainer))
         return
-    reporter: Reporter
-    if quiet:
-        reporter = Reporter(trainer)
-    elif sys.stderr.isatty():
-        known, chosen = trainer.corpus.vocabulary, trainer.config.training.seed or 0
-        reporter = LiveReporter(trainer, lambda: preview(trainer.averaged, known, seed=chosen))
-    else:
-        reporter = PlainReporter(trainer)
     ending: Reason = "finished"
-    with _signals() as received, reporter:
+    with noted_signals() as received, _reporter(trainer, quiet) as reporter:
         for event in trainer.run(
-            stop_after=stop_after,
-            overwrite=overwrite,
-            interrupted=lambda: bool(received),
+            stop_after=stop_after, overwrite=overwrite, interrupted=lambda: bool(received)
         ):
             reporter.show(event)
             if isinstance(event, Ended):
                 ending = event.reason
-    notes(_ENDINGS[ending])
-    for line in summary(trainer):
-        notes(line)
-    if trainer.finished is None:
-        again = f"charnn train --resume --out {shlex.quote(str(trainer.outputs.checkpoint))}"
-        notes(f"go on with: {again}" + (" < TEXT" if "-" in trainer.config.data.path else ""))
+    note(*closing(trainer, ending))
     if ending == "interrupted":
-        raise typer.Exit(128 + next(number for each in ranks.gather(received) for number in each))
+        raise typer.Exit(128 + next(number for each in job.gather(received) for number in each))
 
 
-def _prepare(
+def _settings(
+    config: Path | None, assignments: list[str], options: dict[str, tuple[str, Any]]
+) -> "Config":
+    """Load the config, with the keys set by --set and by other options, which win."""
+    from charnn.config.loading import Override, load_config, parse_override
+
+    overrides = dict(parse_override(text) for text in assignments)
+    for option, (key, value) in options.items():
+        if value is not None:
+            overrides[key] = Override(value, option)
+    return load_config(config, overrides)
+
+
+class _Start(NamedTuple):
+    """What a run starts from: a checkpoint to resume, one with first parameters, or none."""
+
+    config: "Config"
+    resumed: "Checkpoint | None"
+    init: "Checkpoint | None"
+
+
+def _start(
     config: "Config",
     *,
-    read: list[Path],
     init: Path | None,
     resume: bool,
-    overwrite: bool,
-    quiet: bool,
-    ranks: "Ranks",
-) -> "Trainer":
-    """Read what the run starts from and the corpus; `read` are the other files that were read."""
+    may_replace: bool,
+    inputs: list[Path],
+) -> _Start:
+    """Load what the run starts from, and check its outputs against `inputs` and the text."""
     from charnn.checkpoint.checkpoint import load
-    from charnn.commands.console import say
     from charnn.text.reading import files_named
     from charnn.training.outputs import Outputs
     from charnn.training.preparation import initial_config, resumed_config
-    from charnn.training.trainer import Trainer
 
     outputs = Outputs(Path(config.output.checkpoint))
-
-    def beginning() -> "tuple[Config, Checkpoint | None, Checkpoint | None]":
-        begun = config
-        resumed = start = None
-        if not overwrite and not (resume and outputs.checkpoint.exists()):
-            outputs.refuse_existing()
-        if resume and outputs.checkpoint.exists():
-            resumed = load(outputs.checkpoint)
-            path = {"output.checkpoint": config.output.checkpoint}
-            begun = resumed_config(config, resumed.config).with_values(path)
-        elif resume and not quiet:
-            say(f"{outputs.checkpoint} does not exist yet: starting anew")
-        if init is not None and resumed is None:
-            start = load(init)
-            begun = initial_config(config, start)
-        inputs: list[Path | str] = [*files_named(begun.data.path), *read]
-        outputs.refuse_inputs([*inputs, init] if init and start else inputs)
-        return begun, resumed, start
-
-    config, resumed, start = ranks.first(beginning)
-    again = resumed is not None
-    corpus = _read_corpus(config, resumed or start, again=again, quiet=quiet, ranks=ranks)
-    return Trainer(config, corpus, resume=resumed, init=start, ranks=ranks)
+    read: list[Path | str] = [*inputs]
+    resumed = first = None
+    if resume and outputs.checkpoint.exists():
+        resumed = load(outputs.checkpoint)
+        path = {"output.checkpoint": config.output.checkpoint}
+        config = resumed_config(config, resumed.config).with_values(path)
+    elif not may_replace:
+        outputs.refuse_existing()
+    if init is not None and resumed is None:
+        first = load(init)
+        config = initial_config(config, first)
+        read.append(init)
+    outputs.refuse_inputs([*files_named(config.data.path), *read])
+    return _Start(config, resumed, first)
 
 
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Note the first Ctrl-C or termination signal; a second one ends at once."""
-    received: list[int] = []
+def _reporter(trainer: "Trainer", quiet: bool) -> "Reporter":
+    """Return the display that fits where stderr goes."""
+    from charnn.commands.reporters import LiveReporter, PlainReporter, Reporter
+    from charnn.sampling import preview
 
-    def note(number: int, frame: object) -> None:
-        if received:
-            sys.exit(128 + number)
-        received.append(number)
-
-    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
-    hangup = numbers[-1]
-    if hangup is not None and signal.getsignal(hangup) is signal.SIG_IGN:
-        numbers.pop()  # nohup
-    before = {number: signal.signal(number, note) for number in numbers if number is not None}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _print_plan(trainer: "Trainer") -> None:
-    from charnn.commands.console import duration
-    from charnn.config.writing import commented_yaml
-
-    streams, steps = trainer.streams, trainer.total_steps - trainer.progress.step
-    seconds = trainer.seconds_per_step()
-    if trainer.ranks.rank > 0:
-        return
-    limit = {"training.time_limit": trainer.time_limit}
-    print(commented_yaml(trainer.config.with_values(limit)))
-    print(f"# parameters        {trainer.model.parameters.flat.size:,}")
-    print(f"# memory            {trainer.memory(streams) / 1e6:,.0f} MB for buffers and parameters")
-    print(f"# steps             {steps:,} ({streams.steps_per_epoch:,} an epoch)")
-    print(f"# characters a step {streams.batch_size} × {streams.seq_length}")
-    print(f"# FLOP a step       {trainer.flop_per_step():.3g}")
-    print(f"# time              about {duration(seconds * steps)}, validation left out")
+    if quiet:
+        return Reporter(trainer)
+    if not sys.stderr.isatty():
+        return PlainReporter(trainer)
+    vocabulary, seed = trainer.corpus.vocabulary, trainer.config.training.seed or 0
+    return LiveReporter(trainer, lambda: preview(trainer.averaged, vocabulary, seed=seed))

@@ -10,9 +10,10 @@ from pydantic import (
 )
 
 from charnn.config.keys import Config
-from charnn.config.problems import _MAX_ERRORS, _explain, _keys, _ranks, shown
+from charnn.config.problems import _MAX_ERRORS, _explain, _keys, _ranks
 from charnn.config.yaml_file import _Loader, _read_yaml, _yaml_problem
 from charnn.errors import ConfigError
+from charnn.showing import show_value
 
 
 class Override(NamedTuple):
@@ -30,11 +31,11 @@ def parse_override(text: str) -> tuple[str, Override]:
     """
     key, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(f"--set {shown(text)}: write it as section.key=value")
+        raise ConfigError(f"--set {show_value(text)}: write it as section.key=value")
     try:
         return key.strip(), Override(yaml.load(value, _Loader), "--set")
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {shown(text)}: {_yaml_problem(error)}") from None
+        raise ConfigError(f"--set {show_value(text)}: {_yaml_problem(error)}") from None
 
 
 def load_config(

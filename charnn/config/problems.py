@@ -8,6 +8,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from charnn.config.keys import section_models
+from charnn.showing import show_value
 
 _MAX_ERRORS = 20  # that are told; more say no more
 
@@ -52,14 +53,14 @@ def _explain(error: ErrorDetails, places: dict[tuple[str, ...], str], path: Path
     found = places.get(keys) or next((p for k, p in places.items() if k[: len(keys)] == keys), path)
     place = f"{found}: " if found else ""
     keys = tuple(str(part) for part in error["loc"][:2])
-    name = shown(".".join(keys))
+    name = show_value(".".join(keys))
     kind = error["type"]
     if kind == "extra_forbidden":
         return f"{place}unknown key {name}{_did_you_mean(keys)}"
     if kind == "split":
         return f"{place}{name}.{error['msg']}"
     reason = _REASONS[kind](error.get("ctx", {})) if kind in _REASONS else error["msg"]
-    return f"{place}{name} {reason}, got {shown(error['input'])}"
+    return f"{place}{name} {reason}, got {show_value(error['input'])}"
 
 
 def _did_you_mean(keys: tuple[str, ...]) -> str:
@@ -77,11 +78,3 @@ def _did_you_mean(keys: tuple[str, ...]) -> str:
         ]
         near = near or difflib.get_close_matches(".".join(keys), everything, 1)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-def shown(value: Any) -> str:
-    """Show a value in a few safe characters, as YAML writes it."""
-    text = str(value).lower() if isinstance(value, bool) or value is None else str(value)
-    text = "null" if value is None else text
-    text = text.encode("unicode_escape").decode("ascii")
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,4 +1,4 @@
-"""Reading metrics logs back: the curves of a run, for plots and reports."""
+"""The curves of a run, read from its metrics log, for plots and reports."""
 
 import json
 import math
@@ -10,19 +10,17 @@ from typing import Any, Literal, TypeGuard
 from charnn.errors import CharnnError
 
 Axis = Literal["step", "seconds"]
-
-
 Points = tuple[list[float], list[float]]
 
 
 @dataclass(frozen=True)
 class Curves:
-    """The lines of a log, one mapping for each, in order.
+    """The entries of a metrics log, one mapping a line, in order.
 
     Attributes:
-        name: of the run.
-        lines: those that hold metrics.
-        rollbacks: those that say that the run went back.
+        name: the name of the run.
+        lines: the entries with metrics.
+        rollbacks: the entries for rollbacks.
     """
 
     name: str
@@ -30,7 +28,7 @@ class Curves:
     rollbacks: list[dict[str, Any]]
 
     def points(self, key: str, against: Axis = "step") -> Points:
-        """Return the x and y of a curve, where both are finite numbers."""
+        """Return the x and y of the curve of a key, where both are finite numbers."""
         x, y = [], []
         for line in self.lines:
             at, value = line.get(against), line.get(key)
@@ -40,7 +38,7 @@ class Curves:
         return x, y
 
     def marks(self, against: Axis = "step") -> list[float]:
-        """Return the x where rollbacks went on, each once."""
+        """Return the different x at which the run continued after a rollback, in order."""
         places = (line.get(against) for line in self.rollbacks)
         return sorted({at for at in places if _is_number(at)})
 
@@ -52,10 +50,15 @@ def _is_number(value: Any) -> TypeGuard[float]:
 def read_curves(path: Path, name: str | None = None) -> Curves:
     """Read the metrics log of a run.
 
-    A last line that is torn is left out, as a run may be writing it.
+    A last line that is not complete is left out, because a run may be writing it.
+
+    Args:
+        path: the log.
+        name: the name of the run. Default: the file's, without its ending.
 
     Raises:
-        CharnnError: naming the file, and the line that is no JSON object.
+        CharnnError: if the log cannot be read, has no metrics, or has a line that is not a JSON
+            object.
     """
     try:
         lines = path.read_bytes().splitlines(keepends=True)
@@ -81,6 +84,6 @@ def read_curves(path: Path, name: str | None = None) -> Curves:
 
 
 def read_all(paths: Sequence[Path]) -> list[Curves]:
-    """Read several logs; runs are named by their files, with folders where names repeat."""
+    """Read several logs. A run is named by its file, with the folder if names repeat."""
     stems = [path.stem for path in paths]
     return [read_curves(path, str(path) if stems.count(path.stem) > 1 else None) for path in paths]

@@ -1,4 +1,4 @@
-"""Training curves as a picture, by matplotlib."""
+"""The curves of runs as a picture, drawn by matplotlib."""
 
 import io
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from charnn.insight.curves import Axis, Curves
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
 _PANELS = {
     "loss, nats/char": ("train_loss", "val_loss"),
     "learning rate": ("learning_rate",),
@@ -18,17 +17,19 @@ _PANELS = {
     "characters/s": ("chars_per_second",),
 }
 
-
 _AXES = {"step": "step", "seconds": "time, s"}
 
 
-def plot(runs: Sequence[Curves], against: Axis, file_type: Literal["png", "svg"]) -> bytes:
-    """Draw training and validation loss, learning rate, gradient norm and speed of some runs.
+def draw_curves(runs: Sequence[Curves], against: Axis, file_type: Literal["png", "svg"]) -> bytes:
+    """Draw the losses, the learning rate, the gradient norm and the speed of some runs.
 
     Args:
-        runs: each in a colour of its own.
-        against: what runs to the right.
-        file_type: of the picture; the same curves give the same bytes.
+        runs: the runs; each gets its own colour.
+        against: the horizontal axis.
+        file_type: the format of the picture.
+
+    Returns:
+        The picture's bytes. They depend on the curves alone.
 
     Raises:
         CharnnError: if matplotlib is not installed.
@@ -40,7 +41,7 @@ def plot(runs: Sequence[Curves], against: Axis, file_type: Literal["png", "svg"]
         raise CharnnError(
             "plots need matplotlib, which is not installed: pip install 'charnn[plot]'"
         ) from None
-    # Text stays text, and identifiers depend on the content alone.
+    # An SVG keeps its text as text, and its identifiers depend on its content alone.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "charnn"}):
         figure = Figure(figsize=(10, 7), layout="constrained")
         panels = figure.subplots(2, 2, sharex=True).flat
@@ -59,7 +60,7 @@ def plot(runs: Sequence[Curves], against: Axis, file_type: Literal["png", "svg"]
 
 
 def _draw(axes: "Axes", runs: Sequence[Curves], keys: Sequence[str], against: Axis) -> None:
-    """Draw one panel; where there are two curves of a run the first is thin."""
+    """Draw one panel. The training loss is thin where the validation loss is drawn, too."""
     for number, run in enumerate(runs):
         colour, name = f"C{number % 10}", run.name.replace("$", r"\$")
         for key in keys:

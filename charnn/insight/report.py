@@ -1,4 +1,4 @@
-"""A page that shows a model: one HTML file, its data inside, that asks nobody for anything."""
+"""A page that shows a model: one HTML file with its data inside. It makes no network requests."""
 
 import base64
 from collections.abc import Sequence
@@ -20,20 +20,12 @@ from charnn.sampling import sample
 from charnn.showing import escaped
 from charnn.text.encoding import Ids
 
-_TEMPERATURES = (0.5, 0.8, 1.0, 1.2)
-
-
-_EXPECTED, _UNITS = 5, 20
-
-
-_READ = 20_000  # characters that units are judged on, at least
-
-
-_EVALUATED = 1_000_000  # characters whose loss is measured, at most
-
-
-_POINTS = 400  # of a curve, at most
-
+_TEMPERATURES = (0.5, 0.8, 1.0, 1.2)  # one sample each
+_EXPECTED = 5  # characters listed at each place
+_UNITS = 20
+_READ = 20_000  # the fewest characters that the units are chosen and measured on
+_EVALUATED = 1_000_000  # the most characters that the loss is measured on
+_POINTS = 400  # the most points of a curve
 
 _CHARTS = {
     "Loss, nats per character": {"train_loss": "train", "val_loss": "validation"},
@@ -56,11 +48,11 @@ def page(
 
     Args:
         checkpoint: the model.
-        path: of the checkpoint; its log is looked for beside it.
-        name: of the text.
-        ids: the text, at least 2 characters.
-        n: characters of it to show.
-        chosen: (layer, index) of the units to show, instead of those found.
+        path: the file of the checkpoint. If its metrics log is beside it, the page has curves.
+        name: the name of the text.
+        ids: (N,) the text, N at least 2.
+        n: how many characters of the text to show.
+        chosen: (layer, index) of the units to show. Default: the units that follow a feature best.
 
     Raises:
         CharnnError: if Jinja2 is not installed, or the log cannot be read.
@@ -109,7 +101,7 @@ def page(
 
 
 def _losses(checkpoint: Checkpoint, ids: Ids) -> list[tuple[str, float]]:
-    """Return bits per character of the model and of the baselines, the lowest first."""
+    """Return the bits per character of the model and of the baselines, lowest first."""
     K = len(checkpoint.vocabulary)
     rows = [
         ("this model", evaluate(checkpoint.model, ids, segments=256).bits_per_char),
@@ -121,9 +113,10 @@ def _losses(checkpoint: Checkpoint, ids: Ids) -> list[tuple[str, float]]:
 
 
 def _text_data(seen: Inspection, n: int) -> dict[str, Any]:
-    """Return what the page knows of each of the first n characters, as text and as packed arrays.
+    """Return what the page shows for each of the first n characters.
 
-    Activations, which only colour the text, are whole 127ths of the scaled value.
+    Numbers are packed arrays. Activations only choose a colour, so one byte each is enough: the
+    scaled value times 127.
     """
     reading = seen.reading
     return {
@@ -146,20 +139,21 @@ def _text_data(seen: Inspection, n: int) -> dict[str, Any]:
 
 
 def _packed(values: NDArray[Any], dtype: str) -> str:
-    """Return numbers as base64 of their bytes."""
+    """Return numbers of a dtype as their bytes in base64."""
     return base64.b64encode(values.astype(dtype).tobytes()).decode()
 
 
 def _charts(run: Curves) -> list[dict[str, Any]]:
-    """Return the curves of a log, thinned out to what a page can show, and its rollbacks."""
+    """Return the curves of a log with at most `_POINTS` points each, and its rollbacks."""
     charts = []
     for title, keys in _CHARTS.items():
         series = []
         for key, label in keys.items():
             x, y = run.points(key)
             every = -(-len(x) // _POINTS) or 1
-            # Counted from the end: the last point is always there.
+            # Every so many points, counted from the end, so that the last point is kept.
             series.append({"name": label, "x": x[::-every][::-1], "y": y[::-every][::-1]})
-        shown = [one for one in series if one["x"]]
-        charts.append({"title": title, "series": shown, "rollbacks": run.marks()})
-    return [chart for chart in charts if chart["series"]]
+        series = [curve for curve in series if curve["x"]]
+        if series:
+            charts.append({"title": title, "series": series, "rollbacks": run.marks()})
+    return charts

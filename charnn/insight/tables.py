@@ -1,11 +1,11 @@
-"""An inspection for the eye and for programs: rich on a terminal, tables elsewhere."""
+"""The tables of an inspection, for pipes and programs: tab-separated lines, or JSON."""
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from charnn.insight.inspection import Inspection
+from charnn.showing import printable
 
 View = Literal["surprise", "expectation", "memory", "gradients"]
 
@@ -17,16 +17,16 @@ class Table(NamedTuple):
     rows: Iterable[Sequence[Any]]
 
 
-def shown(text: str) -> str:
-    """Return a text on one line: what is not printable becomes an escape."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
 def tables(seen: Inspection, view: View | None, top: int) -> dict[str, Table]:
-    """Return the tables of a view by name, the one with a row for each place or lag last."""
+    """Return the tables of a view, or those of the summary, by name.
+
+    The table with the name of the view comes last. It has a row for each place or lag.
+
+    Args:
+        seen: the inspection.
+        view: None for the summary.
+        top: how many of the most surprising places to list.
+    """
     match view:
         case "surprise":
             return {"most_surprising": _most_surprising(seen, top), "surprise": _surprise(seen)}
@@ -49,7 +49,7 @@ def tables(seen: Inspection, view: View | None, top: int) -> dict[str, Table]:
 
 
 def _numbered(rows: Iterable[Iterable[Any]]) -> Iterable[Sequence[Any]]:
-    """Put each row's number before it."""
+    """Put its number, counted from 0, before each row."""
     return ((number, *row) for number, row in enumerate(rows))
 
 
@@ -58,7 +58,7 @@ def _most_surprising(seen: Inspection, top: int) -> Table:
     return Table(
         ["place", "line", "column", "character", "bits", "before", "expected"],
         (
-            (place, *_line_and_column(seen.text, place), seen.text[place], reading.bits[place],
+            (place, *line_and_column(seen.text, place), seen.text[place], reading.bits[place],
              seen.text[max(0, place - 12) : place],
              seen.vocabulary.decode(reading.likeliest[place, :1]))
             for place in seen.most_surprising(top).tolist()
@@ -66,7 +66,8 @@ def _most_surprising(seen: Inspection, top: int) -> Table:
     )  # fmt: skip
 
 
-def _line_and_column(text: str, place: int) -> tuple[int, int]:
+def line_and_column(text: str, place: int) -> tuple[int, int]:
+    """Return the line and the column of a place in a text, both counted from 1."""
     return text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
 
 
@@ -119,7 +120,7 @@ def _layers(seen: Inspection) -> Table:
 
 
 def tab_separated(found: Iterable[Table]) -> Iterable[str]:
-    """Yield the lines of tables; an empty one between two. Characters are shown as escapes."""
+    """Yield the lines of tables, with an empty line between two. Texts have escapes."""
     for number, table in enumerate(found):
         if number:
             yield ""
@@ -130,20 +131,20 @@ def tab_separated(found: Iterable[Table]) -> Iterable[str]:
 
 def _cell(value: Any) -> str:
     if isinstance(value, str):
-        return shown(value.replace("\\", "\\\\"))
+        return printable(value.replace("\\", "\\\\"))
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return "" if value is None else str(value)
 
 
-def as_json(figures: dict[str, Any], found: dict[str, Table]) -> str:
-    """Return figures and tables as one JSON object; a table is a list of objects."""
-    lists = {
+def as_objects(found: dict[str, Table]) -> dict[str, list[dict[str, Any]]]:
+    """Return tables as JSON writes them: each a list with an object for each row."""
+    return {
         name: [dict(zip(table.columns, map(_value, row), strict=True)) for row in table.rows]
         for name, table in found.items()
     }
-    return json.dumps(figures | lists, ensure_ascii=False)
 
 
 def _value(value: Any) -> Any:
+    """Return a number as JSON has it: no NaN, and no type of NumPy."""
     return (None if math.isnan(value) else float(value)) if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""TODO."""
+"""An inspection on a terminal: the text in colours, and small grids of figures."""
 
 import itertools
 import math
@@ -11,17 +11,17 @@ from rich.text import Text
 from charnn.insight.gradients import LOST, GradientFlow
 from charnn.insight.inspection import Inspection
 from charnn.insight.reading import Floats
-from charnn.insight.tables import View, _line_and_column, shown
+from charnn.insight.tables import View, line_and_column
 from charnn.insight.units import Unit
+from charnn.showing import visible, visible_character
 
-# How many characters a terminal is shown; tables have all that were read.
+# How many characters a terminal shows. The tables have all that were read.
 _SHOWN = {"summary": 400, "surprise": 2000, "expectation": 40, "memory": 600}
-
 
 _LAGS = (0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128)
 
-
-# Bold and underlining are still there where colours are not.
+# Each bound has the style of the values from it to the next bound.
+# Bold and underlined text stays visible on terminals without colours.
 _SURPRISE = {
     0.0: "",
     1.0: "black on #ffeda0",
@@ -29,7 +29,6 @@ _SURPRISE = {
     4.0: "underline white on #e31a1c",
     8.0: "bold underline white on #800026",
 }
-
 
 _ACTIVATION = {
     -math.inf: "underline white on #2166ac",
@@ -41,7 +40,14 @@ _ACTIVATION = {
 
 
 def show(seen: Inspection, view: View | None, top: int, console: Console) -> None:
-    """Print a view on a terminal, or a summary of all."""
+    """Print a view on a terminal.
+
+    Args:
+        seen: the inspection.
+        view: None for a summary of all views.
+        top: how many of the most surprising places to list.
+        console: prints it.
+    """
     parts: Iterable[RenderableType]
     match view:
         case "surprise":
@@ -86,21 +92,17 @@ def _bound(value: float) -> str:
 
 
 def _coloured(text: str, values: Floats, styles: dict[float, str]) -> Text:
-    """Return a text, each character in the style of the last bound that its value reaches."""
+    """Return a text in which each character has the style of the last bound its value reaches."""
     bounds, names = list(styles), list(styles.values())
     drawn = Text()
     for character, value in zip(text, values, strict=True):
         level = sum(value >= bound for bound in bounds)
         style = names[level - 1] if level else "dim"
-        drawn.append(_visible(character), style)
+        drawn.append(visible(character), style)
         if character == "\n":
             drawn.append("\n")
     drawn.rstrip()
     return drawn
-
-
-def _visible(text: str) -> str:
-    return shown(text.replace("\n", "↵"))
 
 
 def _surprising_text(seen: Inspection, most: int) -> Group:
@@ -121,11 +123,11 @@ def _surprising_places(seen: Inspection, top: int) -> Group:
     grid = _grid("line:column", "bits", "rank", "expected", "where")
     reading = seen.reading
     for place in seen.most_surprising(top).tolist():
-        line, column = _line_and_column(seen.text, place)
+        line, column = line_and_column(seen.text, place)
         where = Text.assemble(
-            _visible(seen.text[max(0, place - 12) : place]),
-            (f"[{_alone(seen.text[place])}]", "bold underline"),
-            _visible(seen.text[place + 1 : place + 9]),
+            visible(seen.text[max(0, place - 12) : place]),
+            (f"[{visible_character(seen.text[place])}]", "bold underline"),
+            visible(seen.text[place + 1 : place + 9]),
         )
         where.truncate(30, overflow="ellipsis")
         bits, rank = f"{reading.bits[place]:4.1f}", f"{reading.ranks[place]:4}"
@@ -141,7 +143,7 @@ def _grid(*columns: str) -> RichTable:
 
 
 def _expected(seen: Inspection, place: int, most: int) -> Text:
-    """Return the likeliest characters of a place, the true one in brackets."""
+    """Return the most likely characters at a place, with the true one in brackets."""
     reading, drawn = seen.reading, Text()
     for character, p in zip(
         seen.vocabulary.decode(reading.likeliest[place, :most]),
@@ -149,20 +151,16 @@ def _expected(seen: Inspection, place: int, most: int) -> Text:
         strict=True,
     ):
         true = character == seen.text[place]
-        name = f"[{_alone(character)}]" if true else f" {_alone(character)} "
+        name = f"[{visible_character(character)}]" if true else f" {visible_character(character)} "
         drawn.append(f"{name} {p:4.0%}  ", "bold" if true else "")
     return drawn
-
-
-def _alone(character: str) -> str:
-    return "␣" if character == " " else _visible(character)
 
 
 def _expected_text(seen: Inspection) -> Group:
     grid = _grid("place", "", "bits", "rank", "expected, the true one in brackets")
     reading = seen.reading
     for place in range(1, min(len(seen.text), _SHOWN["expectation"])):
-        character = Text(_alone(seen.text[place]), "bold")
+        character = Text(visible_character(seen.text[place]), "bold")
         bits, rank = f"{reading.bits[place]:4.1f}", f"{reading.ranks[place]:4}"
         expected = _expected(seen, place, reading.likeliest.shape[1])
         grid.add_row(str(place), character, bits, rank, expected)
@@ -177,7 +175,7 @@ def _unit_lines(seen: Inspection) -> Group:
 
 
 def _follows(unit: Unit) -> tuple[str, ...]:
-    """Return the feature and the correlation, if there are any."""
+    """Return the cells for the feature that a unit follows and for the correlation."""
     if unit.feature is None:
         return ("nothing known",)
     return unit.feature, f"{unit.correlation:+.2f}".replace("-", "−")
@@ -197,7 +195,7 @@ def _remembered_text(seen: Inspection) -> Iterable[RenderableType]:
 
 
 def _fading(flows: Sequence[GradientFlow], width: int) -> Group:
-    """Return bars of the gradient at some lags, from 1 % to all of that at lag 0."""
+    """Return bars for the gradient at some lags, on a log scale from 1 % of lag 0 to all of it."""
     grid = _grid("lag", *(f"layer {layer}" for layer in range(len(flows))))
     longest = max(1, min(20, (width - 5) // len(flows) - 10))
     last = len(flows[0].norms) - 1

@@ -1,11 +1,11 @@
 """The names of a run's files, and the checks that they may be written."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from charnn.errors import CharnnError, RequestError
+from charnn.errors import CharnnError
+from charnn.files import refuse_existing, refuse_inputs
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,8 @@ class Outputs:
         # A run that was killed right after it took its lock leaves an empty log.
         if files == [self.log] and not self.log.stat().st_size:
             return
-        if files:
-            way = "go on with it by --resume, or " if self.checkpoint.exists() else ""
-            raise RequestError(
-                f"{files[0]} exists; {way}replace {', '.join(map(str, files))} by --overwrite"
-            )
+        way = "go on with it by --resume, or " if self.checkpoint.exists() else ""
+        refuse_existing(self.all, way)
 
     def remove_best(self) -> None:
         """Remove the best checkpoint of an earlier run, if there is one.
@@ -66,12 +63,4 @@ class Outputs:
         Raises:
             RequestError: if the folder is missing, or a file is both; the message names it.
         """
-        folder = self.checkpoint.parent
-        if not folder.is_dir():
-            raise RequestError(f"{self.checkpoint}: the folder {folder} does not exist")
-        read = {os.path.realpath(path) for path in inputs}
-        for path in self.all:
-            if os.path.realpath(path) in read:
-                raise RequestError(
-                    f"{path} would be overwritten, but is read; choose another --out"
-                )
+        refuse_inputs(self.all, inputs)

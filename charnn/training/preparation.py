@@ -6,12 +6,12 @@ import numpy as np
 
 from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.config.keys import RESUMABLE, Config, TrainingConfig
-from charnn.config.problems import shown
 from charnn.draws import fresh_seed
 from charnn.errors import CharnnError, ConfigError, RequestError
 from charnn.machine import available_memory, cores
 from charnn.network.spec import Spec
 from charnn.ranks import Ranks
+from charnn.showing import show_value
 from charnn.text.corpus import Corpus
 from charnn.text.encoding import Ids
 from charnn.text.streams import Streams, fitting_batch_size
@@ -35,7 +35,9 @@ def resumed_config(given: Config, stored: Config) -> Config:
         if key in RESUMABLE:
             changed[key] = value
         else:
-            refused.append(f"{key} is {shown(value)}, but the run to resume has {shown(before)}")
+            refused.append(
+                f"{key} is {show_value(value)}, but the run to resume has {show_value(before)}"
+            )
     if refused:
         raise ConfigError(
             "\n".join(
@@ -59,7 +61,7 @@ def initial_config(given: Config, init: Checkpoint) -> Config:
     for key, value in given.given():
         if sizes.get(key, value) != value:
             raise ConfigError(
-                f"{key} is {shown(value)}, but the --init checkpoint has {sizes[key]}"
+                f"{key} is {show_value(value)}, but the --init checkpoint has {sizes[key]}"
             )
     return given.with_values(sizes)
 

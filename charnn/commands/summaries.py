@@ -1,0 +1,88 @@
+"""The lines that `train` prints before and after a run, and for a dry run."""
+
+import shlex
+from typing import TYPE_CHECKING
+
+from charnn.commands.figures import bits, duration
+
+if TYPE_CHECKING:
+    from charnn.training.events import Reason
+    from charnn.training.trainer import Trainer
+
+_ENDINGS: "dict[Reason, str]" = {
+    "finished": "done:",
+    "patience": "ended, as validation got no better for training.patience evaluations:",
+    "stop-after": "stopped by --stop-after:",
+    "time-limit": "stopped by the time limit:",
+    "interrupted": "interrupted:",
+}
+
+
+def headline(trainer: "Trainer") -> list[str]:
+    """Return a few short lines about the run that is about to start."""
+    config, streams = trainer.config, trainer.streams
+    layers, H = config.model.num_layers, config.model.hidden_size
+    stack = (
+        f"{layers} {'layer' if layers == 1 else 'layers'} of {H} {config.model.activation} units"
+    )
+    steps = f"{trainer.total_steps:,} {'step' if trainer.total_steps == 1 else 'steps'}"
+    lines = [
+        f"text: {len(trainer.corpus.ids):,} characters, {len(trainer.corpus.vocabulary)} different",
+        f"model: {stack}, {trainer.model.parameters.flat.size:,} parameters",
+        f"plan: {steps} of {streams.batch_size} × {streams.seq_length} "
+        f"characters, {trainer.total_steps / streams.steps_per_epoch:.2f} epochs; "
+        f"seed {config.training.seed}",
+    ]
+    if trainer.ranks.size > 1:
+        lines.append(f"ranks: {trainer.ranks.size}, {trainer.ranks.on_node} on this machine")
+    return lines
+
+
+def results(trainer: "Trainer") -> list[str]:
+    """Return what the run has reached, and the files that hold it."""
+    progress, outputs = trainer.progress, trainer.outputs
+    lines = [f"{outputs.checkpoint}: step {progress.step:,} of {trainer.total_steps:,}"]
+    if progress.best_val_loss is not None and outputs.best.exists():
+        loss = progress.best_val_loss
+        lines.append(
+            f"{outputs.best}: validation {loss:.4f} nats/char ({bits(loss):.3f} bits), "
+            f"step {progress.best_step:,}"
+        )
+    return lines
+
+
+def already_finished(trainer: "Trainer") -> list[str]:
+    """Return the lines for a run that was resumed, but has nothing left to do."""
+    more = "; a higher --max-steps goes on" if trainer.finished == "finished" else ""
+    return [f"this run is finished{more}:", *results(trainer)]
+
+
+def closing(trainer: "Trainer", ending: "Reason") -> list[str]:
+    """Return why the run ended, its results, and the command that resumes it."""
+    lines = [_ENDINGS[ending], *results(trainer)]
+    if trainer.finished is None:
+        again = f"charnn train --resume --out {shlex.quote(str(trainer.outputs.checkpoint))}"
+        piped = " < TEXT" if "-" in trainer.config.data.path else ""
+        lines.append(f"go on with: {again}{piped}")
+    return lines
+
+
+def dry_run_costs(trainer: "Trainer") -> list[str]:
+    """Return the config of a run as YAML, and as comments what it will cost.
+
+    Every rank must call this, because it measures a few steps. The trainer is of no use afterwards.
+    """
+    from charnn.config.writing import commented_yaml
+
+    streams, steps = trainer.streams, trainer.total_steps - trainer.progress.step
+    seconds = trainer.seconds_per_step()
+    limit = {"training.time_limit": trainer.time_limit}
+    return [
+        commented_yaml(trainer.config.with_values(limit)),
+        f"# parameters        {trainer.model.parameters.flat.size:,}",
+        f"# memory            {trainer.memory(streams) / 1e6:,.0f} MB for buffers and parameters",
+        f"# steps             {steps:,} ({streams.steps_per_epoch:,} an epoch)",
+        f"# characters a step {streams.batch_size} × {streams.seq_length}",
+        f"# FLOP a step       {trainer.flop_per_step():.3g}",
+        f"# time              about {duration(seconds * steps)}, validation left out",
+    ]
