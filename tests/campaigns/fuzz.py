@@ -9,74 +9,34 @@ The first failure ends the fuzzing with an AssertionError that says how to repea
 
 import argparse
 import contextlib
-import io
 import json
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
 from charnn.checkpoint.checkpoint import Checkpoint, load
-from charnn.commands import app
 from charnn.config.keys import section_models
 from charnn.config.loading import load_config
 from charnn.errors import CharnnError, CheckpointError, ConfigError
+from tests.helpers.in_process import SECONDS, charnn, deadline
 from tests.helpers.places import ROOT
 from tests.helpers.texts import english
 
-SECONDS = 10  # what takes longer counts as a hang
 TEXT = english(600)
 
 
 # --- one case ------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def deadline() -> Iterator[None]:
-    """Raise if the work takes too long."""
-
-    def late(number: int, frame: Any) -> None:
-        raise AssertionError(f"hangs: more than {SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def charnn(arguments: list[str], stdin: bytes = b"") -> tuple[int, str, str]:
-    """Run a command in this process; return its exit code, stdout and stderr."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
-    fed = io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
-    code: Any = 0
-    with (
-        patch.multiple(sys, argv=["charnn", *arguments], stdin=fed, stdout=out, stderr=err),
-        deadline(),
-    ):
-        try:
-            app.main()
-        except SystemExit as error:
-            code = error.code
-    for stream in (out, err):
-        stream.flush()
-    texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
-    return code, texts[0], texts[1]
 
 
 def check_command(arguments: list[str], stdin: bytes = b"") -> int:
