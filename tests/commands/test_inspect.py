@@ -104,6 +104,7 @@ def test_a_long_text_is_bounded_work_and_says_so(inside: Path) -> None:
     assert result.stderr == "long.txt: read the first 20,000 of 1,000,000 characters\n"
 
 
+@pytest.mark.terminal
 def test_on_a_terminal_there_are_colours_with_a_legend_and_no_control_characters(
     inside: Path, tmp_path: Path
 ) -> None:

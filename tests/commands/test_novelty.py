@@ -76,6 +76,7 @@ def test_a_prime_and_what_is_between_texts_are_not_the_model_s(folder: Path) -> 
     assert said(several) == line(drawn)
 
 
+@pytest.mark.terminal
 def test_on_a_terminal_the_line_stands_alone(folder: Path) -> None:
     screen = on_a_terminal(*SAMPLE, "--n", "50", "--novelty", cwd=folder)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", screen)

@@ -5,7 +5,11 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.commands import TRAIN, Terminal, ok, on_a_terminal
+
+pytestmark = pytest.mark.terminal
 
 
 def test_on_a_terminal_a_text_that_takes_long_is_shown_as_it_is_read(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def test_a_second_run_on_the_same_files_is_refused_and_a_dead_one_blocks_nobody(
     assert steps == sorted(set(steps))
 
 
+@pytest.mark.terminal
 def test_a_terminal_that_closes_costs_nothing(folder: Path) -> None:
     with Terminal(*TRAIN, "--max-steps", "1000000", cwd=folder) as terminal:
         terminal.wait_for(b"step 20 ")

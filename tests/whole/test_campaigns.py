@@ -8,6 +8,8 @@ import pytest
 
 from tests.helpers.places import ROOT
 
+pytestmark = pytest.mark.campaign
+
 
 @pytest.mark.parametrize(
     "campaign",

@@ -91,6 +91,7 @@ def test_an_interrupt_while_it_validates_saves_or_at_least_spoils_nothing(
     assert not list(folder.glob(".*.tmp"))
 
 
+@pytest.mark.terminal
 def test_a_terminal_that_closes_while_the_text_is_read_ends_it(folder: Path) -> None:
     arguments = [part if part != "text.txt" else "-" for part in TRAIN]
     with Terminal(*arguments, cwd=folder, stdin=subprocess.PIPE) as terminal:

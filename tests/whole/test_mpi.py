@@ -19,6 +19,8 @@ from tests.helpers.processes import alive, children
 from tests.helpers.runs import arrays, log_lines
 from tests.helpers.texts import english
 
+pytestmark = pytest.mark.mpi
+
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 RUN = ["train", "--data", "text.txt", "--seed", "5", "--threads", "1"]
 # Ten streams, which neither three nor four ranks divide; a validation in many segments, and one.

@@ -184,6 +184,7 @@ def test_no_error_shows_what_could_steer_a_terminal(
         assert line.startswith("charnn: error: ")
 
 
+@pytest.mark.terminal
 def test_tables_and_notes_show_escapes_and_json_stays_json(folder: Path) -> None:
     (folder / "text.txt").write_text(f"{ESCAPE}\x7fking\n" * 900)
     command = [part if part != "run.npz" else f"{ESCAPE}.npz" for part in TRAIN]
@@ -198,6 +199,7 @@ def test_tables_and_notes_show_escapes_and_json_stays_json(folder: Path) -> None
             assert part not in shown, (arguments, part)
 
 
+@pytest.mark.terminal
 def test_drawn_text_goes_raw_into_a_pipe_and_escaped_to_a_terminal(folder: Path) -> None:
     (folder / "text.txt").write_text(f"{ESCAPE}king\n" * 900)
     subprocess.run([*CHARNN, *TRAIN, "--quiet"], cwd=folder, check=True)
