@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import charnn
-from tests.helpers.commands import ok, refused
+from tests.helpers.commands import ok
+from tests.helpers.in_process import refused_here
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_bad_requests_get_one_clear_line(
     (folder / "loop.txt").symlink_to("loop.txt")
     (folder / "bad.yaml").write_text("data: {path: text.txt}\ntraining:\n  learning_rate: -1\n")
     before = sorted(path.name for path in folder.iterdir())
-    assert expected in refused(code, *arguments, cwd=folder)
+    assert expected in refused_here(code, *arguments, cwd=folder)
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
@@ -96,7 +97,7 @@ def test_bad_requests_to_inspect_plot_and_report_get_one_clear_line(
     inside: Path, code: int, arguments: list[str], expected: str
 ) -> None:
     (inside / "empty.jsonl").touch()
-    assert expected in refused(code, *arguments, cwd=inside)
+    assert expected in refused_here(code, *arguments, cwd=inside)
 
 
 @pytest.mark.parametrize(

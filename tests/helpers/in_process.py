@@ -1,14 +1,16 @@
-"""Commands run in this process, within a time limit."""
+"""Commands run in this process, within a time limit: much sooner than in a process of their own."""
 
 import contextlib
 import io
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from charnn.commands import app
+from tests.helpers.commands import only_error
 
 SECONDS = 10  # what takes longer counts as a hang
 
@@ -46,3 +48,19 @@ def charnn(arguments: list[str], stdin: bytes = b"") -> tuple[int, str, str]:
         stream.flush()
     texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
     return code, texts[0], texts[1]
+
+
+def ok_here(*arguments: str, cwd: Path) -> str:
+    """Run a command that must succeed in this process; return what it printed."""
+    with contextlib.chdir(cwd):
+        code, out, err = charnn([*arguments])
+    assert code == 0, err
+    return out
+
+
+def refused_here(code: int, *arguments: str, cwd: Path) -> str:
+    """Run a command that must fail in one clear line in this process; return the line."""
+    with contextlib.chdir(cwd):
+        found, out, err = charnn([*arguments])
+    assert found == code, err
+    return only_error(out, err)
