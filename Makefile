@@ -95,10 +95,14 @@ $(RUNS):
 
 # -------------------------------------------------------------------------------------------------
 
-test: lint ## lint, types and tests
+test: lint ## lint, types and all tests
 	$(BIN)/python -m pytest -n auto
 
-.PHONY: test-browser browser
+.PHONY: test-quick test-browser browser
+
+test-quick: $(VENV)/dev ## the tests without MPI, pseudo-terminals and campaigns (a minute)
+	$(BIN)/python -m pytest -n auto -m "not mpi and not terminal and not campaign"
+
 test-browser: browser $(VENV)/dev ## the report page in a headless browser
 	$(BIN)/python -m pytest tests/whole/browser.py
 

@@ -52,3 +52,8 @@ def test_the_unigram_entropy_of_a_very_long_text_is_that_of_stretches_of_it(
     monkeypatch.setattr(baselines, "_BLOCK", 10)
     ids = np.resize(np.array([0, 1, 2, 5], np.uint8), 5000)
     assert unigram_entropy(ids, 6) == pytest.approx(math.log(4), abs=0.01)
+
+
+def test_the_unigram_entropy_of_four_even_characters_is_ln_4() -> None:
+    ids = np.array([0, 1, 2, 5] * 10, dtype=np.uint8)
+    assert unigram_entropy(ids, 6) == pytest.approx(np.log(4))

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from charnn.evaluation import evaluate, evaluating
+from charnn.evaluation import Evaluation, evaluate, evaluating
 from charnn.network.loss import log_softmax
 from charnn.network.network import RNN
 from charnn.text.corpus import Corpus
@@ -107,3 +109,26 @@ def test_progress_only_grows(model: RNN, corpus: Corpus) -> None:
 
 def test_two_characters_are_one_prediction(model: RNN) -> None:
     assert evaluate(model, np.array([1, 2], dtype=np.uint8), segments=64).predictions == 1
+
+
+@given(st.integers(2, 5000), st.integers(1, 9), st.integers(1, 12))
+def test_the_parts_of_a_validation_are_the_whole(N: int, segments: int, parts: int) -> None:
+    model = RNN(5, 4, dtype=np.float64)
+    model.initialize("uniform", seed=1)
+    ids = np.random.default_rng(0).integers(0, 5, N).astype(np.uint8)
+    shares = [
+        [*evaluating(model, ids, segments=segments, part=part, parts=parts)]
+        for part in range(parts)
+    ]
+    assert all(share[-1].predictions == share[0].total for share in shares if share)
+    if min(segments, (N - 1) // 512) <= 1:
+        assert [bool(share) for share in shares] == [True] + [False] * (parts - 1)
+    whole = evaluate(model, ids, segments=segments)
+    total = Evaluation.sum(share[-1] for share in shares if share)
+    assert (total.predictions, total.correct) == (whole.total, whole.correct)
+    assert total.total_nats == pytest.approx(whole.total_nats, rel=1e-12)
+    # Threads divide a share further.
+    threaded = [*evaluating(model, ids, segments=segments, part=0, parts=parts, threads=3)]
+    assert threaded[-1].correct == shares[0][-1].correct
+    assert threaded[-1].predictions == threaded[0].total == shares[0][-1].predictions
+    assert threaded[-1].total_nats == pytest.approx(shares[0][-1].total_nats, rel=1e-12)

@@ -9,104 +9,28 @@ The first failure ends the fuzzing with an AssertionError that says how to repea
 
 import argparse
 import contextlib
-import io
 import json
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
 from charnn.checkpoint.checkpoint import Checkpoint, load
-from charnn.commands import app
-from charnn.config.keys import section_models
-from charnn.config.loading import load_config
-from charnn.errors import CharnnError, CheckpointError, ConfigError
+from charnn.errors import CheckpointError
+from tests.campaigns.answers import check_answer, check_command, check_lines
+from tests.campaigns.nonsense import TEXT, config, corpus, options, setting, text, word
+from tests.helpers.in_process import SECONDS, charnn, deadline
 from tests.helpers.places import ROOT
-from tests.helpers.texts import english
-
-SECONDS = 10  # what takes longer counts as a hang
-TEXT = english(600)
-
-
-# --- one case ------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def deadline() -> Iterator[None]:
-    """Raise if the work takes too long."""
-
-    def late(number: int, frame: Any) -> None:
-        raise AssertionError(f"hangs: more than {SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def charnn(arguments: list[str], stdin: bytes = b"") -> tuple[int, str, str]:
-    """Run a command in this process; return its exit code, stdout and stderr."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
-    fed = io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
-    code: Any = 0
-    with (
-        patch.multiple(sys, argv=["charnn", *arguments], stdin=fed, stdout=out, stderr=err),
-        deadline(),
-    ):
-        try:
-            app.main()
-        except SystemExit as error:
-            code = error.code
-    for stream in (out, err):
-        stream.flush()
-    texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
-    return code, texts[0], texts[1]
-
-
-def check_command(arguments: list[str], stdin: bytes = b"") -> int:
-    """Run a command: it works, or says in clear lines why not."""
-    try:
-        code, out, err = charnn(arguments, stdin)
-        check_answer(code, err)
-        assert code == 0 or not out or arguments[0] == "sample", out
-    except BaseException as error:
-        error.add_note(f"charnn {arguments!r:.1000} < {stdin!r:.1000}")
-        raise
-    return code
-
-
-def check_answer(code: int, err: str) -> None:
-    assert code in (0, 1, 2), (code, err)
-    if code:
-        errors = [line for line in err.splitlines() if line.startswith("charnn: error: ")]
-        assert errors, err
-        assert len(errors) == 1 or code == 2, err  # all errors of a config come at once
-        assert all(len(line) < 1100 for line in errors), err
-    assert "Traceback" not in err, err
-    assert re.fullmatch(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f]*", err), repr(err)
-
-
-def check_lines(error: CharnnError) -> None:
-    """Look at an error: one short line, or one for each thing wrong with a config."""
-    lines = str(error).split("\n")
-    assert len(lines) == 1 or error.exit_code == 2, lines
-    assert all(line.isprintable() and len(line) < 1000 for line in lines), lines
 
 
 def same(one: Checkpoint, other: Checkpoint) -> bool:
@@ -229,158 +153,6 @@ def checkpoints(cases: int, folder: Path, rng: random.Random, every: int) -> Cou
 
 
 # --- commands ------------------------------------------------------------------------------------
-
-KEYS = [f"{name}.{key}" for name, part in section_models().items() for key in part.model_fields]
-WORDS = [
-    *["0", "1", "-1", "2", "1e9", "1e400", "-0.0", "nan", "inf", ".inf", "1e-300", "0x10", "1h"],
-    *["9223372036854775808", "9" * 30, "9" * 400, "9" * 5000, "99999h", "normal(1)", "normal("],
-    *[
-        "null",
-        "true",
-        "[]",
-        "{}",
-        "~",
-        "full",
-        "sgd",
-        "relu",
-        "stop",
-        "a=b",
-        "model=",
-        "=",
-        "--help",
-    ],
-    *[
-        "!!int",
-        "*a",
-        "&a",
-        "<<:",
-        "?",
-        "|",
-        ">",
-        "-",
-        "--",
-        "%",
-        "@",
-        "`",
-        "'",
-        '"',
-        "#",
-        "{a:",
-        "[1,",
-    ],
-    *["", " ", "\n", "\t", "\0", "\x1b[31m", "\x9b2J", "é", "😀", "\udcff", "\u202e", "a" * 300],
-    *["../x", "text.txt", "none.txt", ".", "/", "*", "run.npz", "one.best.npz", "data.path=-"],
-    *["[" * 40, "--set"],
-]
-OPTIONS = {
-    "train": "--config --data --out --init --resume --overwrite --set --max-steps --stop-after "
-    "--time-limit --seed --threads --quiet",
-    "sample": "--ckpt --n --prime --prime-file --temperature --top-k --top-p --greedy --stop "
-    "--samples --seed",
-    "eval": "--ckpt --data --split --unknown --json",
-    "info": "--json",
-    "config": "--schema",
-}
-SMALL = ["--set", "model.hidden_size=2", "--set", "training.batch_size=2", "-q"]
-
-
-def word(rng: random.Random) -> str:
-    """Return a value someone might give, or nobody ever should."""
-    if rng.random() < 0.2:
-        return "".join(
-            chr(rng.choice((rng.randrange(128), rng.randrange(0x3000)))) for _ in "12345"
-        )
-    return rng.choice(WORDS)
-
-
-def text(rng: random.Random) -> bytes:
-    """Return a text, or what is none."""
-    raw = TEXT[: rng.randrange(len(TEXT))].encode()
-    kind = rng.randrange(5)
-    if kind == 0:
-        return rng.randbytes(rng.randrange(300))
-    if kind == 1:
-        return mutated_text(raw, rng)
-    if kind == 2:
-        return "".join(chr(rng.randrange(0x2FFF)) for _ in range(rng.randrange(300))).encode()
-    return raw if kind == 3 else b"\x1f\x8b" + raw
-
-
-def mutated_text(raw: bytes, rng: random.Random) -> bytes:
-    """Put a word, or any byte, somewhere."""
-    for _ in range(rng.randrange(1, 4)):
-        at = rng.randrange(len(raw) + 1)
-        new = rng.choice((word(rng).encode("utf-8", "surrogatepass"), rng.randbytes(1)))
-        raw = raw[:at] + new + raw[at + rng.choice((0, 1, len(new))) :]
-    return raw
-
-
-def any_config(rng: random.Random) -> bytes:
-    """Return a config of known keys and any values, or a real one with a few words in it."""
-    if rng.random() < 0.5:
-        return mutated_text(rng.choice(sorted((ROOT / "configs").glob("*.yaml"))).read_bytes(), rng)
-    lines = []
-    for _ in range(rng.randrange(4)):
-        section, name = rng.choice(KEYS).split(".")
-        lines.append(f"{section}: {{{name}: {word(rng)}}}")
-    return "\n".join(lines).encode("utf-8", "surrogatepass")
-
-
-def config(rng: random.Random) -> str:
-    """Load any config."""
-    Path("c.yaml").write_bytes(any_config(rng))
-    with deadline():
-        try:
-            load_config(Path("c.yaml"))
-        except ConfigError as error:
-            check_lines(error)
-            return "config: refused"
-    return "config: read"
-
-
-def setting(rng: random.Random) -> str:
-    """Train no step with any value for a key."""
-    given = f"{rng.choice(KEYS)}={word(rng)}".replace("\0", "")
-    arguments = ["train", "--data", "text.txt", "--overwrite", "--stop-after", "1", *SMALL]
-    if not given.startswith(("output.", "data.path")):
-        arguments += ["--out", "set.npz"]
-    return f"train with a setting: {check_command([*arguments, '--set', given])}"
-
-
-def options(rng: random.Random) -> str:
-    """Run a command with any values for a few of its options."""
-    command = rng.choice(list(OPTIONS))
-    arguments = [command]
-    if command == "train":
-        arguments += ["--data", "text.txt", "--out", "opt.npz", "--stop-after", "1", *SMALL]
-    elif command in ("sample", "eval"):
-        arguments += ["--ckpt", "one.npz"] + (["--n", "5"] if command == "sample" else [])
-    elif command == "info":
-        arguments += ["one.npz"]
-    for _ in range(rng.randrange(4)):
-        arguments.append(rng.choice(OPTIONS[command].split()))
-        if rng.random() < 0.8:
-            arguments.append(word(rng).replace("\0", ""))
-    # What is asked for must be small enough to be waited for.
-    big = [at for at, part in enumerate(arguments) if part in ("--n", "--samples", "--stop-after")]
-    for at in big:
-        if at + 1 < len(arguments) and re.fullmatch(r"[0-9.e]{3,}", arguments[at + 1]):
-            arguments[at + 1] = "7"
-    return f"{command} with options: {check_command(arguments, text(rng))}"
-
-
-def corpus(rng: random.Random) -> str:
-    """Train on, or evaluate, any text, from a file or from standard input."""
-    raw, name = text(rng), rng.choice(("any.txt", "any.txt.gz", "-"))
-    if name != "-":
-        Path(name).write_bytes(raw)
-    arguments = rng.choice(
-        (
-            ["train", "--out", "any.npz", "--overwrite", "--max-steps", "1", *SMALL],
-            ["eval", "--ckpt", "one.npz", "--unknown", rng.choice(("error", "skip"))],
-        )
-    )
-    return f"{arguments[0]} a text: {check_command([*arguments, '--data', name], raw)}"
 
 
 def process(rng: random.Random) -> str:

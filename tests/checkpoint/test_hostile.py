@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.checkpoint.test_checkpoint import in_json, make, repack, spoil
+from tests.helpers.checkpoints import in_json, make_checkpoint, repack, spoil
 
 MB = 2**20
 BOUND = 64 * MB  # beyond the size of the file
@@ -148,7 +148,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str | N
     """What the probe says of each file: the reason, the seconds, the bytes beyond its size."""
     folder = tmp_path_factory.mktemp("hostile")
     good = folder / "good.npz"
-    make().save(good)
+    make_checkpoint().save(good)
     paths = {name: folder / f"{number}.npz" for number, name in enumerate(HOSTILE)}
     for name, path in paths.items():
         path.write_bytes(good.read_bytes())

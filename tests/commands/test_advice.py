@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable
 
-import numpy as np
 import pytest
 
-from charnn.baselines import unigram_entropy
 from charnn.commands.advice import Advisor
 from charnn.training.metrics import Metrics
 
@@ -48,8 +46,3 @@ def test_a_loss_at_the_unigram_level_is_stalled() -> None:
     said = advice(line(100 * n, 3.29) for n in range(1, 30))
     assert len(said) == 1
     assert said[0].startswith("after 1,000 steps the training loss, 3.290, is no better")
-
-
-def test_the_unigram_entropy_of_four_even_characters_is_ln_4() -> None:
-    ids = np.array([0, 1, 2, 5] * 10, dtype=np.uint8)
-    assert unigram_entropy(ids, 6) == pytest.approx(np.log(4))

@@ -1,8 +1,6 @@
 """The config: what is accepted, and one exact line for each thing that is not."""
 
-import contextlib
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,34 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from charnn.config.keys import RESUMABLE, Config, section_models
-from charnn.config.loading import Override, load_config, parse_config_json, parse_override
-from charnn.config.writing import commented_yaml
+from charnn.config.keys import RESUMABLE, Config
+from charnn.config.loading import load_config
 from charnn.errors import ConfigError
+from tests.helpers.configs import FILE, KEYS, read, refusal
 
-FILE = Path("c.yaml")
-KEYS = [f"{name}.{key}" for name, part in section_models().items() for key in part.model_fields]
 # What every line about a value looks like.
 LINE = re.compile(r"(c\.yaml:[0-9]+|--set): [a-z_0-9.]+ (\+ test_fraction )?must .+, got .*")
-
-
-@pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def read(text: str | bytes, *sets: str) -> Config:
-    """Read a config file of this text, with `--set` options over it."""
-    FILE.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return load_config(FILE, dict(parse_override(option) for option in sets))
-
-
-def refusal(text: str | bytes, *sets: str) -> str:
-    """Return why a config file is refused."""
-    with pytest.raises(ConfigError) as caught:
-        read(text, *sets)
-    assert caught.value.exit_code == 2
-    return str(caught.value)
 
 
 # --- what is accepted ----------------------------------------------------------------------------
@@ -48,42 +25,6 @@ def test_nothing_written_is_the_defaults() -> None:
     assert (
         load_config(None) == read("") == read("# nothing\n") == read("model:\ndata:\n") == Config()
     )
-
-
-def test_the_printed_config_reads_back_as_the_defaults_and_explains_every_key() -> None:
-    text = commented_yaml()
-    assert read(text) == Config()
-    lines = [line for line in text.splitlines() if line.startswith("  ")]
-    assert len(lines) == len(KEYS)
-    assert all(re.fullmatch(r"  [a-z_0-9]+: .+# .+", line) for line in lines)
-
-
-PATHS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
-
-
-@settings(max_examples=60)
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "data.path": PATHS | st.lists(PATHS, max_size=3),
-            "data.val_fraction": st.floats(0, 0.5),
-            "data.normalize_newlines": st.booleans(),
-            "model.hidden_size": st.integers(1, 10**12),
-            "model.init": st.sampled_from(["uniform", "identity", "normal(0.01)", "normal(1e-3)"]),
-            "training.seq_length": st.just("full") | st.integers(1, 999),
-            "training.learning_rate": st.floats(5e-324, 1e308),
-            "training.time_limit": st.none() | st.floats(1e-3, 1e9),
-            "training.clip_norm": st.none() | st.floats(1e-3, 1e3),
-            "training.seed": st.none() | st.integers(0, 2**63 - 1),
-            "output.checkpoint": PATHS.map(lambda name: f"{name}/a.npz"),
-        },
-    )
-)
-def test_a_config_reads_back_from_its_yaml_and_from_its_json(values: dict[str, Any]) -> None:
-    config = load_config(None, {key: Override(value, "x") for key, value in values.items()})
-    assert read(commented_yaml(config)) == config
-    assert parse_config_json(config.model_dump_json()) == config
 
 
 def test_2e_3_is_a_number_and_1e4_a_whole_one() -> None:
@@ -109,18 +50,6 @@ def test_one_path_is_a_list_of_one() -> None:
 def test_init_std_is_the_number_in_normal() -> None:
     assert read("model: {init: normal(2.5e-2)}").model.init_std == 0.025
     assert read("model: {init: orthogonal}").model.init_std is None
-
-
-def test_given_is_just_what_was_written_in_the_order_of_the_sections() -> None:
-    text = "training: {seed: null, epochs: 10, batch_size: 8}\nmodel: {num_layers: 2}\n"
-    assert list(read(text, "data.path=a", "training.seed=4").given()) == [
-        ("data.path", ("a",)),
-        ("model.num_layers", 2),
-        ("training.batch_size", 8),
-        ("training.epochs", 10),
-        ("training.seed", 4),
-    ]
-    assert list(Config().given()) == []
 
 
 def test_with_values_changes_a_copy() -> None:
@@ -213,30 +142,6 @@ def test_a_section_that_holds_no_keys_is_refused(section: str) -> None:
     assert refusal(f"data:\nmodel: {section}\n").startswith("c.yaml:2: model must be a section")
 
 
-def test_all_errors_come_at_once_in_the_order_of_the_file_then_of_the_options() -> None:
-    text = """
-training:
-  epochs: 0
-  seed: -1
-model:
-  hidden_size: x
-  num_layer: 2
-  activation: tanh
-data:
-  path: 3
-"""
-    options = ("training.batch_size=0", "model.dropout=1", "training.seed=-2")
-    assert refusal(text, *options).splitlines() == [
-        "c.yaml:3: training.epochs must be >= 1, got 0",
-        "c.yaml:6: model.hidden_size must be a whole number, got x",
-        "c.yaml:7: unknown key model.num_layer; did you mean model.num_layers?",
-        "c.yaml:10: data.path must be a path or a list of paths, got 3",
-        "--set: training.batch_size must be >= 1, got 0",
-        "--set: model.dropout must be < 1, got 1",
-        "--set: training.seed must be >= 0, got -2",
-    ]
-
-
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
@@ -262,164 +167,4 @@ def test_any_value_for_any_key_is_valid_or_one_line(key: str, value: Any) -> Non
 def test_a_number_beyond_all_bounds_is_one_line(digits: int, unit: str, key: str) -> None:
     found = refusal(f"training:\n  {key}: {'9' * digits}{unit}\n")
     assert re.match(rf"c\.yaml(:2: training\.{key} must|: not valid YAML)", found)
-    assert "\n" not in found
-
-
-def test_a_long_value_is_shown_short_and_control_characters_escaped() -> None:
-    found = refusal('training:\n  optimizer: "' + "\\e[31m\\n" * 50 + '"\n')
-    assert found.endswith("...")
-    assert len(found) < 150
-    assert found.isprintable()
-    assert refusal('output:\n  checkpoint: "\\e[31m\\n"\n').isprintable()
-
-
-def test_a_path_that_json_cannot_hold_is_refused_before_any_training() -> None:
-    # How the shell hands over a file name that is not UTF-8.
-    with pytest.raises(ConfigError, match=r"^--data: data\.path"):
-        load_config(None, {"data.path": Override(["caf\udce9.txt"], "--data")})
-
-
-# --- unknown and repeated keys -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("mdel: {}", "c.yaml:1: unknown key mdel; did you mean model?"),
-        ("learning_rate: 1", "c.yaml:1: unknown key learning_rate; did you mean training."),
-        (
-            "model:\n  hiden_size: 1",
-            "c.yaml:2: unknown key model.hiden_size; did you mean model.hi",
-        ),
-        (
-            "model:\n  epochs: 1",
-            "c.yaml:2: unknown key model.epochs; did you mean training.epochs?",
-        ),
-        ("model:\n  zzzzzz: 1", "c.yaml:2: unknown key model.zzzzzz"),
-        ("model:\n  5: 1", "c.yaml:2: unknown key model.5"),
-        ("model:\n  null: 1", "c.yaml:2: unknown key model.null"),
-        ("model: {}\ntrue: 1", "c.yaml:2: unknown key true"),
-    ],
-)
-def test_an_unknown_key_suggests_the_nearest(text: str, message: str) -> None:
-    assert refusal(text).startswith(message)
-
-
-def test_a_key_with_a_line_break_still_gives_one_printable_line() -> None:
-    assert refusal('model:\n  "x\\ny": 1\n').isprintable()
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["model: {}\ndata: {}\nmodel: {}\n", "model:\n  num_layers: 1\n  'num_layers': 2\n"],
-)
-def test_a_key_given_twice_is_refused_at_its_second_place(text: str) -> None:
-    assert re.fullmatch(r"c\.yaml:3: model[a-z_.]* is given twice", refusal(text))
-
-
-# --- files that are no config --------------------------------------------------------------------
-
-
-def test_numbers_are_those_of_yaml_1_2() -> None:
-    config = read("training: {max_steps: 010, epochs: 1_000, eps: 1e-7, step_size: 2E3}")
-    training = config.training
-    assert (training.max_steps, training.epochs, training.eps) == (10, 1000, 1e-7)
-    assert training.step_size == 2000
-    assert read("data: {path: [1e3.txt, 2020-01-01, 1:30]}").data.path == (
-        "1e3.txt",
-        "2020-01-01",
-        "1:30",
-    )
-    assert "training.time_limit must be a time" in refusal("training: {time_limit: 1:30}")
-    assert "quote a value that begins with *" in refusal("data:\n  path: *.txt\n")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("a: &x 1\nb: *x\n", "c.yaml:2: not valid YAML: aliases are not allowed here"),
-        ("\nmodel: !!python/object:os.system x\n", "c.yaml:2: not valid YAML: tags are not"),
-        ("model: !secret x\n", "c.yaml:1: not valid YAML: tags are not allowed here"),
-        ("model: {num_layers: !!int 2}\n", "c.yaml:1: not valid YAML: tags are not allowed here"),
-        ("a: " + "[" * 5000, "c.yaml:1: not valid YAML: nested too deeply"),
-        ("a: " + "{a: " * 25, "c.yaml:1: not valid YAML: nested too deeply"),
-        ("model: [\n", "c.yaml:2: not valid YAML: "),
-        ("? [a]\n: 3\n", "c.yaml:1: not valid YAML: "),
-        ("{}\n---\n{}\n", "c.yaml:2: not valid YAML: "),
-        ("model:\n  init: 2020-99-99\n", "c.yaml"),
-        ("\x00", "c.yaml: not valid YAML: "),
-        (b"model: \xff\n", "c.yaml: not UTF-8 text (byte 7)"),
-        ("- model\n", "c.yaml:1: expected sections data, model, training, output"),
-        ("word\n", "c.yaml:1: expected sections data, model, training, output"),
-        ("#" * 100_001, "c.yaml: larger than 100,000 bytes"),
-    ],
-)
-def test_a_file_that_is_no_config_is_one_line(content: str | bytes, message: str) -> None:
-    found = refusal(content)
-    assert found.startswith(message)
-    assert "\n" not in found
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [("nope.yaml", "nope.yaml: No such file or directory"), (".", ".: Is a directory")],
-)
-def test_a_file_that_cannot_be_read_is_one_line(path: str, message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        load_config(Path(path))
-    assert str(caught.value) == message
-
-
-@settings(max_examples=150)
-@given(st.text("model:tr a-[]{},&*!|>'\"#%\n\t0.e1<?", max_size=30) | st.binary(max_size=20))
-def test_whatever_the_file_holds_the_answer_is_a_config_or_a_config_error(
-    content: str | bytes,
-) -> None:
-    FILE.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with contextlib.suppress(ConfigError):
-        assert isinstance(load_config(FILE), Config)
-
-
-def test_a_byte_order_mark_is_no_part_of_the_first_key() -> None:
-    assert read(b"\xef\xbb\xbfmodel: {num_layers: 2}").model.num_layers == 2
-
-
-def test_json_that_is_no_config_is_one_line() -> None:
-    for text in ("", "[]", '{"model": {"hidden_size": 0, "num_layers": 0}}', '{"x": 1}'):
-        with pytest.raises(ConfigError) as caught:
-            parse_config_json(text)
-        assert "\n" not in str(caught.value)
-
-
-# --- overrides -----------------------------------------------------------------------------------
-
-
-def test_overrides_win_over_the_file() -> None:
-    text = "training:\n  seed: 1\n  epochs: 2\n"
-    config = read(text, "training.seed=5", "training.learning_rate=1e-4", "data.path=[a, b]")
-    assert (config.training.seed, config.training.epochs) == (5, 2)
-    assert (config.training.learning_rate, config.data.path) == (1e-4, ("a", "b"))
-    assert read("model:\n", "model.num_layers=2").model.num_layers == 2
-
-
-def test_an_override_may_hold_an_equals_sign() -> None:
-    assert read("", "output.checkpoint=lr=1.npz").output.checkpoint == "lr=1.npz"
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("training.seed", "--set training.seed: write it as section.key=value"),
-        ("training.seed=[", "--set training.seed=[: not valid YAML: "),
-        ("training.seed=*x", "--set training.seed=*x: not valid YAML: aliases are not allowed"),
-        ("seed=5", "--set: unknown key seed; did you mean training.seed?"),
-        ("training.epoch=5", "--set: unknown key training.epoch; did you mean training.epochs?"),
-        ("nosuch.key=5", "--set: unknown key nosuch"),
-        ("model=5", "--set: model must be a section of keys, got 5"),
-        ("=5", "--set"),
-    ],
-)
-def test_an_override_that_is_wrong_is_one_line(option: str, message: str) -> None:
-    found = refusal("training:\n  seed: 1\n", option)
-    assert found.startswith(message)
     assert "\n" not in found

@@ -12,6 +12,10 @@ from threading import Event, Thread
 from typing import Self
 
 CHARNN = [sys.executable, "-m", "charnn"]
+# A short run on text.txt.
+TRAIN = ["train", "--data", "text.txt", "--out", "run.npz", "--max-steps", "40", "--seed", "1"]
+TRAIN += ["--set", "model.hidden_size=16", "--set", "model.num_layers=2"]
+TRAIN += ["--set", "training.eval_every=10"]
 
 
 def run(*arguments: str, cwd: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -105,3 +109,28 @@ def on_a_terminal(*arguments: str, cwd: Path, **environment: str) -> str:
     with Terminal(*arguments, cwd=cwd, environment=environment) as terminal:
         assert terminal.wait() == 0, terminal.shown
     return terminal.shown.decode().replace("\r\n", "\n")
+
+
+def refused(code: int, *arguments: str, cwd: Path, text: str | None = None) -> str:
+    """Run a command that must fail in one clear line; return the line."""
+    result = run(*arguments, cwd=cwd, text=text)
+    assert result.returncode == code, result.stderr
+    return only_error(result.stdout, result.stderr)
+
+
+def only_error(out: str, err: str) -> str:
+    """Return the error of a command that printed one line of error and nothing else."""
+    assert out == ""
+    lines = err.splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith("charnn: error: ")
+    return lines[0].removeprefix("charnn: error: ")
+
+
+def train_small(folder: Path, text: str, name: str, layers: int = 1, *more: str) -> None:
+    """Train a small model on a text; write NAME.txt, NAME.npz and the files beside it."""
+    (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    arguments = ["--data", f"{name}.txt", "--out", f"{name}.npz", "--seed", "1", "--quiet"]
+    for setting in (f"model.num_layers={layers}", "model.hidden_size=16", "training.log_every=5"):
+        arguments += ["--set", setting]
+    ok("train", *arguments, "--max-steps", "40", *more, cwd=folder)

@@ -55,3 +55,6 @@ def english(length: int, seed: int = 0) -> str:
         lines.append(line)
         size += len(line)
     return "".join(lines)[:length]
+
+
+CHINESE = "床前明月光,疑是地上霜。\n举头望明月,低头思故乡。\n" * 40

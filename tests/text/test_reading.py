@@ -1,53 +1,31 @@
-"""Long texts: read in short pieces, wherever these are cut, and kept out of memory."""
+"""Reading: files, folders, globs, gzip, standard input; in pieces cut anywhere."""
 
 import gzip
 import hashlib
-import os
-import resource
-import subprocess
+import io
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charnn.showing import show_character
-from charnn.text import encoding, reading
+from charnn.errors import CorpusError
 from charnn.text.corpus import Corpus
-from charnn.text.encoding import UnknownCharactersError
 from charnn.text.reading import ReadError, read_blocks, read_text
-from charnn.text.vocabulary import Vocabulary
-
-TEXTS = st.text("ab \r\né€😀\ufeff", max_size=20)
-SIZES = st.sampled_from([1, 2, 3, 5, 8])
-TRAIN = [sys.executable, "-m", "charnn", "train", "--out", "run.npz", "--max-steps", "2"]
-TRAIN += ["--set", "model.hidden_size=8", "--set", "data.val_fraction=0"]
+from tests.helpers.blocks import SIZES, TEXTS, pieces_of
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("texts")
-
-
-@contextmanager
-def pieces_of(size: int) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "BLOCK", size)
-        patch.setattr(encoding, "BLOCK", size)
-        yield
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=3), SIZES, st.booleans(), st.booleans())
 def test_texts_are_the_same_wherever_their_pieces_are_cut(
-    folder: Path, texts: list[str], size: int, zipped: bool, normal: bool
+    scratch: Path, texts: list[str], size: int, zipped: bool, normal: bool
 ) -> None:
-    paths = [str(folder / f"{k}{'.gz' if zipped else ''}") for k in range(len(texts))]
+    paths = [str(scratch / f"{k}{'.gz' if zipped else ''}") for k in range(len(texts))]
     for path, text in zip(paths, texts, strict=True):
         raw = text.encode()
         Path(path).write_bytes(gzip.compress(raw) if zipped else raw)
@@ -67,9 +45,9 @@ def test_texts_are_the_same_wherever_their_pieces_are_cut(
 
 @given(st.lists(st.sampled_from([b"a", b"\n", *map(bytes, zip("é€😀".encode()))])), SIZES)
 def test_the_first_wrong_byte_is_named_wherever_pieces_are_cut(
-    folder: Path, parts: list[bytes], size: int
+    scratch: Path, parts: list[bytes], size: int
 ) -> None:
-    raw, path = b"".join(parts), folder / "bytes.txt"
+    raw, path = b"".join(parts), scratch / "bytes.txt"
     path.write_bytes(raw)
     try:
         text = raw.decode()
@@ -84,68 +62,10 @@ def test_the_first_wrong_byte_is_named_wherever_pieces_are_cut(
             assert read_text([str(path)]) == text
 
 
-def unknown_ones(text: str, known: str) -> str:
-    """Describe the characters of a text that are not known, place by place."""
-    places: dict[str, str] = {}
-    total, line, column = 0, 1, 1
-    for character in text:
-        if character not in known:
-            total += 1
-            shown = f"{show_character(character)} at line {line}, column {column}"
-            places.setdefault(character, shown)
-        line, column = (line + 1, 1) if character == "\n" else (line, column + 1)
-    count = "1 character is" if total == 1 else f"{total} characters are"
-    more = f" and {len(places) - 5} more" if len(places) > 5 else ""
-    few = "; ".join(list(places.values())[:5])
-    return f"{count} not in the vocabulary ({len(places)} different): {few}{more}"
-
-
-@given(st.text("abcdefg\né😀", max_size=40), st.text("abg\n", min_size=1), SIZES)
-def test_unknown_characters_are_named_or_skipped_wherever_pieces_are_cut(
-    text: str, known: str, size: int
-) -> None:
-    vocabulary = Vocabulary(known)
-    kept = "".join(character for character in text if character in known)
-    with pieces_of(size):
-        assert vocabulary.decode(vocabulary.encode(text, unknown="skip")) == kept
-    if kept != text:
-        with pieces_of(size), pytest.raises(UnknownCharactersError) as caught:
-            vocabulary.encode(text)
-        assert str(caught.value) == unknown_ones(text, known)
-    if len(kept) > 1:
-        with pieces_of(size):
-            skipping = Corpus.from_text(text, vocabulary=vocabulary, unknown="skip")
-        assert vocabulary.decode(skipping.ids) == kept
-        assert skipping.skipped == len(text) - len(kept)
-
-
-@pytest.mark.parametrize("different", [3, 255, 256, 300, 70_000])
-def test_the_ids_of_a_long_text_lie_in_a_file_without_a_name(
-    different: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The first characters take a byte each; later ones need wider numbers.
-    points = [point for point in range(different + 0x800) if not 0xD800 <= point < 0xE000]
-    text = "ba" * 5000 + "".join(map(chr, points[:different][::-1])) + "abc\n"
-    plain = Corpus.from_text(text)
-    assert plain.vocabulary.decode(plain.ids) == text
-    monkeypatch.setattr(encoding, "_IN_MEMORY", 5000)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    files = set(Path("/proc/self/fd").iterdir())
-    long = Corpus.from_text(text)
-    assert long.vocabulary == plain.vocabulary
-    assert long.fingerprint == plain.fingerprint
-    assert long.ids.dtype == plain.ids.dtype
-    np.testing.assert_array_equal(long.ids, plain.ids)
-    assert not long.ids.flags.writeable
-    assert list(tmp_path.iterdir()) == []
-    del long
-    assert set(Path("/proc/self/fd").iterdir()) == files
-
-
-def test_whoever_reads_is_told_how_far(folder: Path) -> None:
-    path, told = folder / "long.txt", list[tuple[int, int | None]]()
+def test_whoever_reads_is_told_how_far(scratch: Path) -> None:
+    path, told = scratch / "long.txt", list[tuple[int, int | None]]()
     path.write_text("ab" * 100_000)
-    zipped = folder / "long.gz"
+    zipped = scratch / "long.gz"
     zipped.write_bytes(gzip.compress(path.read_bytes()))
     size = 200_000 + zipped.stat().st_size
     text = "".join(read_blocks([str(path), str(zipped)], on_read=lambda *sizes: told.append(sizes)))
@@ -156,40 +76,81 @@ def test_whoever_reads_is_told_how_far(folder: Path) -> None:
     assert len(told) > 6
 
 
-def long_text(folder: Path, megabytes: int) -> None:
-    with (folder / "long.txt").open("wb") as file:
-        for _ in range(megabytes):
-            file.write(b"to be or not to be, \n" * 50_000)
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of texts, and the current directory."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"b.txt": "beta ", "a.txt": "älpha ", "10.txt": "ten ", "c.md": "no"}.items():
+        Path(name).write_text(text, encoding="utf-8")
+    with gzip.open("z.gz", "wb") as file:
+        file.write(b"zipped ")
+    return tmp_path
 
 
-def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
-    long_text(tmp_path, 250)
-    peak = 0
-    with subprocess.Popen([*TRAIN, "--data", "long.txt", "--quiet"], cwd=tmp_path) as process:
-        while process.poll() is None:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            anonymous = [line.split()[1] for line in status.splitlines() if "RssAnon" in line]
-            peak = max(peak, *map(int, anonymous), 0)
-            time.sleep(0.02)
-    assert process.returncode == 0
-    assert 10_000 < peak < 200_000  # kB, of which libraries and a model take the most
+def test_files_gzips_folders_and_globs_are_read_and_joined_in_order(folder: Path) -> None:
+    assert read_text(["a.txt"]) == "älpha "
+    assert read_text(["b.txt", "z.gz", "a.txt"]) == "beta zipped älpha "
+    assert read_text([str(folder)]) == read_text(["*.txt"]) == "ten älpha beta "
+    assert read_text(["[bz].*"]) == "beta zipped "
 
 
-def test_a_full_disk_for_temporary_files_is_one_line(tmp_path: Path) -> None:
-    long_text(tmp_path, 70)
-    result = subprocess.run(
-        [*TRAIN, "--data", "long.txt"],
-        cwd=tmp_path,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        # The limit of a file's size stands for a full disk.
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)),
-    )
-    assert result.returncode == 1
-    assert result.stderr == (
-        f"charnn: error: long.txt: {tmp_path}: File too large; a long text takes room there "
-        "while it is read: name another folder by TMPDIR\n"
-    )
-    assert [path.name for path in tmp_path.iterdir()] == ["long.txt"]
+def test_a_file_whose_name_looks_like_a_glob_is_that_file(folder: Path) -> None:
+    Path("[a].txt").write_text("literal")
+    assert read_text(["[a].txt"]) == "literal"
+
+
+def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO("\ufeffpipé\r\n".encode())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(raw, encoding="ascii"))
+    assert read_text(["-"]) == "pipé\r\n"
+
+
+def test_the_byte_order_mark_is_dropped_and_line_ends_are_kept(folder: Path) -> None:
+    Path("dos.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\n")
+    assert read_text(["dos.txt"]) == "one\r\ntwo\rthree\n"
+    assert read_text(["dos.txt"], normalize_newlines=True) == "one\ntwo\nthree\n"
+
+
+def read_error(path: str) -> str:
+    with pytest.raises(CorpusError) as caught:
+        read_text([path])
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("start", "offset"), [(b"", 6), (b"\xef\xbb\xbf", 9)])
+def test_a_byte_that_is_not_utf8_is_named_with_line_and_offset(
+    folder: Path, start: bytes, offset: int
+) -> None:
+    Path("bad.txt").write_bytes(start + b"one\ntw\xe9\nthree\n")
+    found = read_error("bad.txt")
+    assert found.startswith(f"bad.txt:2: not UTF-8 text: byte 0xe9 at offset {offset}; ")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nope.txt", "nope.txt: No such file or directory"),
+        ("nope/*.txt", "nope/*.txt: no file matches"),
+        ("empty", "empty: a folder without *.txt files"),
+        ("a\0b", ""),
+        ("x" * 300, "x" * 300 + ": File name too long"),
+        ("x" * 300 + "*", "x" * 300 + "*: "),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_one_line(folder: Path, path: str, message: str) -> None:
+    Path("empty").mkdir()
+    assert read_error(path).startswith(message)
+
+
+def test_a_gzip_file_damaged_anywhere_is_one_line(folder: Path) -> None:
+    whole = gzip.compress(b"to be or not to be, " * 40, mtime=0)
+    Path("z.gz").write_bytes(whole[:-12])
+    assert read_error("z.gz").startswith("z.gz: not a whole gzip file: ")
+    Path("z.gz").write_bytes(b"plain text")
+    assert read_error("z.gz").startswith("z.gz: not a whole gzip file: ")
+    for place in range(10, len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x55
+        Path("z.gz").write_bytes(damaged)
+        assert read_error("z.gz").startswith("z.gz: not a whole gzip file: ")

@@ -9,27 +9,13 @@ import pytest
 
 from charnn.errors import CharnnError
 from charnn.training.metrics import Metrics, MetricsLog
-
-
-def metrics(step: int) -> Metrics:
-    return Metrics(
-        step=step,
-        epoch=step / 7,
-        characters=step * 100,
-        seconds=0.1 * step,
-        train_loss=1 / (3 * step + 1),
-        val_loss=None,
-        learning_rate=2e-3,
-        grad_norm=1e-9,
-        clipped=0.5,
-        chars_per_second=12345.678,
-    )
+from tests.helpers.runs import make_metrics
 
 
 def write(path: Path, steps: list[int], after_step: int = 0) -> None:
     log = MetricsLog(path, after_step)
     for step in steps:
-        log.append(metrics(step))
+        log.append(make_metrics(step))
     log.sync()
     log.close()
 
@@ -46,13 +32,17 @@ def path(tmp_path: Path) -> Path:
 def test_each_line_is_an_object_with_every_number_exact(path: Path) -> None:
     write(path, [0, 3, 10])
     lines = path.read_text().splitlines()
-    assert [Metrics(**json.loads(line)) for line in lines] == [metrics(0), metrics(3), metrics(10)]
+    assert [Metrics(**json.loads(line)) for line in lines] == [
+        make_metrics(0),
+        make_metrics(3),
+        make_metrics(10),
+    ]
     assert list(json.loads(lines[0])) == [field.name for field in dataclasses.fields(Metrics)]
 
 
 def test_a_line_is_readable_as_soon_as_it_is_appended(path: Path) -> None:
     log = MetricsLog(path)
-    log.append(metrics(1))
+    log.append(make_metrics(1))
     assert steps_in(path) == [1]
     log.close()
 
@@ -103,7 +93,7 @@ def test_going_on_without_a_log_begins_one(path: Path) -> None:
 def test_the_seconds_go_on_from_the_last_line_kept(path: Path) -> None:
     write(path, [2, 4, 6])
     log = MetricsLog(path, after_step=5)
-    assert log.seconds == metrics(4).seconds
+    assert log.seconds == make_metrics(4).seconds
     log.close()
     log = MetricsLog(path)
     assert log.seconds == 0
@@ -120,13 +110,13 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 def test_a_line_that_cannot_be_written_is_one_line(path: Path) -> None:
     log = MetricsLog(path)
-    log.append(metrics(1))
+    log.append(make_metrics(1))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     # As if the disk were full.
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, limits[1]))
     try:
         with pytest.raises(CharnnError) as caught:
-            log.append(metrics(2))
+            log.append(make_metrics(2))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert str(caught.value) == f"{path}: cannot be written: File too large"

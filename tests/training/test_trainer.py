@@ -1,7 +1,5 @@
 """The loop: the plan, the log, the files, and resuming to the last bit."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,39 +7,21 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from charnn.checkpoint.checkpoint import Checkpoint, load
-from charnn.config.keys import Config
-from charnn.config.loading import Override, load_config
-from charnn.errors import CharnnError, ConfigError, DivergenceError, RequestError
-from charnn.evaluation import evaluate
-from charnn.text.corpus import Corpus
-from charnn.training.events import Ended, Measured, Reason, Saved, Stepped
-from charnn.training.metrics import MetricsLog
-from charnn.training.preparation import initial_config, resumed_config
+from charnn.checkpoint.checkpoint import load
+from charnn.errors import DivergenceError
+from charnn.training.events import Ended, Stepped
 from charnn.training.trainer import Trainer
 from tests.helpers.reference import loop
-from tests.helpers.texts import english
-
-TEXT = english(3000)
-# 2700 characters to train on: 4 streams of 674, 34 windows of 20 an epoch, the last one shorter.
-SMALL: dict[str, Any] = {
-    "model.hidden_size": 12,
-    "model.num_layers": 2,
-    "model.dropout": 0.2,
-    "training.batch_size": 4,
-    "training.seq_length": 20,
-    "training.max_steps": 60,
-    "training.learning_rate": 0.01,
-    "training.warmup_steps": 5,
-    "training.clip_norm": 0.5,
-    "training.weight_decay": 0.01,
-    "training.ema_decay": 0.9,
-    "training.eval_every": 7,
-    "training.save_every": 9,
-    "training.log_every": 4,
-    "training.seed": 3,
-}
-
+from tests.helpers.runs import (
+    TEXT,
+    arrays,
+    assert_same_run,
+    finish,
+    make_config,
+    make_corpus,
+    resume,
+    train,
+)
 
 # Nothing between the gradient and the optimizer's formula.
 PLAIN: dict[str, Any] = {
@@ -54,70 +34,6 @@ PLAIN: dict[str, Any] = {
     "training__dtype": "float64",
     "data__val_fraction": 0,
 }
-
-
-def make_config(folder: Path, **changes: Any) -> Config:
-    values = SMALL | {"output.checkpoint": str(folder / "run.npz")}
-    values |= {key.replace("__", "."): value for key, value in changes.items()}
-    return load_config(None, {key: Override(value, "test") for key, value in values.items()})
-
-
-def make_corpus(config: Config, text: str = TEXT) -> Corpus:
-    return Corpus.from_text(text, val_fraction=config.data.val_fraction)
-
-
-def finish(trainer: Trainer, **limits: Any) -> Reason:
-    *_, last = trainer.run(**limits)
-    assert isinstance(last, Ended)
-    return last.reason
-
-
-def train(folder: Path, **changes: Any) -> Trainer:
-    folder.mkdir(exist_ok=True)
-    config = make_config(folder, **changes)
-    trainer = Trainer(config, make_corpus(config))
-    finish(trainer)
-    return trainer
-
-
-def resume(config: Config, text: str = TEXT) -> Trainer:
-    checkpoint = load(config.output.checkpoint)
-    return Trainer(
-        resumed_config(config, checkpoint.config), make_corpus(config, text), resume=checkpoint
-    )
-
-
-def arrays(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's members, but for the folder that its config names."""
-    with np.load(path, allow_pickle=False) as file:
-        members = {name: file[name] for name in file.files if name != "checksum"}
-    config = json.loads(str(members["config"]))
-    del config["output"]
-    return members | {"config": np.array(str(config))}
-
-
-def log_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the log without its two measurements of time."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    for line in lines:
-        del line["seconds"], line["chars_per_second"]
-    return lines
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    for name in ("run.npz", "run.best.npz"):
-        first, second = arrays(one / name), arrays(other / name)
-        assert first.keys() == second.keys()
-        for member, array in first.items():
-            np.testing.assert_array_equal(array, second[member], err_msg=f"{name}: {member}")
-    assert log_lines(one / "run.jsonl") == log_lines(other / "run.jsonl")
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "folder_a"
-    train(folder)
-    return folder
 
 
 # --- resuming ------------------------------------------------------------------------------------
@@ -194,36 +110,6 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(
     assert (arrays(other.outputs.checkpoint)["V"] != arrays(uninterrupted / "run.npz")["V"]).any()
 
 
-def test_a_changed_key_or_a_changed_text_is_refused_by_name(
-    tmp_path: Path, uninterrupted: Path
-) -> None:
-    stored = load(uninterrupted / "run.npz").config
-    changed = make_config(tmp_path, training__learning_rate=0.5, model__dropout=0)
-    with pytest.raises(ConfigError) as caught:
-        resumed_config(changed, stored)
-    lines = str(caught.value).splitlines()
-    assert any("training.learning_rate is 0.5, but the run to resume has 0.01" in x for x in lines)
-    assert any("model.dropout" in line for line in lines)
-    assert len(lines) == 2
-    unseeded = make_config(tmp_path, training__seed=None)
-    assert resumed_config(unseeded, stored).training.seed == 3
-    longer = resumed_config(make_config(tmp_path, training__max_steps=99), stored)
-    assert longer.training.max_steps == 99
-    with pytest.raises(CharnnError, match=r"not the one .*run\.npz was trained on"):
-        Trainer(
-            stored,
-            make_corpus(stored, TEXT.replace("king", "ging")),
-            resume=load(uninterrupted / "run.npz"),
-        )
-
-
-def test_a_best_checkpoint_never_steers_a_resume(tmp_path: Path, uninterrupted: Path) -> None:
-    best = load(uninterrupted / "run.best.npz")
-    assert not best.resumable
-    with pytest.raises(CharnnError, match="--init"):
-        Trainer(best.config, make_corpus(best.config), resume=best)
-
-
 # --- the mathematics of a run --------------------------------------------------------------------
 
 
@@ -288,31 +174,6 @@ def test_full_bptt_is_one_window_over_the_whole_stream(tmp_path: Path) -> None:
     assert trainer.streams.seq_length == trainer.streams.stream_length == 674
 
 
-def test_full_bptt_that_does_not_fit_in_memory_is_refused_with_the_estimate(
-    tmp_path: Path,
-) -> None:
-    config = make_config(tmp_path, training__seq_length="full", model__hidden_size=1_000_000)
-    with pytest.raises(CharnnError, match=r"about [\d.]+ GB .* available"):
-        Trainer(config, make_corpus(config))
-
-
-def test_a_batch_too_large_for_the_text_shrinks_and_says_so(tmp_path: Path) -> None:
-    config = make_config(tmp_path, training__batch_size=500)
-    trainer = Trainer(config, make_corpus(config))
-    assert trainer.streams.batch_size == 2699 // 20
-    assert trainer.warnings == [
-        "the training text has 2,700 characters, fewer than batch_size 500 × seq_length 20 + 1 "
-        "= 10,001; using batch_size 134"
-    ]
-
-
-def test_fewer_steps_than_were_made_are_refused(tmp_path: Path, uninterrupted: Path) -> None:
-    stored = load(uninterrupted / "run.npz")
-    config = resumed_config(make_config(tmp_path, training__max_steps=20), stored.config)
-    with pytest.raises(RequestError, match="plan is 20 steps, but the run has made 60"):
-        Trainer(config, make_corpus(config), resume=stored)
-
-
 def test_stop_after_never_shapes_the_schedule(tmp_path: Path) -> None:
     config = make_config(tmp_path)
     trainer = Trainer(config, make_corpus(config))
@@ -368,32 +229,6 @@ def test_parameters_that_are_not_finite_never_replace_a_checkpoint(tmp_path: Pat
     assert load(tmp_path / "run.npz").progress.step == 0
 
 
-def test_averaged_parameters_are_saved_as_the_model_and_the_others_beside_them(
-    tmp_path: Path,
-) -> None:
-    config = make_config(tmp_path, training__eval_every=100)
-    trainer = Trainer(config, make_corpus(config))
-    thetas = []
-    for event in trainer.run(stop_after=6):
-        if isinstance(event, Stepped):
-            thetas.append(trainer.model.parameters.flat.copy())
-    weights = 0.9 ** np.arange(6)[::-1]
-    mean = weights @ np.array(thetas, np.float64) / weights.sum()
-    saved = load(tmp_path / "run.npz")
-    np.testing.assert_allclose(saved.model.parameters.flat, mean, atol=1e-6)
-    np.testing.assert_array_equal(saved.slots["theta"], thetas[-1])
-    assert np.abs(mean - thetas[-1]).max() > 1e-3
-
-
-def test_the_averaged_model_is_the_one_that_is_validated(tmp_path: Path) -> None:
-    config = make_config(tmp_path)
-    trainer = Trainer(config, make_corpus(config))
-    *_, measured = (event for event in trainer.run() if isinstance(event, Measured))
-    best = load(tmp_path / "run.npz")
-    exact = evaluate(best.model, trainer.corpus.split("val")).nats_per_char
-    assert measured.metrics.val_loss == exact
-
-
 def test_a_validation_loss_that_is_not_finite_is_divergence(tmp_path: Path) -> None:
     config = make_config(tmp_path, model__activation="relu", training__ema_decay=0)
     trainer = Trainer(config, make_corpus(config))
@@ -429,50 +264,6 @@ def test_threads_hold_blas_to_their_number_also_when_resumed(tmp_path: Path) -> 
 # --- the files -----------------------------------------------------------------------------------
 
 
-def test_the_log_has_its_lines_and_the_last_step_is_evaluated(uninterrupted: Path) -> None:
-    lines = log_lines(uninterrupted / "run.jsonl")
-    steps = sorted(set(range(4, 61, 4)) | set(range(7, 61, 7)))
-    assert [line["step"] for line in lines] == steps
-    evaluated = [line["step"] for line in lines if line["val_loss"] is not None]
-    assert evaluated == [7, 14, 21, 28, 35, 42, 49, 56, 60]
-    assert lines[-1]["epoch"] == pytest.approx(60 / 34, abs=1e-4)
-    # 33 windows of 20 and one of 14 make an epoch of 674 characters in each of 4 streams.
-    assert lines[-1]["characters"] == 4 * (674 + 26 * 20)
-    assert all(0 <= line["clipped"] <= 1 for line in lines)
-
-
-def test_a_line_s_train_loss_is_the_mean_since_the_line_before(tmp_path: Path) -> None:
-    config = make_config(tmp_path)
-    losses: list[float] = []
-    for event in Trainer(config, make_corpus(config)).run(stop_after=33):
-        if isinstance(event, Stepped):
-            losses.append(event.loss)
-        elif isinstance(event, Measured):
-            assert event.metrics.train_loss == pytest.approx(np.mean(losses))
-            losses.clear()
-
-
-def test_the_final_validation_is_exact_and_the_best_checkpoint_is_the_best(
-    uninterrupted: Path,
-) -> None:
-    lines = log_lines(uninterrupted / "run.jsonl")
-    losses = {line["step"]: line["val_loss"] for line in lines if line["val_loss"] is not None}
-    last, best = load(uninterrupted / "run.npz"), load(uninterrupted / "run.best.npz")
-    val = make_corpus(last.config).split("val")
-    assert losses[60] == evaluate(last.model, val).nats_per_char
-    assert best.progress.best_step == min(losses, key=losses.__getitem__)
-    assert best.progress.step == best.progress.best_step
-    assert evaluate(best.model, val).nats_per_char == pytest.approx(min(losses.values()), abs=1e-4)
-
-
-def test_the_log_is_on_the_disk_before_the_checkpoint_that_knows_it(
-    tmp_path: Path, noting: Callable[..., list[str]]
-) -> None:
-    done = noting((MetricsLog, "sync"), (Checkpoint, "save"))
-    train(tmp_path, output__keep_best=False, training__max_steps=20)
-    assert done == ["save", *["sync", "save"] * 3]
-
-
 def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path) -> None:
     config = make_config(
         tmp_path, training__learning_rate=1e-12, training__patience=2, training__max_steps=1000
@@ -482,45 +273,3 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path) -> None:
     assert finish(trainer) == "patience"
     assert trainer.progress.step == 14
     assert resume(config).finished == "patience"
-
-
-def test_without_validation_no_best_is_kept(tmp_path: Path) -> None:
-    trainer = train(tmp_path, data__val_fraction=0)
-    assert not trainer.outputs.best.exists()
-    assert log_lines(trainer.outputs.log)[-1]["val_loss"] is None
-
-
-def test_saves_come_at_their_steps_and_at_the_end(tmp_path: Path) -> None:
-    config = make_config(tmp_path, output__keep_best=False)
-    trainer = Trainer(config, make_corpus(config))
-    saves = [trainer.progress.step for event in trainer.run() if isinstance(event, Saved)]
-    assert saves == [9, 18, 27, 36, 45, 54, 60]
-
-
-def test_a_seed_nobody_gave_is_chosen_and_stored(tmp_path: Path) -> None:
-    trainer = train(tmp_path, training__seed=None, training__max_steps=1)
-    assert trainer.config.training.seed is not None
-    assert load(tmp_path / "run.npz").config.training.seed == trainer.config.training.seed
-
-
-def test_init_starts_from_the_parameters_alone(tmp_path: Path, uninterrupted: Path) -> None:
-    source = load(uninterrupted / "run.npz")
-    bare = {key: value for key, value in SMALL.items() if not key.startswith("model.")}
-    bare["output.checkpoint"] = str(tmp_path / "run.npz")
-    given = load_config(None, {key: Override(value, "test") for key, value in bare.items()})
-    config = initial_config(given, source)
-    corpus = Corpus.from_text(TEXT[:2000], vocabulary=source.vocabulary, val_fraction=0.1)
-    trainer = Trainer(config, corpus, init=source)
-    assert (trainer.progress.step, config.model.hidden_size) == (0, 12)
-    np.testing.assert_array_equal(trainer.model.parameters.flat, source.model.parameters.flat)
-    with pytest.raises(ConfigError, match=r"model\.hidden_size is 13.*has 12"):
-        initial_config(make_config(tmp_path, model__hidden_size=13), source)
-
-
-def test_a_checkpoint_is_of_one_moment(tmp_path: Path) -> None:
-    """What `checkpoint` returns can be saved and loaded to the same run."""
-    trainer = train(tmp_path, training__max_steps=8)
-    stored: Checkpoint = load(tmp_path / "run.npz")
-    assert stored.progress == trainer.progress
-    assert stored.config == trainer.config
-    assert stored.vocabulary == trainer.corpus.vocabulary

@@ -175,3 +175,11 @@ def test_schema_and_loader_refuse(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         load_config(path)
     assert not SCHEMA.is_valid(parsed(text))
+
+
+def test_the_page_of_the_docs_has_its_pictures_and_they_are_small() -> None:
+    page = (ROOT / "docs" / "inside.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page)
+    assert pictures == ["inspect.svg", "report.png"]
+    for picture in pictures:
+        assert (ROOT / "docs" / picture).stat().st_size < 300_000

@@ -71,7 +71,7 @@ def window(
 
 def charnn_train(folder: Path, *options: str) -> None:
     command = [sys.executable, "-m", "charnn", "train", "-q", "--config", str(CONFIG)]
-    command += ["--data", "text.txt", *options]
+    command += ["--data", "text.txt", "--threads", "1", *options]
     subprocess.run(command, check=True, cwd=folder)
 
 

@@ -1,6 +1,5 @@
 """One run by several ranks: the same numbers, one voice, and an end for all, whatever ends one."""
 
-import hashlib
 import os
 import re
 import signal
@@ -14,22 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from charnn import ranks as mpi
-from charnn.evaluation import Evaluation, evaluate, evaluating
-from charnn.network.network import RNN
-from charnn.text import encoding, fingerprint, reading
-from charnn.text.corpus import Corpus
-from charnn.text.reading import read_blocks
-from charnn.training import preparation
-from charnn.training.trainer import Trainer
 from tests.helpers.commands import CHARNN, ok, run
 from tests.helpers.processes import alive, children
+from tests.helpers.runs import arrays, log_lines
 from tests.helpers.texts import english
-from tests.text.test_reading import TEXTS
-from tests.training.test_trainer import arrays, log_lines, make_config, resume
+
+pytestmark = pytest.mark.mpi
 
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 RUN = ["train", "--data", "text.txt", "--seed", "5", "--threads", "1"]
@@ -64,13 +54,6 @@ def ranks(
         timeout=60,
         check=False,
     )
-
-
-class _One(mpi.Ranks):
-    """One of several ranks, without the others."""
-
-    def __init__(self, rank: int, size: int):
-        self.rank, self.size = rank, size
 
 
 @pytest.fixture(scope="module")
@@ -152,88 +135,7 @@ def test_all_ranks_go_back_when_a_run_diverges(folder: Path) -> None:
     )
 
 
-def test_ranks_divide_the_cores_of_their_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preparation, "cores", lambda: 8)
-    for size, sharing, given_threads, threads in (
-        (4, 4, None, 2),
-        (4, 2, None, 4),  # two on each of two machines
-        (16, 16, None, 1),
-        (4, 4, 3, 3),
-    ):
-        config = make_config(tmp_path, training__batch_size=16, training__threads=given_threads)
-        ranks = _One(0, size)
-        ranks.sharing = sharing
-        trainer = Trainer(config, Corpus.from_text(english(5000)), ranks=ranks)
-        assert trainer._threads == threads
-
-
-def test_a_loss_in_float64_survives_the_exchange_in_float32(tmp_path: Path) -> None:
-    config = make_config(tmp_path, training__dtype="float32")
-    trainer = Trainer(config, Corpus.from_text(english(3000)), ranks=_One(1, 2))
-    nats, notice = trainer._workers._sum(34_567 / 3, 7)
-    assert nats == pytest.approx(34_567 / 3, rel=1e-13)
-    assert notice == 7
-
-
-@given(st.integers(2, 5000), st.integers(1, 9), st.integers(1, 12))
-def test_the_parts_of_a_validation_are_the_whole(N: int, segments: int, parts: int) -> None:
-    model = RNN(5, 4, dtype=np.float64)
-    model.initialize("uniform", seed=1)
-    ids = np.random.default_rng(0).integers(0, 5, N).astype(np.uint8)
-    shares = [
-        [*evaluating(model, ids, segments=segments, part=part, parts=parts)]
-        for part in range(parts)
-    ]
-    assert all(share[-1].predictions == share[0].total for share in shares if share)
-    if min(segments, (N - 1) // 512) <= 1:
-        assert [bool(share) for share in shares] == [True] + [False] * (parts - 1)
-    whole = evaluate(model, ids, segments=segments)
-    total = Evaluation.sum(share[-1] for share in shares if share)
-    assert (total.predictions, total.correct) == (whole.total, whole.correct)
-    assert total.total_nats == pytest.approx(whole.total_nats, rel=1e-12)
-    # Threads divide a share further.
-    threaded = [*evaluating(model, ids, segments=segments, part=0, parts=parts, threads=3)]
-    assert threaded[-1].correct == shares[0][-1].correct
-    assert threaded[-1].predictions == threaded[0].total == shares[0][-1].predictions
-    assert threaded[-1].total_nats == pytest.approx(shares[0][-1].total_nats, rel=1e-12)
-
-
 # --- the text ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def short_blocks(size: int) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fingerprint, "FINGERPRINT_BLOCK", size)
-        patch.setattr(reading, "FINGERPRINT_BLOCK", size)
-        patch.setattr(reading, "BLOCK", 3)
-        patch.setattr(encoding, "BLOCK", 3)
-        yield
-
-
-@given(st.lists(TEXTS, min_size=1, max_size=3), st.integers(1, 6), st.sampled_from([4, 5, 7]))
-def test_ranks_read_all_of_a_text_and_hash_it_as_one_does(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str], n: int, size: int
-) -> None:
-    folder = tmp_path_factory.getbasetemp()
-    paths = [str(folder / f"part{k}.txt") for k in range(len(texts))]
-    for path, text in zip(paths, texts, strict=True):
-        Path(path).write_bytes(text.encode())
-    with short_blocks(size):
-        parts = ["".join(read_blocks(paths, ranks=_One(rank, n))) for rank in range(n)]
-        whole = "".join(read_blocks(paths))
-        assert "".join(parts) == whole
-        blocks = []
-        for part in parts:
-            hashed = fingerprint.Fingerprint()
-            for character in part:
-                hashed.update(character.encode())
-            blocks += hashed.blocks()
-        if len(whole) > 1:
-            at_once = Corpus.from_text(whole).fingerprint
-            assert fingerprint.Fingerprint(blocks).hexdigest() == at_once
 
 
 READ = """
@@ -286,23 +188,6 @@ def test_a_bad_byte_that_only_one_rank_sees_is_told_as_alone(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["long.txt"]
 
 
-def test_a_checkpoint_of_a_long_text_with_a_plain_sha256_is_resumed(tmp_path: Path) -> None:
-    text = english(20_000)
-    config = make_config(tmp_path, training__max_steps=4)
-    with short_blocks(1000):
-        read = Corpus.from_text(text)
-        old = hashlib.sha256(text.encode()).hexdigest()
-        assert read.fingerprint != old
-        trainer = Trainer(config, read)
-        trainer.progress.fingerprint = old
-        list(trainer.run(stop_after=2))
-        resumed = resume(config, text)
-        list(resumed.run())
-        assert resumed.progress.step == 4
-        with pytest.raises(Exception, match="the text is not the one"):
-            resume(config, text[:-1] + "?")
-
-
 # --- one voice, and an end for all ---------------------------------------------------------------
 
 
@@ -347,27 +232,6 @@ def test_a_run_alone_has_nothing_of_mpi(folder: Path) -> None:
     # As in the script of a Slurm job, where no srun has started the command.
     slurm = {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_JOB_ID": "1"}
     subprocess.run(command, cwd=folder, env=os.environ | slurm, check=True, timeout=60)
-
-
-@pytest.mark.parametrize(
-    ("variables", "place"),
-    [
-        ({}, (0, 1)),
-        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, (0, 1)),
-        ({"PMI_RANK": "3", "PMI_SIZE": "4"}, (3, 4)),
-        ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2", "PMIX_RANK": "1"}, (1, 2)),
-        ({"PMIX_RANK": "2", "SLURM_STEP_NUM_TASKS": "5"}, (2, 5)),
-        ({"PMI_RANK": "x", "PMI_SIZE": "4"}, (0, 1)),
-    ],
-)
-def test_launchers_are_known_by_their_variables(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], place: tuple[int, int]
-) -> None:
-    for name in (name for pair in mpi._VARIABLES for name in pair):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert mpi.launched() == place
 
 
 FAIL = """

@@ -32,7 +32,18 @@ def charnn(folder: Path, *arguments: str) -> str:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_log_eval_and_an_independent_loop_agree(tmp_path: Path, dtype: str) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
-    command = ["train", "-q", "--data", "text.txt", "--out", "run.npz", "--seed", "1"]
+    command = [
+        "train",
+        "-q",
+        "--data",
+        "text.txt",
+        "--out",
+        "run.npz",
+        "--seed",
+        "1",
+        "--threads",
+        "1",
+    ]
     for item in {**SETTINGS, "training.dtype": dtype, "training.max_steps": str(STEPS)}.items():
         command += ["--set", "=".join(item)]
     charnn(tmp_path, *command)

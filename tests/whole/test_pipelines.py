@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -227,3 +228,14 @@ def test_a_slurm_job_makes_one_run_by_all_its_tasks(folder: Path) -> None:
     run = ["--data", "text.txt", "--out", "run.npz", *SMALL.split()]
     sbatch("train.sbatch", *run, cwd=folder, SLURM_NTASKS="2")
     assert (folder / "run.best.npz").exists()
+
+
+def test_the_browser_tests_say_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "bash").symlink_to(shutil.which("bash") or "")
+    result = subprocess.run(
+        [shutil.which("make") or "", "-f", str(ROOT / "Makefile"), "test-browser"],
+        cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "apt-get install chromium" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["bash"]

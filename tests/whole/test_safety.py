@@ -1,7 +1,5 @@
 """Nothing is lost, nothing hostile gets in: the campaigns in short, and the order of a save."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,69 +10,23 @@ from pathlib import Path
 import pytest
 
 from charnn.checkpoint.checkpoint import load
-from charnn.config.loading import load_config
-from charnn.errors import CharnnError, ConfigError
+from charnn.errors import CharnnError
 from charnn.text.corpus import Corpus
 from charnn.training.metrics import MetricsLog, exclusive
 from charnn.training.outputs import Outputs
 from charnn.training.trainer import Trainer
-from tests.campaigns.fuzz import charnn
-from tests.checkpoint.test_checkpoint import make
-from tests.commands.test_app import TRAIN
-from tests.helpers.commands import CHARNN, Terminal, on_a_terminal
+from tests.helpers.checkpoints import make_checkpoint
+from tests.helpers.commands import CHARNN, TRAIN, on_a_terminal
 from tests.helpers.faults import watching
-from tests.helpers.places import ROOT
+from tests.helpers.in_process import charnn
+from tests.helpers.runs import make_metrics
 from tests.helpers.texts import english
-from tests.training.test_metrics import metrics
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "text.txt").write_text(english(20_000))
     return tmp_path
-
-
-# --- the campaigns, in short ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "campaign",
-    [
-        "crash every --every 50",
-        "crash disk --every 180",
-        "crash signals --every 130",
-        "crash kill 3",
-        "crash kill 3 --workers",
-        "crash signals --every 500 --workers",
-        "fuzz checkpoints 2000 --every 10",
-        "fuzz commands 450",
-    ],
-)
-def test_a_short_campaign(campaign: str) -> None:
-    words = ["-m", *f"tests.{campaign}".split()]
-    result = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-
-
-def test_what_the_campaigns_watch_for_is_found(tmp_path: Path) -> None:
-    """A save that breaks its promise does not get through."""
-    code = (
-        "import sys, pathlib; import tests.campaigns.crash as crash\n"
-        "from charnn.checkpoint import checkpoint\n"
-        "def write(path, write):\n"
-        "    with path.open('w+b') as file:\n"
-        "        write(file)\n"
-        "checkpoint.write_atomically = write\n"
-        "sys.argv = ['crash', 'every', '--every', '50']\n"
-        "crash.main()"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 1
-    assert "not a usable checkpoint" in result.stderr
 
 
 # --- the order of things -------------------------------------------------------------------------
@@ -89,7 +41,7 @@ def operations(run: Iterator[tuple[str, str]]) -> list[str]:
 def test_a_save_writes_flushes_reads_back_renames_and_flushes_the_folder(tmp_path: Path) -> None:
     done: list[tuple[str, str]] = []
     with watching(lambda operation, path: done.append((operation, path))):
-        make().save(tmp_path / "run.npz")
+        make_checkpoint().save(tmp_path / "run.npz")
     assert operations(iter(done)) == [
         "open temporary",
         "write temporary",
@@ -105,12 +57,12 @@ def test_a_save_writes_flushes_reads_back_renames_and_flushes_the_folder(tmp_pat
 def test_a_line_of_the_log_is_one_write(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     log = MetricsLog(path)
-    log.append(metrics(1))
+    log.append(make_metrics(1))
     log.close()
     done: list[tuple[str, str]] = []
     with watching(lambda operation, path: done.append((operation, path))):
         log = MetricsLog(path, 1)
-        log.append(metrics(2))
+        log.append(make_metrics(2))
         log.sync()
         log.close()
     # Each write is made in two halves here.
@@ -129,9 +81,9 @@ def test_a_line_that_does_not_fit_leaves_no_half_behind(tmp_path: Path) -> None:
 
     with watching(full):
         log = MetricsLog(path)
-        log.append(metrics(1))
+        log.append(make_metrics(1))
         with pytest.raises(CharnnError, match=r"run\.jsonl: cannot be written: No space left"):
-            log.append(metrics(2))
+            log.append(make_metrics(2))
         log.close()
     assert len(path.read_text().splitlines()) == 1
     assert path.read_text().endswith("\n")
@@ -202,88 +154,6 @@ def test_a_lock_keeps_others_out_and_is_gone_with_its_holder(folder: Path) -> No
         pass
 
 
-# --- interrupts ----------------------------------------------------------------------------------
-
-SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-
-
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("command", [TRAIN, ["eval", "--ckpt", "good.npz"]], ids=["train", "eval"])
-def test_an_interrupt_while_the_text_is_read_leaves_nothing(
-    tmp_path: Path, number: signal.Signals, command: list[str]
-) -> None:
-    make().save(tmp_path / "good.npz")
-    arguments = [part if part != "text.txt" else "-" for part in command]
-    arguments += [] if "--data" in arguments else ["--data", "-"]
-    with subprocess.Popen(
-        [*CHARNN, *arguments], cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        wait_until_it_reads(process.pid)
-        process.send_signal(number)
-        assert process.stderr
-        assert process.stderr.read() == b""
-    assert process.returncode in (128 + number, -number)
-    assert [path.name for path in tmp_path.iterdir()] == ["good.npz"]
-
-
-@pytest.mark.parametrize("command", [CHARNN, [str(Path(sys.executable).parent / "charnn")]])
-@pytest.mark.parametrize("module", ["typer", "yaml", "numpy"])
-def test_an_interrupt_while_python_imports_is_an_exit_code(
-    folder: Path, command: list[str], module: str
-) -> None:
-    (folder / f"{module}.py").write_text("import os\nos.kill(os.getpid(), 2)\n")
-    result = subprocess.run(
-        [*command, *TRAIN],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
-        capture_output=True,
-        check=False,
-    )
-    assert (result.returncode, result.stderr) == (130, b"")
-    assert not (folder / "run.npz").exists()
-
-
-def wait_until_it_reads(process: int) -> None:
-    """Wait until a process sleeps in a read of its standard input."""
-    for _ in range(600):
-        time.sleep(0.05)
-        if Path(f"/proc/{process}/syscall").read_text().startswith("0 0x0 "):
-            return
-    raise TimeoutError
-
-
-@pytest.mark.parametrize(("number", "times"), [(SIGNALS[0], 1), (SIGNALS[0], 2), (SIGNALS[2], 1)])
-def test_an_interrupt_while_it_validates_saves_or_at_least_spoils_nothing(
-    folder: Path, number: signal.Signals, times: int
-) -> None:
-    # Nine tenths of a longer text validate, after every step.
-    (folder / "text.txt").write_text(english(200_000))
-    settings = ["--set", "data.val_fraction=0.9", "--set", "training.eval_every=1"]
-    command = [*CHARNN, *TRAIN, *settings, "--max-steps", "100000"]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        assert any("step 2/" in line for line in process.stderr)
-        for _ in range(times):
-            process.send_signal(number)
-        said = process.stderr.read()
-    assert process.returncode == 128 + number
-    assert "Traceback" not in said
-    assert load(folder / "run.npz").progress.step >= (0 if times == 2 else 2)
-    resume = [*CHARNN, "train", "--resume", "--out", "run.npz", "--stop-after", "1", "--quiet"]
-    subprocess.run(resume, cwd=folder, check=True)
-    assert not list(folder.glob(".*.tmp"))
-
-
-def test_a_terminal_that_closes_while_the_text_is_read_ends_it(folder: Path) -> None:
-    arguments = [part if part != "text.txt" else "-" for part in TRAIN]
-    with Terminal(*arguments, cwd=folder, stdin=subprocess.PIPE) as terminal:
-        wait_until_it_reads(terminal.process.pid)
-        terminal.close()
-        terminal.process.send_signal(signal.SIGHUP)
-        assert terminal.wait() in (129, -signal.SIGHUP)
-    assert [path.name for path in folder.iterdir()] == ["text.txt"]
-
-
 # --- text is data --------------------------------------------------------------------------------
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x9b31m\r"
@@ -293,7 +163,7 @@ def test_no_error_shows_what_could_steer_a_terminal(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    make().save(folder / "good.npz")
+    make_checkpoint().save(folder / "good.npz")
     for arguments in (
         ["info", f"{ESCAPE}.npz"],
         ["train", "--data", ESCAPE],
@@ -314,6 +184,7 @@ def test_no_error_shows_what_could_steer_a_terminal(
         assert line.startswith("charnn: error: ")
 
 
+@pytest.mark.terminal
 def test_tables_and_notes_show_escapes_and_json_stays_json(folder: Path) -> None:
     (folder / "text.txt").write_text(f"{ESCAPE}\x7fking\n" * 900)
     command = [part if part != "run.npz" else f"{ESCAPE}.npz" for part in TRAIN]
@@ -328,6 +199,7 @@ def test_tables_and_notes_show_escapes_and_json_stays_json(folder: Path) -> None
             assert part not in shown, (arguments, part)
 
 
+@pytest.mark.terminal
 def test_drawn_text_goes_raw_into_a_pipe_and_escaped_to_a_terminal(folder: Path) -> None:
     (folder / "text.txt").write_text(f"{ESCAPE}king\n" * 900)
     subprocess.run([*CHARNN, *TRAIN, "--quiet"], cwd=folder, check=True)
@@ -337,41 +209,3 @@ def test_drawn_text_goes_raw_into_a_pipe_and_escaped_to_a_terminal(folder: Path)
     shown = on_a_terminal(*sample, cwd=folder)
     assert not {"\x1b", "\x07", "\x9b"} & set(shown)
     assert "\\x1b" in shown
-
-
-# --- YAML is data --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        ("".join(f"a{number}: 1\n" for number in range(10_000)), "and 9,980 errors more"),
-        ("model:\n" + "".join(f" a{number}: 1\n" for number in range(9_000)), "errors more"),
-        (f"data: {{path: [{'[],' * 30_000}]}}", "errors more"),
-        ("a: [" + "[" * 99_000, "nested too deeply"),
-        ("- " * 40_000, "nested too deeply"),
-        ("a: &a [x]\n" + "".join(f"b{n}: [*a, *a]\n" for n in range(5000)), "aliases are not"),
-        ("a: !!python/object/apply:os.system [echo]", "tags are not allowed"),
-        ("!!map {}", "tags are not allowed"),
-        ("model: !!binary aGVsbG8=", "tags are not allowed"),
-        ("model: {hidden_size: ! 3}", "tags are not allowed"),
-        ("? " * 40_000, "nested too deeply"),
-        ("training: {max_steps: " + "9" * 90_000 + "}", "not valid YAML: Exceeds the limit"),
-        ("a" * 1_000_000, "larger than 100,000 bytes"),
-    ],
-)
-def test_a_config_that_means_harm_is_refused_soon(
-    tmp_path: Path, content: str, reason: str
-) -> None:
-    path = tmp_path / "c.yaml"
-    path.write_text(content)
-    began = time.process_time()
-    with pytest.raises(ConfigError) as caught:
-        load_config(path)
-    assert reason in str(caught.value).splitlines()[-1]
-    assert time.process_time() - began < 10  # what it refuses would take minutes, or all memory
-
-
-def test_an_endless_file_is_not_read_to_its_end() -> None:
-    with pytest.raises(ConfigError, match="/dev/zero: larger than 100,000 bytes"):
-        load_config(Path("/dev/zero"))

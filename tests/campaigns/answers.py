@@ -1,0 +1,36 @@
+"""What every answer of a command must be: a result, or one clear line."""
+
+import re
+
+from charnn.errors import CharnnError
+from tests.helpers.in_process import charnn
+
+
+def check_command(arguments: list[str], stdin: bytes = b"") -> int:
+    """Run a command: it works, or says in clear lines why not."""
+    try:
+        code, out, err = charnn(arguments, stdin)
+        check_answer(code, err)
+        assert code == 0 or not out or arguments[0] == "sample", out
+    except BaseException as error:
+        error.add_note(f"charnn {arguments!r:.1000} < {stdin!r:.1000}")
+        raise
+    return code
+
+
+def check_answer(code: int, err: str) -> None:
+    assert code in (0, 1, 2), (code, err)
+    if code:
+        errors = [line for line in err.splitlines() if line.startswith("charnn: error: ")]
+        assert errors, err
+        assert len(errors) == 1 or code == 2, err  # all errors of a config come at once
+        assert all(len(line) < 1100 for line in errors), err
+    assert "Traceback" not in err, err
+    assert re.fullmatch(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f]*", err), repr(err)
+
+
+def check_lines(error: CharnnError) -> None:
+    """Look at an error: one short line, or one for each thing wrong with a config."""
+    lines = str(error).split("\n")
+    assert len(lines) == 1 or error.exit_code == 2, lines
+    assert all(line.isprintable() and len(line) < 1000 for line in lines), lines

@@ -1,0 +1,60 @@
+"""`charnn eval`: exact losses of any text."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import charnn
+from tests.helpers.commands import ok, refused
+from tests.helpers.reference import loop
+from tests.helpers.texts import english
+
+PARAMETERS = ["U0", "W0", "b0", "U1", "W1", "b1", "V", "c"]
+
+
+def test_eval_equals_the_plain_loop(trained: Path) -> None:
+    text = (trained / "text.txt").read_text()[-2000:]
+    figures = json.loads(ok("eval", "--ckpt", "run.npz", "--json", cwd=trained))
+    with np.load(trained / "run.npz") as file:
+        parameters = {name: file[name] for name in PARAMETERS}
+        points = {point: k for k, point in enumerate(file["vocabulary"].tolist())}
+    ids = np.array([points[ord(character)] for character in text])
+    state = np.zeros((2, 1, 16))
+    expected = loop(parameters, "tanh", ids[:-1, None], ids[1:, None], state).loss / (len(ids) - 1)
+    assert figures["nats_per_char"] == pytest.approx(expected, abs=1e-6)
+    assert figures["bits_per_char"] == pytest.approx(expected / math.log(2), abs=2e-6)
+    assert figures["characters"] == 2000
+    log = (trained / "run.jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["val_loss"] == figures["nats_per_char"]
+
+
+def test_eval_with_a_context_starts_anew_after_so_many_characters(trained: Path) -> None:
+    checkpoint = charnn.load(trained / "run.npz")
+    ids = checkpoint.vocabulary.encode((trained / "text.txt").read_text()[-2000:])
+    figures = json.loads(ok("eval", "--ckpt", "run.npz", "--context", "9", "--json", cwd=trained))
+    assert figures["context"] == 9
+    expected = charnn.evaluate(checkpoint.model, ids, context=9)
+    assert figures["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-9)
+    carried = json.loads(ok("eval", "--ckpt", "run.npz", "--json", cwd=trained))
+    assert carried["nats_per_char"] != figures["nats_per_char"]
+    assert "context" not in carried
+    line = refused(2, "eval", "--ckpt", "run.npz", "--context", "0", cwd=trained)
+    assert "must be greater than or equal to 1" in line
+
+
+def test_eval_reads_other_texts_and_pipes(trained: Path, tmp_path: Path) -> None:
+    text = english(500, seed=9)
+    piped = ok("eval", "--ckpt", "run.npz", "--data", "-", "--json", cwd=trained, text=text)
+    other = tmp_path / "other.txt"
+    other.write_text(text)
+    read = ok("eval", "--ckpt", "run.npz", "--data", str(other), "--json", cwd=trained)
+    first, second = json.loads(piped), json.loads(read)
+    assert first["nats_per_char"] == second["nats_per_char"]
+    line = refused(1, "eval", "--ckpt", "run.npz", "--data", "-", cwd=trained, text="the é@é king")
+    assert "'é' (U+00E9) at line 1, column 5" in line
+    skip = ["eval", "--ckpt", "run.npz", "--data", "-", "--unknown", "skip", "--json"]
+    figures = json.loads(ok(*skip, cwd=trained, text="the é@é king"))
+    assert (figures["skipped"], figures["characters"]) == (3, 9)

@@ -1,0 +1,37 @@
+"""Files are never replaced unless the user asks for it."""
+
+from pathlib import Path
+
+from tests.helpers.commands import TRAIN, ok, refused
+
+
+def test_outputs_are_never_overwritten_unasked(folder: Path) -> None:
+    for name in ("run.npz", "run.best.npz", "run.jsonl"):
+        (folder / name).write_text("precious")
+        line = refused(2, *TRAIN, cwd=folder)
+        assert line.startswith(f"{name} exists; ")
+        assert "--overwrite" in line
+        assert ("--resume" in line) == (name == "run.npz")
+        # With --resume, too, nothing is replaced: there is no run to go on with.
+        refused(1 if name == "run.npz" else 2, *TRAIN, "--resume", cwd=folder)
+        assert (folder / name).read_text() == "precious"
+        (folder / name).unlink()
+    (folder / "run.best.npz").write_text("old")
+    ok(*TRAIN, "--overwrite", cwd=folder)
+    assert (folder / "run.best.npz").read_bytes()[:2] == b"PK"
+
+
+def test_what_is_read_is_never_written(folder: Path) -> None:
+    text = (folder / "text.txt").read_text()
+    (folder / "run.jsonl").write_text(text)
+    for way in ("--overwrite", "--quiet"):
+        arguments = ["train", "--data", "run.jsonl", "--out", "run.npz", way]
+        line = refused(2, *arguments, cwd=folder)
+        assert line.startswith("run.jsonl ")
+        assert (folder / "run.jsonl").read_text() == text
+    (folder / "run.jsonl").unlink()
+    ok(*TRAIN, "--stop-after", "1", cwd=folder)
+    before = (folder / "run.npz").read_bytes()
+    line = refused(2, *TRAIN, "--init", "run.npz", "--overwrite", cwd=folder)
+    assert "run.npz would be overwritten, but is read; choose another --out" in line
+    assert (folder / "run.npz").read_bytes() == before

@@ -1,0 +1,54 @@
+"""What `train` shows on a terminal."""
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.commands import TRAIN, Terminal, ok, on_a_terminal
+
+pytestmark = pytest.mark.terminal
+
+
+def test_on_a_terminal_a_text_that_takes_long_is_shown_as_it_is_read(tmp_path: Path) -> None:
+    with Terminal(
+        "train", "--data", "-", "--out", "run.npz", cwd=tmp_path, stdin=subprocess.PIPE
+    ) as terminal:
+        assert terminal.process.stdin
+        terminal.process.stdin.write(b"to be or not to be\n" * 10_000)
+        terminal.process.stdin.flush()
+        terminal.wait_for(b"kB")
+        assert b"reading standard input" in terminal.shown
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.wait() == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_on_a_terminal_there_is_a_bar_and_a_sample_and_control_characters_are_escaped(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "text.txt").write_text("\x1b[31mred\x07 alert\n" * 500)
+    shown = on_a_terminal(*TRAIN, "--max-steps", "20", cwd=tmp_path)
+    assert "━" in shown
+    assert "step 20  train" in shown
+    assert "\\x1b" in shown
+    sample = ["sample", "--ckpt", "run.npz", "--n", "300", "--seed", "1"]
+    drawn = on_a_terminal(*sample, cwd=tmp_path)
+    assert "\\x1b" in drawn
+    for screen in (shown, drawn):
+        assert "\x1b[31mred" not in screen
+        assert "\x07" not in screen
+    raw = ok(*sample, cwd=tmp_path)
+    assert "\x1b" in raw
+    assert len(raw) == 300
+
+
+def test_training_shows_the_gradient_norm_and_the_share_of_clipped_steps(
+    inside: Path, tmp_path: Path
+) -> None:
+    text = str(inside / "one.txt")
+    drawn = on_a_terminal("train", "--data", text, "--out", "live.npz", "--max-steps", "30",
+                          "--set", "training.clip_norm=1e-6", cwd=tmp_path)  # fmt: skip
+    assert re.search(r"\|g\| \d+\.\d\d  clipped 100%  [\d,]+ chars/s", drawn)

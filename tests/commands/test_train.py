@@ -1,0 +1,185 @@
+"""`charnn train`: what it writes and prints, how it stops and goes on."""
+
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import charnn
+from tests.helpers.commands import CHARNN, TRAIN, Terminal, ok, refused, run
+from tests.helpers.texts import english
+
+
+def test_train_writes_three_files_and_speaks_in_plain_lines(trained: Path) -> None:
+    files = {path.name for path in trained.iterdir()}
+    assert files == {"text.txt", "run.npz", "run.best.npz", "run.jsonl", "stderr", "stdout"}
+    assert (trained / "stdout").read_text() == ""
+    lines = (trained / "stderr").read_text().splitlines()
+    assert lines[0].startswith("text: 20,000 characters, ")
+    assert lines[1].startswith("model: 2 layers of 16 tanh units, ")
+    assert lines[2] == "plan: 40 steps of 32 × 64 characters, 4.44 epochs; seed 1"
+    assert [line.split("  ")[0] for line in lines[3:7]] == [
+        f"step {step}/40" for step in (10, 20, 30, 40)
+    ]
+    assert "  val " in lines[3]
+    assert lines[7:9] == ["done:", "run.npz: step 40 of 40"]
+    assert lines[9].startswith("run.best.npz: validation ")
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_plan_of_no_steps_writes_a_checkpoint(folder: Path) -> None:
+    ok("train", "--data", "text.txt", "--out", "none.npz", "--max-steps", "0", cwd=folder)
+    assert charnn.load(folder / "none.npz").progress.step == 0
+
+
+def test_windows_line_ends_are_pointed_out(folder: Path) -> None:
+    (folder / "text.txt").write_bytes(english(20_000).replace("\n", "\r\n").encode())
+    hint = "warning: the text has \\r characters, as in Windows line ends; --set data.norm"
+    assert run(*TRAIN, cwd=folder).stderr.startswith(hint)
+    resumed = run("train", "--resume", "--out", "run.npz", "--max-steps", "50", cwd=folder)
+    assert "Windows" not in resumed.stderr
+    setting = ["--overwrite", "--set", "data.normalize_newlines=true"]
+    assert "Windows" not in run(*TRAIN, *setting, cwd=folder).stderr
+
+
+def test_the_summary_names_only_files_that_are_there(trained: Path, tmp_path: Path) -> None:
+    shutil.copy(trained / "run.npz", tmp_path / "moved.npz")
+    shutil.copy(trained / "text.txt", tmp_path)
+    again = run("train", "--resume", "--out", "moved.npz", cwd=tmp_path)
+    lines = ["this run is finished; a higher --max-steps goes on:", "moved.npz: step 40 of 40"]
+    assert again.stderr.splitlines()[-2:] == lines
+
+
+def test_a_checkpoint_is_readable_with_numpy_alone(trained: Path) -> None:
+    with np.load(trained / "run.npz", allow_pickle=False) as file:
+        K = len(file["vocabulary"])
+        assert file["U0"].shape == (16, K)
+        assert file["W1"].shape == (16, 16)
+        assert file["V"].shape == (K, 16)
+        assert json.loads(str(file["config"]))["training"]["seed"] == 1
+
+
+def test_stopping_and_resuming_by_commands_gives_the_same_files(
+    trained: Path, folder: Path
+) -> None:
+    ok(*TRAIN, "--stop-after", "13", cwd=folder)
+    ok("train", "--resume", "--out", "run.npz", "--stop-after", "9", cwd=folder)
+    ok("train", "--resume", "--out", "run.npz", cwd=folder)
+    for name in ("run.npz", "run.best.npz"):
+        assert (folder / name).read_bytes() == (trained / name).read_bytes()
+
+
+def test_a_second_run_on_the_same_files_is_refused_and_a_dead_one_blocks_nobody(
+    folder: Path,
+) -> None:
+    command = [*CHARNN, *TRAIN, "--max-steps", "1000000"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            assert any("step 10/" in line for line in process.stderr)
+            for way in (["--resume", "--stop-after", "1"], ["--overwrite"]):
+                line = refused(1, *TRAIN, "--quiet", *way, "--max-steps", "1000000", cwd=folder)
+                assert line.startswith("run.jsonl: another run is writing here; ")
+        finally:
+            process.kill()
+    ok("train", "--resume", "--out", "run.npz", "--stop-after", "1", cwd=folder)
+    steps = [json.loads(line)["step"] for line in (folder / "run.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps))
+
+
+@pytest.mark.terminal
+def test_a_terminal_that_closes_costs_nothing(folder: Path) -> None:
+    with Terminal(*TRAIN, "--max-steps", "1000000", cwd=folder) as terminal:
+        terminal.wait_for(b"step 20 ")
+        terminal.close()
+        terminal.process.send_signal(signal.SIGHUP)
+        assert terminal.wait() == 128 + signal.SIGHUP
+    assert json.loads(ok("info", "run.npz", "--json", cwd=folder))["step"] >= 20
+
+
+def test_a_finished_run_says_so_and_exits_0(trained: Path) -> None:
+    before = (trained / "run.npz").read_bytes()
+    result = run("train", "--resume", "--out", "run.npz", cwd=trained)
+    assert result.returncode == 0
+    assert "this run is finished" in result.stderr
+    assert (trained / "run.npz").read_bytes() == before
+
+
+def test_resume_without_a_checkpoint_starts_anew_and_says_so(folder: Path) -> None:
+    result = run(*TRAIN, "--resume", "--stop-after", "2", cwd=folder)
+    assert result.returncode == 0
+    assert result.stderr.startswith("run.npz does not exist yet: starting anew\n")
+    assert "go on with: charnn train --resume --out run.npz" in result.stderr
+
+
+def test_quiet_says_nothing(folder: Path) -> None:
+    result = run(*TRAIN, "--quiet", cwd=folder)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(
+    folder: Path, number: signal.Signals, code: int
+) -> None:
+    command = [*CHARNN, *TRAIN, "--max-steps", "1000000"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert any("step 10/" in line for line in process.stderr)
+        process.send_signal(number)
+        rest = process.stderr.read()
+    assert process.returncode == code
+    assert "interrupted:\nrun.npz: step " in rest
+    assert rest.splitlines()[-1] == "go on with: charnn train --resume --out run.npz"
+    info = json.loads(ok("info", "run.npz", "--json", cwd=folder))
+    assert info["step"] >= 10
+
+
+def test_the_time_limit_ends_an_invocation_and_not_the_plan(folder: Path) -> None:
+    result = run(*TRAIN, "--max-steps", "1000000", "--time-limit", "1s", cwd=folder)
+    assert result.returncode == 0
+    assert "stopped by the time limit:\nrun.npz: step " in result.stderr
+    assert " of 1,000,000\n" in result.stderr
+    info = json.loads(ok("info", "run.npz", "--json", cwd=folder))
+    assert info["config"]["training"]["max_steps"] == 1_000_000
+    # It is of that invocation alone: the next one must not inherit it.
+    assert info["config"]["training"]["time_limit"] is None
+
+
+def test_standard_input_trains_and_resumes_on_the_same_text_alone(folder: Path) -> None:
+    text = (folder / "text.txt").read_text()
+    piped = ["-" if part == "text.txt" else part for part in TRAIN]
+    result = run(*piped, "--stop-after", "5", cwd=folder, text=text)
+    assert result.returncode == 0
+    assert result.stderr.endswith("charnn train --resume --out run.npz < TEXT\n")
+    line = refused(1, "train", "--resume", "--out", "run.npz", cwd=folder, text=text[1:])
+    assert "the text is not the one run.npz was trained on" in line
+    ok("train", "--resume", "--out", "run.npz", cwd=folder, text=text)
+
+
+def test_init_names_the_characters_that_are_new(trained: Path, folder: Path) -> None:
+    (folder / "new.txt").write_text("naïve " * 500)
+    arguments = ["train", "--init", str(trained / "run.npz"), "--data", "new.txt", "--quiet"]
+    line = refused(1, *arguments, cwd=folder)
+    assert "new.txt: 500 characters are not in the vocabulary (1 different)" in line
+    assert "'ï' (U+00EF) at line 1, column 3" in line
+    assert "--init" in line
+    ok("train", "--init", str(trained / "run.npz"), *TRAIN[1:], "--max-steps", "2", cwd=folder)
+
+
+def test_a_changed_key_is_refused_by_name_when_resuming(trained: Path) -> None:
+    arguments = ["train", "--resume", "--out", "run.npz", "--set", "model.hidden_size=17"]
+    line = refused(2, *arguments, cwd=trained)
+    assert line.startswith("model.hidden_size is 17, but the run to resume has 16")
+
+
+def test_dry_run_prints_a_config_and_its_costs_and_writes_nothing(folder: Path) -> None:
+    printed = ok(*TRAIN, "--dry-run", cwd=folder)
+    for name in ("parameters", "memory", "steps", "FLOP a step", "time"):
+        assert f"\n# {name} " in printed
+    assert [path.name for path in folder.iterdir()] == ["text.txt"]
+    (folder / "again.yaml").write_text(printed)
+    ok("train", "--config", "again.yaml", cwd=folder)

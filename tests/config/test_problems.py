@@ -1,0 +1,40 @@
+"""Errors in a config are short and printable lines."""
+
+import pytest
+
+from tests.helpers.configs import refusal
+
+
+def test_a_long_value_is_shown_short_and_control_characters_escaped() -> None:
+    found = refusal('training:\n  optimizer: "' + "\\e[31m\\n" * 50 + '"\n')
+    assert found.endswith("...")
+    assert len(found) < 150
+    assert found.isprintable()
+    assert refusal('output:\n  checkpoint: "\\e[31m\\n"\n').isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mdel: {}", "c.yaml:1: unknown key mdel; did you mean model?"),
+        ("learning_rate: 1", "c.yaml:1: unknown key learning_rate; did you mean training."),
+        (
+            "model:\n  hiden_size: 1",
+            "c.yaml:2: unknown key model.hiden_size; did you mean model.hi",
+        ),
+        (
+            "model:\n  epochs: 1",
+            "c.yaml:2: unknown key model.epochs; did you mean training.epochs?",
+        ),
+        ("model:\n  zzzzzz: 1", "c.yaml:2: unknown key model.zzzzzz"),
+        ("model:\n  5: 1", "c.yaml:2: unknown key model.5"),
+        ("model:\n  null: 1", "c.yaml:2: unknown key model.null"),
+        ("model: {}\ntrue: 1", "c.yaml:2: unknown key true"),
+    ],
+)
+def test_an_unknown_key_suggests_the_nearest(text: str, message: str) -> None:
+    assert refusal(text).startswith(message)
+
+
+def test_a_key_with_a_line_break_still_gives_one_printable_line() -> None:
+    assert refusal('model:\n  "x\\ny": 1\n').isprintable()

@@ -1,0 +1,33 @@
+"""Texts that are awkward to cut, and contexts in which they are read in short pieces."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import strategies as st
+
+from charnn.text import encoding, fingerprint, reading
+
+
+@contextmanager
+def short_blocks(size: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint, "FINGERPRINT_BLOCK", size)
+        patch.setattr(reading, "FINGERPRINT_BLOCK", size)
+        patch.setattr(reading, "BLOCK", 3)
+        patch.setattr(encoding, "BLOCK", 3)
+        yield
+
+
+TEXTS = st.text("ab \r\né€😀\ufeff", max_size=20)
+
+
+SIZES = st.sampled_from([1, 2, 3, 5, 8])
+
+
+@contextmanager
+def pieces_of(size: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "BLOCK", size)
+        patch.setattr(encoding, "BLOCK", size)
+        yield

@@ -1,0 +1,28 @@
+"""Config files in the current directory, read and refused."""
+
+from pathlib import Path
+
+import pytest
+
+from charnn.config.keys import Config, section_models
+from charnn.config.loading import load_config, parse_override
+from charnn.errors import ConfigError
+
+FILE = Path("c.yaml")
+
+
+KEYS = [f"{name}.{key}" for name, part in section_models().items() for key in part.model_fields]
+
+
+def read(text: str | bytes, *sets: str) -> Config:
+    """Read a config file of this text, with `--set` options over it."""
+    FILE.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load_config(FILE, dict(parse_override(option) for option in sets))
+
+
+def refusal(text: str | bytes, *sets: str) -> str:
+    """Return why a config file is refused."""
+    with pytest.raises(ConfigError) as caught:
+        read(text, *sets)
+    assert caught.value.exit_code == 2
+    return str(caught.value)

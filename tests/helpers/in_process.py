@@ -1,0 +1,66 @@
+"""Commands run in this process, within a time limit: much sooner than in a process of their own."""
+
+import contextlib
+import io
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from charnn.commands import app
+from tests.helpers.commands import only_error
+
+SECONDS = 10  # what takes longer counts as a hang
+
+
+@contextlib.contextmanager
+def deadline() -> Iterator[None]:
+    """Raise if the work takes too long."""
+
+    def late(number: int, frame: Any) -> None:
+        raise AssertionError(f"hangs: more than {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def charnn(arguments: list[str], stdin: bytes = b"") -> tuple[int, str, str]:
+    """Run a command in this process; return its exit code, stdout and stderr."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    fed = io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
+    code: Any = 0
+    with (
+        patch.multiple(sys, argv=["charnn", *arguments], stdin=fed, stdout=out, stderr=err),
+        deadline(),
+    ):
+        try:
+            app.main()
+        except SystemExit as error:
+            code = error.code
+    for stream in (out, err):
+        stream.flush()
+    texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
+    return code, texts[0], texts[1]
+
+
+def ok_here(*arguments: str, cwd: Path) -> str:
+    """Run a command that must succeed in this process; return what it printed."""
+    with contextlib.chdir(cwd):
+        code, out, err = charnn([*arguments])
+    assert code == 0, err
+    return out
+
+
+def refused_here(code: int, *arguments: str, cwd: Path) -> str:
+    """Run a command that must fail in one clear line in this process; return the line."""
+    with contextlib.chdir(cwd):
+        found, out, err = charnn([*arguments])
+    assert found == code, err
+    return only_error(out, err)

@@ -1,0 +1,61 @@
+"""Small float64 networks and windows with every number drawn at random."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.network.bptt import BPTT
+from charnn.network.dropout import Dropout
+from charnn.network.network import RNN, Parameters
+
+Float = NDArray[np.float64]
+
+
+K, H, T, B = 7, 5, 6, 3
+
+
+CASES = [
+    (layers, activation, dropout)
+    for layers in (1, 2, 3)
+    for activation in ("tanh", "relu")
+    for dropout in (False, True)
+]
+
+
+def make_model(layers: int, activation: Any, *, away_from_kinks: bool = False) -> RNN:
+    """Return a float64 model with every parameter, biases too, drawn at random."""
+    model = RNN(K, H, layers, activation, np.float64)
+    rng = np.random.default_rng(layers)
+    for parameter in model.parameters.values():
+        parameter[...] = rng.normal(0, 0.5, parameter.shape)
+    if away_from_kinks:
+        # Large biases of either sign: every unit is clearly on or clearly off.
+        for layer in range(layers):
+            model.parameters[f"b{layer}"][...] = 4 * rng.choice([-1, 1, 1], H)
+    return model
+
+
+def make_window(layers: int, steps: int = T) -> tuple[Any, Any, Float, Any]:
+    """Return inputs, targets, an incoming state and dropout masks."""
+    rng = np.random.default_rng(100 + layers)
+    inputs, targets = rng.integers(0, K, (2, steps, B))
+    return (
+        inputs,
+        targets,
+        rng.normal(0, 0.3, (layers, B, H)),
+        Dropout(0.3, (layers, B, H), np.float64, seed=1)(2),
+    )
+
+
+def relative(difference: NDArray[Any], gradient: NDArray[Any]) -> float:
+    return float(np.linalg.norm(difference) / np.linalg.norm(gradient))
+
+
+def fast_path(
+    model: RNN, inputs: Any, targets: Any, state: Float, masks: Float | None, scale: float = 1.0
+) -> tuple[float, Float, Parameters]:
+    bptt = BPTT(model, T, B, dropout=masks is not None)
+    after = state.copy()
+    loss = bptt(inputs, targets, after, masks=masks, scale=scale)
+    return loss, after, bptt.gradients

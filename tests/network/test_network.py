@@ -1,0 +1,60 @@
+"""Logits and initialisation of a network."""
+
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from charnn.network.loss import log_softmax
+from charnn.network.network import RNN
+from tests.helpers.networks import B, K, T, make_model, make_window
+from tests.helpers.reference import loop
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_logits_are_those_of_the_textbook_loop(activation: Literal["tanh", "relu"]) -> None:
+    model = make_model(2, activation)
+    inputs, targets, state, _ = make_window(2)
+    expected = loop(model.parameters, activation, inputs, targets, state)
+    o = model.logits(inputs, state)
+    log_y = log_softmax(o.reshape(T * B, K).copy())
+    loss = -log_y[np.arange(T * B), targets.reshape(-1)].sum()
+    assert loss == pytest.approx(expected.loss, abs=1e-10)
+    np.testing.assert_allclose(state, expected.state, atol=1e-12)
+
+
+def test_uniform_initialisation_is_bounded_by_the_fan_in_and_biases_are_zero() -> None:
+    model = RNN(65, 128, 2)
+    model.initialize("uniform", seed=3)
+    for name, parameter in model.parameters.items():
+        if parameter.ndim == 1:
+            assert not parameter.any(), name
+        else:
+            bound = 1 / np.sqrt(parameter.shape[1])
+            assert 0.98 * bound < np.abs(parameter).max() <= bound, name
+            assert parameter.std() == pytest.approx(bound / np.sqrt(3), rel=0.05)
+
+
+def test_orthogonal_and_identity_shape_w_alone() -> None:
+    for init in ("orthogonal", "identity"):
+        model = RNN(65, 64, 2, dtype=np.float64)
+        model.initialize(init, seed=3)
+        for name in ("W0", "W1"):
+            W = model.parameters[name]
+            np.testing.assert_allclose(W @ W.T, np.eye(64), atol=1e-12)
+            assert (init == "identity") == np.array_equal(W, np.eye(64))
+        assert np.abs(model.parameters["U1"]).max() <= 1 / 8
+
+
+def test_normal_initialisation_has_its_standard_deviation() -> None:
+    model = RNN(65, 128)
+    model.initialize("normal(0.01)", seed=3, std=0.01)
+    for name in ("U0", "W0", "V"):
+        assert model.parameters[name].std() == pytest.approx(0.01, rel=0.05)
+
+
+def test_one_seed_gives_the_same_parameters_in_both_precisions() -> None:
+    double, single = RNN(9, 8, dtype=np.float64), RNN(9, 8)
+    for model in (double, single):
+        model.initialize("orthogonal", seed=5)
+    np.testing.assert_array_equal(double.parameters.flat.astype(np.float32), single.parameters.flat)
