@@ -1,4 +1,4 @@
-"""This version beside another checkout of charnn, taking turns: `python -m benchmarks.versions DIR`.
+"""This version beside another checkout, taking turns: `python -m benchmarks.versions DIR`.
 
 Prints how long each takes for a training step, a drawn character and an evaluated character, and
 the ratio this ÷ other, round by round. Both run in this Python with the same libraries.

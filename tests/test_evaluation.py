@@ -11,7 +11,7 @@ from charnn.evaluation import Evaluation, evaluate, evaluating
 from charnn.network.loss import log_softmax
 from charnn.network.network import RNN
 from charnn.text.corpus import Corpus
-from tests.helpers.reference import loop
+from tests.helpers.textbook import loop
 from tests.helpers.texts import english
 
 

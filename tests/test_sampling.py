@@ -1,6 +1,8 @@
 """Sampling: the distribution drawn from, the draws themselves, and the text that comes of them."""
 
 import itertools
+import math
+import re
 import tracemalloc
 from typing import Any
 
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from charnn.errors import RequestError
 from charnn.network.network import RNN
-from charnn.sampling import default_prime, generate, probabilities, sample
+from charnn.sampling import Sampling, Writer, default_prime, probabilities, sample
 from charnn.text.encoding import UnknownCharactersError
 from charnn.text.vocabulary import Vocabulary
 
@@ -48,7 +51,7 @@ def test_probabilities_are_the_softmax_of_logits_over_temperature(
     o: NDArray[np.float32], temperature: float
 ) -> None:
     before = o.copy()
-    p = probabilities(o, temperature=temperature)
+    p = probabilities(o, Sampling(temperature=temperature))
     # By ratios: log p_i − log p_j = (o_i − o_j) / temperature.
     with np.errstate(over="ignore"):
         exact = [[sum(np.exp((row - own) / temperature)) for own in row] for row in o.astype(float)]
@@ -67,28 +70,28 @@ def test_the_most_extreme_logits_and_settings_still_give_probabilities(
     o: NDArray[np.float32], temperature: float, top_k: int | None, top_p: float | None
 ) -> None:
     # Warnings, of overflow for instance, are errors here.
-    p = probabilities(o, temperature=temperature, top_k=top_k, top_p=top_p)
+    p = probabilities(o, Sampling(temperature=temperature, top_k=top_k, top_p=top_p))
     assert (p >= 0).all()
     assert np.allclose(p.sum(axis=1), 1)
 
 
 @given(arrays(np.float32, (2, 6), elements=st.integers(-30, 30)))
 def test_a_temperature_near_zero_leaves_only_the_most_probable(o: NDArray[np.float32]) -> None:
-    p = probabilities(o, temperature=1e-12)
+    p = probabilities(o, Sampling(temperature=1e-12))
     best = o == o.max(axis=1, keepdims=True)
     assert np.allclose(p, best / best.sum(axis=1, keepdims=True))
 
 
 @given(LOGITS, st.floats(0.05, 20) | st.just(1e20))
 def test_top_1_is_greedy_at_any_temperature(o: NDArray[np.float32], temperature: float) -> None:
-    p = probabilities(o, temperature=temperature, top_k=1)
+    p = probabilities(o, Sampling(temperature=temperature, top_k=1))
     assert p.tolist() == np.eye(6)[o.argmax(axis=1)].tolist()
 
 
 @given(LOGITS, st.integers(1, 8))
 def test_top_k_keeps_the_k_most_probable_in_proportion(o: NDArray[np.float32], k: int) -> None:
-    p = probabilities(o)
-    for logits, row, whole in zip(o, probabilities(o, top_k=k), p, strict=True):
+    p = probabilities(o, Sampling())
+    for logits, row, whole in zip(o, probabilities(o, Sampling(top_k=k)), p, strict=True):
         ranking = np.argsort(-logits, kind="stable")
         expected = np.zeros(6)
         expected[ranking[:k]] = whole[ranking[:k]] / whole[ranking[:k]].sum()
@@ -100,7 +103,9 @@ def test_top_k_keeps_the_k_most_probable_in_proportion(o: NDArray[np.float32], k
 def test_top_p_keeps_the_smallest_set_whose_mass_reaches_p(
     o: NDArray[np.float32], top_p: float
 ) -> None:
-    for row, whole in zip(probabilities(o, top_p=top_p), probabilities(o), strict=True):
+    for row, whole in zip(
+        probabilities(o, Sampling(top_p=top_p)), probabilities(o, Sampling()), strict=True
+    ):
         kept = np.flatnonzero(row)
         mass = whole[kept].sum()
         assert np.allclose(row[kept], whole[kept] / mass)
@@ -121,15 +126,15 @@ def test_top_p_keeps_the_smallest_set_whose_mass_reaches_p(
 
 
 def test_ties_keep_the_smaller_ids() -> None:
-    assert probabilities(np.zeros((1, 4)), top_k=2).tolist() == [[0.5, 0.5, 0, 0]]
-    assert probabilities(np.zeros((1, 4)), top_p=0.5).tolist() == [[0.5, 0.5, 0, 0]]
+    assert probabilities(np.zeros((1, 4)), Sampling(top_k=2)).tolist() == [[0.5, 0.5, 0, 0]]
+    assert probabilities(np.zeros((1, 4)), Sampling(top_p=0.5)).tolist() == [[0.5, 0.5, 0, 0]]
 
 
 def test_top_p_measures_what_top_k_has_left() -> None:
     o = np.log(np.array([[0.4, 0.3, 0.2, 0.1]]))
     # Of 4/7 and 3/7, the first alone reaches half.
-    assert probabilities(o, top_k=2, top_p=0.5).tolist() == [[1, 0, 0, 0]]
-    assert np.count_nonzero(probabilities(o, top_p=0.5)) == 2
+    assert probabilities(o, Sampling(top_k=2, top_p=0.5)).tolist() == [[1, 0, 0, 0]]
+    assert np.count_nonzero(probabilities(o, Sampling(top_p=0.5))) == 2
 
 
 # --- drawing -------------------------------------------------------------------------------------
@@ -149,9 +154,12 @@ CHI_SQUARE_3_DEGREES = 16.27  # exceeded by chance once in 1000
 
 
 def ids_of(model: RNN, n: int, **options: Any) -> NDArray[np.intp]:
-    """Return n turns of `generate`, (n, M)."""
-    prime = options.pop("prime", np.array([0]))
-    return np.stack(list(itertools.islice(generate(model, prime, **options), n)))
+    """Return n turns of a writer, (n, M)."""
+    seed, texts, first = options.pop("seed"), options.pop("samples", 1), options.pop("first", 0)
+    writer = Writer(model)
+    writer.read(options.pop("prime", np.array([0])))
+    turns = writer.fork(texts).draw(Sampling(**options), seed=seed, first=first)
+    return np.stack(list(itertools.islice(turns, n)))
 
 
 @pytest.mark.parametrize("samples", [1, 10])
@@ -164,7 +172,7 @@ def test_generated_frequencies_are_the_model_s_probabilities(
     with np.errstate(divide="ignore"):
         model.parameters["c"][...] = np.maximum(np.log(P), -1e38)
     o = model.parameters["c"][None]
-    expected = probabilities(o, temperature=temperature, **options)[0]
+    expected = probabilities(o, Sampling(temperature=temperature, **options))[0]
     # Whatever was read, the next character is drawn from these; it takes several blocks of draws.
     turns = 20_000 // samples
     ids = ids_of(model, turns, seed=3, samples=samples, temperature=temperature, **options)
@@ -200,6 +208,71 @@ def test_sampling_options_reach_the_draws(model: RNN) -> None:
     assert np.array_equal(greedy, ids_of(model, 60, seed=2, temperature=1e-9))
     assert np.array_equal(greedy, ids_of(model, 60, seed=2, top_p=1e-9))
     assert not np.array_equal(greedy, ids_of(model, 60, seed=2))
+
+
+# --- the sampling and the writer -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"temperature": -1}, "temperature must be a number > 0, got -1"),
+        ({"temperature": 0}, "temperature must be a number > 0, got 0"),
+        ({"temperature": math.nan}, "temperature must be a number > 0, got nan"),
+        ({"temperature": math.inf}, "temperature must be a number > 0, got inf"),
+        ({"top_k": 0}, "top_k must be at least 1, got 0"),
+        ({"top_p": 0}, "top_p must be > 0 and at most 1, got 0"),
+        ({"top_p": 1.5}, "top_p must be > 0 and at most 1, got 1.5"),
+        ({"top_p": math.nan}, "top_p must be > 0 and at most 1, got nan"),
+    ],
+)
+def test_values_out_of_range_are_refused_at_once(
+    model: RNN, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RequestError, match=re.escape(message)):
+        Sampling(**values)
+    with pytest.raises(RequestError, match=re.escape(message)):
+        sample(model, VOCABULARY, 5, seed=1, **values)  # nothing is drawn yet
+
+
+def test_a_sampling_stays_as_it_was_checked() -> None:
+    with pytest.raises(AttributeError):
+        Sampling().temperature = 2.0  # type: ignore[misc]  # it is read-only, as mypy knows
+
+
+def test_the_state_of_a_writer_is_that_after_its_last_character(model: RNN) -> None:
+    writer, state = Writer(model), model.zero_state()
+    text = [0, 3, 1]
+    writer.read(np.array(text))
+    for ids in itertools.islice(writer.draw(Sampling(), seed=4), 5):
+        text.append(int(ids[0]))
+        state = model.zero_state()
+        model.logits(np.array(text)[:, None], state)
+        np.testing.assert_allclose(writer.state, state, atol=1e-5)
+
+
+def test_a_writer_reads_between_draws(model: RNN) -> None:
+    writer, plain = Writer(model), Writer(model)
+    writer.read(np.array([1]))
+    turns = writer.draw(Sampling(greedy=True), seed=1)
+    drawn = [int(next(turns)[0]), int(next(turns)[0])]
+    writer.read(np.array([2, 2, 4]))
+    plain.read(np.array([1, *drawn, 2, 2, 4]))
+    expected = itertools.islice(plain.draw(Sampling(greedy=True), seed=1), 4)
+    assert [int(next(turns)[0]) for _ in range(4)] == [int(ids[0]) for ids in expected]
+
+
+def test_forks_go_on_from_where_the_writer_is_and_leave_it_alone(model: RNN) -> None:
+    writer = Writer(model)
+    writer.read(np.array([0]))
+    begun = [int(ids[0]) for ids in itertools.islice(writer.draw(Sampling(), seed=1), 3)]
+    before = writer.state.copy()
+    fork = writer.fork(2)
+    forked = np.stack(list(itertools.islice(fork.draw(Sampling(), seed=9), 6)))
+    np.testing.assert_array_equal(writer.state, before)
+    for number in range(2):
+        alone = ids_of(model, 6, prime=np.array([0, *begun]), seed=9, first=number)
+        assert forked[:, [number]].tolist() == alone.tolist()
 
 
 # --- text ----------------------------------------------------------------------------------------

@@ -31,22 +31,22 @@ class Reading:
 
     Attributes:
         ids: (N,) the characters.
-        states: (S, N, H), the state after each character.
-        h: (L, N, H), the part of it that the layers pass up.
+        h: (L, N, H), what the layers pass up after each character.
         bits: (N,) surprisal, −log₂ of the probability of each character; not a number at place 0.
         ranks: (N,) 1 where the most probable character came, 2 where the second did …; 0 at
             place 0.
         likeliest: (N, C) ids of the C most probable characters, the likeliest first; 0 at place 0.
         probabilities: (N, C) of those; not a number at place 0.
+        states: (S, N, H), the whole state after each character.
     """
 
     ids: Ids
-    states: Array
     h: Array
     bits: Floats
     ranks: NDArray[np.intp]
     likeliest: NDArray[np.intp]
     probabilities: Floats
+    states: Array
 
 
 def read(model: Network, ids: Ids, top: int) -> Reading:
@@ -84,4 +84,4 @@ def read(model: Network, ids: Ids, top: int) -> Reading:
     if not np.isfinite(bits[1:]).all():
         raise DivergenceError("the loss over the text is not finite: the model overflows")
     h = model.hidden(states)
-    return Reading(ids, states, h, bits, ranks, likeliest, probabilities)
+    return Reading(ids, h, bits, ranks, likeliest, probabilities, states)

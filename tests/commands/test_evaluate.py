@@ -9,7 +9,7 @@ import pytest
 
 import charnn
 from tests.helpers.commands import ok, refused
-from tests.helpers.reference import loop
+from tests.helpers.textbook import loop
 from tests.helpers.texts import english
 
 PARAMETERS = ["U0", "W0", "b0", "U1", "W1", "b1", "V", "c"]

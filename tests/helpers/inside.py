@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from charnn.network.cells.cell import Activation
 from charnn.network.network import RNN
-from charnn.network.products import Activation
 
 K, H, N = 7, 6, 40
 

@@ -7,20 +7,13 @@ from numpy.typing import NDArray
 
 from charnn.network.bptt import BPTT
 from charnn.network.dropout import Dropout
-from charnn.network.network import RNN, Parameters
+from charnn.network.network import RNN
+from charnn.network.parameters import Parameters
 
 Float = NDArray[np.float64]
 
 
 K, H, T, B = 7, 5, 6, 3
-
-
-CASES = [
-    (layers, activation, dropout)
-    for layers in (1, 2, 3)
-    for activation in ("tanh", "relu")
-    for dropout in (False, True)
-]
 
 
 def make_model(layers: int, activation: Any, *, away_from_kinks: bool = False) -> RNN:
@@ -48,8 +41,9 @@ def make_window(layers: int, steps: int = T) -> tuple[Any, Any, Float, Any]:
     )
 
 
-def relative(difference: NDArray[Any], gradient: NDArray[Any]) -> float:
-    return float(np.linalg.norm(difference) / np.linalg.norm(gradient))
+def relative(found: NDArray[Any], right: NDArray[Any]) -> float:
+    """Return the size of the difference as a share of what is right."""
+    return float(np.linalg.norm(found - right)) / max(1e-12, float(np.linalg.norm(right)))
 
 
 def fast_path(

@@ -68,4 +68,4 @@ def loss_and_gradients(
 
     flat = network.parameters.flat.astype(np.float64)
     gradients = network.parameters_in(autograd.grad(loss)(flat))
-    return float(loss(flat)), dict(gradients)
+    return float(loss(flat)), {name: np.asarray(array) for name, array in gradients.items()}

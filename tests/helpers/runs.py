@@ -9,11 +9,12 @@ import numpy as np
 from charnn.checkpoint.checkpoint import load
 from charnn.config.keys import Config
 from charnn.config.loading import Override, load_config
+from charnn.network.spec import Spec
 from charnn.text.corpus import Corpus
 from charnn.training.events import Ended, Reason
 from charnn.training.metrics import Metrics
 from charnn.training.preparation import resumed_config
-from charnn.training.shares import Plan
+from charnn.training.shares import StepSpec
 from charnn.training.trainer import Trainer
 from tests.helpers.texts import english
 
@@ -97,12 +98,8 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert log_lines(one / "run.jsonl") == log_lines(other / "run.jsonl")
 
 
-PLAN = Plan(
-    vocab_size=11,
-    hidden_size=24,
-    num_layers=2,
-    activation="tanh",
-    dtype="float64",
+STEP = StepSpec(
+    network=Spec(vocab_size=11, hidden_size=24, num_layers=2, dtype="float64"),
     seq_length=6,
     batch_size=17,
     dropout=0.25,

@@ -9,8 +9,8 @@ from autograd import grad
 
 from charnn.insight.gradients import GradientFlow, gradient_flow
 from charnn.insight.reading import Reading, read
+from charnn.network.cells.cell import Activation
 from charnn.network.network import RNN
-from charnn.network.products import Activation
 from tests.helpers.inside import H, K, N, make_ids, make_model
 
 
@@ -81,7 +81,8 @@ def test_lags_end_where_the_gradient_is_too_large_for_a_number() -> None:
     model.parameters["W0"][...] = 1e20 * np.eye(H)
     model.parameters["V"][...] = 1 + np.arange(K)[:, None]
     nothing: Any = np.zeros(N)
-    reading = Reading(ids, np.ones((1, N, H)), nothing, nothing, nothing, nothing)
+    h = np.ones((1, N, H))
+    reading = Reading(ids, h, nothing, nothing, nothing, nothing, h)
     (flow,) = gradient_flow(model, reading)
     assert len(flow.norms) == 8
     assert np.isfinite(flow.norms).all()

@@ -16,5 +16,5 @@ def test_long_texts_are_read_in_bounded_pieces(monkeypatch: pytest.MonkeyPatch) 
     pieces = read(model, ids, 3)
     np.testing.assert_allclose(pieces.bits, whole.bits)
     np.testing.assert_array_equal(pieces.likeliest, whole.likeliest)
-    monkeypatch.setattr("charnn.insight.inspection._MAX_STATES", 2 * H * 11)
+    monkeypatch.setattr("charnn.insight.inspection.MAX_STATES", 2 * H * 11)
     assert len(Inspection(model, Vocabulary("abcdefg"), ids, 30).ids) == 11

@@ -65,7 +65,7 @@ def planted(text: str, tracks: dict[tuple[int, int], tuple[str, float]]) -> Read
     for (layer, index), (name, factor) in tracks.items():
         h[layer, :, index] += factor * features(text)[name]
     nothing: Any = np.zeros(len(text))
-    return Reading(nothing, h, nothing, nothing, nothing, nothing)
+    return Reading(nothing, h, nothing, nothing, nothing, nothing, h)
 
 
 def test_units_that_follow_something_are_found_and_no_feature_hides_the_others() -> None:
@@ -90,7 +90,7 @@ def test_scores_are_measured_where_units_were_not_chosen() -> None:
     text = english(600)
     h = np.random.default_rng(2).normal(size=(1, 600, 2000))
     nothing: Any = np.zeros(600)
-    reading = Reading(nothing, h, nothing, nothing, nothing, nothing)
+    reading = Reading(nothing, h, nothing, nothing, nothing, nothing, h)
     found = units(reading, text, 5)
     upper = features(text)["upper case"][:300]
     best = max(abs(np.corrcoef(h[0, :300, index], upper)[0, 1]) for index in range(2000))

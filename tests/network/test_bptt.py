@@ -1,20 +1,16 @@
-"""The fast path against the textbook's loop, automatic differentiation and finite differences."""
+"""Windows one after another, their scale and their precision; large ones against the textbook loop.
 
-from collections.abc import Callable
-from typing import Any
+test_gradients.py compares small windows with automatic differentiation.
+"""
 
-import autograd
-import autograd.numpy as anp
 import numpy as np
 import pytest
 
 from charnn.network.bptt import BPTT
 from charnn.network.dropout import Dropout
-from charnn.network.network import RNN, parameter_shapes
+from charnn.network.network import RNN
 from tests.helpers.networks import (
-    CASES,
     B,
-    Float,
     H,
     K,
     T,
@@ -23,87 +19,7 @@ from tests.helpers.networks import (
     make_window,
     relative,
 )
-from tests.helpers.reference import loop
-
-
-def oracle(
-    model: RNN, inputs: Any, targets: Any, state: Float, masks: Float | None
-) -> Callable[[Float], Any]:
-    """Return the summed loss as a function of the flat parameters, for autograd."""
-    shapes = parameter_shapes(K, H, model.num_layers)
-
-    def loss(flat: Float) -> Any:
-        p, start = {}, 0
-        for name, shape in shapes.items():
-            size = int(np.prod(shape))
-            p[name] = anp.reshape(flat[start : start + size], shape)
-            start += size
-        h = [state[layer] for layer in range(model.num_layers)]
-        total = 0.0
-        for t in range(len(inputs)):
-            x = np.eye(K)[inputs[t]]
-            for layer in range(model.num_layers):
-                a = x @ p[f"U{layer}"].T + h[layer] @ p[f"W{layer}"].T + p[f"b{layer}"]
-                h[layer] = anp.tanh(a) if model.activation == "tanh" else anp.maximum(a, 0)
-                x = h[layer] if masks is None else h[layer] * masks[layer]
-            o = x @ p["V"].T + p["c"]
-            o = o - anp.max(o, axis=1, keepdims=True)
-            log_y = o - anp.log(anp.sum(anp.exp(o), axis=1, keepdims=True))
-            total = total - anp.sum(log_y * np.eye(K)[targets[t]])
-        return total
-
-    return loss
-
-
-@pytest.mark.parametrize("steps", [T, 4], ids=["full", "ragged"])
-@pytest.mark.parametrize(("layers", "activation", "dropout"), CASES)
-def test_the_fast_path_equals_the_textbook_loop(
-    layers: int, activation: str, dropout: bool, steps: int
-) -> None:
-    model = make_model(layers, activation)
-    inputs, targets, state, masks = make_window(layers, steps)
-    used = masks if dropout else None
-    loss, after, gradients = fast_path(model, inputs, targets, state, used)
-    expected = loop(model.parameters, activation, inputs, targets, state, used)
-    assert loss == pytest.approx(expected.loss, abs=1e-10)
-    np.testing.assert_allclose(after, expected.state, atol=1e-10, rtol=0)
-    for name, gradient in expected.gradients.items():
-        np.testing.assert_allclose(gradients[name], gradient, atol=1e-10, rtol=0, err_msg=name)
-
-
-@pytest.mark.parametrize("steps", [T, 4], ids=["full", "ragged"])
-@pytest.mark.parametrize(("layers", "activation", "dropout"), CASES)
-def test_gradients_equal_automatic_differentiation(
-    layers: int, activation: str, dropout: bool, steps: int
-) -> None:
-    model = make_model(layers, activation, away_from_kinks=activation == "relu")
-    inputs, targets, state, masks = make_window(layers, steps)
-    used = masks if dropout else None
-    _, _, gradients = fast_path(model, inputs, targets, state, used)
-    expected = model.parameters_in(np.zeros(model.num_parameters))
-    loss = oracle(model, inputs, targets, state, used)
-    expected.flat[...] = autograd.grad(loss)(model.parameters.flat.copy())
-    for name, gradient in expected.items():
-        assert relative(gradients[name] - gradient, gradient) < 1e-7, name
-
-
-@pytest.mark.parametrize(("layers", "activation", "dropout"), CASES)
-def test_gradients_equal_central_differences(layers: int, activation: str, dropout: bool) -> None:
-    model = make_model(layers, activation, away_from_kinks=activation == "relu")
-    inputs, targets, state, masks = make_window(layers)
-    used = masks if dropout else None
-    _, _, gradients = fast_path(model, inputs, targets, state, used)
-    numeric = model.parameters_in(np.zeros(model.num_parameters))
-    theta, epsilon = model.parameters.flat, 1e-5
-    for i, value in enumerate(theta.copy()):
-        losses = []
-        for shifted in (value + epsilon, value - epsilon):
-            theta[i] = shifted
-            losses.append(fast_path(model, inputs, targets, state, used)[0])
-        theta[i] = value
-        numeric.flat[i] = (losses[0] - losses[1]) / (2 * epsilon)
-    for name, gradient in numeric.items():
-        assert relative(gradients[name] - gradient, gradient) < 1e-5, name
+from tests.helpers.textbook import loop
 
 
 def test_the_scale_is_of_the_gradient_and_not_of_the_loss() -> None:
@@ -147,7 +63,7 @@ def test_float32_follows_float64() -> None:
     assert bptt.gradients.flat.dtype == np.float32
     assert loss == pytest.approx(expected.loss, rel=1e-5)
     for name, gradient in expected.gradients.items():
-        assert relative(bptt.gradients[name] - gradient, gradient) < 1e-5, name
+        assert relative(bptt.gradients[name], gradient) < 1e-5, name
 
 
 def test_a_window_leaves_nothing_behind_for_the_next() -> None:

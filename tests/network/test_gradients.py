@@ -1,12 +1,12 @@
 """Fast path and textbook loop against automatic differentiation and finite differences."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from charnn.network import cells
 from charnn.network.bptt import BPTT
@@ -14,9 +14,9 @@ from charnn.network.dropout import Dropout
 from charnn.network.network import Network
 from charnn.network.textbook import TextbookBPTT
 from tests.helpers import leaky
+from tests.helpers.networks import B, H, K, T, relative
 from tests.helpers.oracle import Float, Step, loss_and_gradients, vanilla
 
-K, H, T, B = 7, 5, 6, 3
 STEPS: dict[str, Step] = {
     "tanh": vanilla("tanh"),
     "relu": vanilla("relu"),
@@ -69,12 +69,8 @@ def make_window(
     rng = np.random.default_rng(100 + layers)
     inputs, targets = rng.integers(0, K, (2, steps, streams))
     shape = (layers, streams, H)
-    masks = Dropout(0.3, shape, np.float64, seed=1)(2) if dropout == "dropout" else None
+    masks: Any = Dropout(0.3, shape, np.float64, seed=1)(2) if dropout == "dropout" else None
     return inputs, targets, rng.normal(0, 0.3, shape), masks
-
-
-def relative(found: NDArray[Any], right: NDArray[Any]) -> float:
-    return float(np.linalg.norm(found - right) / max(1e-12, np.linalg.norm(right)))
 
 
 @pytest.mark.parametrize("steps", [T, 4], ids=["full", "ragged"])
@@ -140,8 +136,8 @@ def test_a_window_with_resets_is_its_parts_each_from_the_zero_state(
         alone, total, sum_of_parts = BPTT(network, T, 1), 0.0, np.zeros_like(gradient)
         for stream in range(streams):
             starts = [0, *(t for t in range(1, T) if resets[t, stream]), T]
-            own = state[:, stream : stream + 1].copy()
-            for start, end in zip(starts, starts[1:], strict=False):
+            own: Any = state[:, stream : stream + 1].copy()
+            for start, end in pairwise(starts):
                 if start > 0 or resets[0, stream]:
                     own = network.zero_state()
                 part = (slice(start, end), slice(stream, stream + 1))

@@ -8,7 +8,7 @@ import pytest
 from charnn.network.loss import log_softmax
 from charnn.network.network import RNN
 from tests.helpers.networks import B, K, T, make_model, make_window
-from tests.helpers.reference import loop
+from tests.helpers.textbook import loop
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])

@@ -96,7 +96,7 @@ def test_init_starts_from_the_parameters_alone(tmp_path: Path, uninterrupted: Pa
 def test_ranks_divide_the_cores_of_their_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("charnn.training.trainer.cores", lambda: 8)
+    monkeypatch.setattr("charnn.training.preparation.cores", lambda: 8)
     for size, sharing, given_threads, threads in (
         (4, 4, None, 2),
         (4, 2, None, 4),  # two on each of two machines

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charnn.training.shares import worker_count
-from tests.helpers.runs import PLAN
+from tests.helpers.runs import STEP
 
 SIZES = st.integers(1, 5000)
 
@@ -17,8 +17,8 @@ def test_more_threads_never_mean_fewer_workers_nor_small_shares(B: int, H: int, 
     workers = worker_count(B, H, n)
     assert 1 <= workers <= n
     assert workers <= worker_count(B, H, n + 1)
-    plan = replace(PLAN, batch_size=B, workers=workers)
-    shares = [plan.streams(worker) for worker in range(workers)]
+    spec = replace(STEP, batch_size=B, workers=workers)
+    shares = [spec.streams(worker) for worker in range(workers)]
     assert [number for share in shares for number in range(B)[share]] == list(range(B))
     assert workers == 1 or min(share.stop - share.start for share in shares) >= 4
 

@@ -11,7 +11,6 @@ from charnn.checkpoint.checkpoint import load
 from charnn.errors import DivergenceError
 from charnn.training.events import Ended, Stepped
 from charnn.training.trainer import Trainer
-from tests.helpers.reference import loop
 from tests.helpers.runs import (
     TEXT,
     arrays,
@@ -22,6 +21,7 @@ from tests.helpers.runs import (
     resume,
     train,
 )
+from tests.helpers.textbook import loop
 
 # Nothing between the gradient and the optimizer's formula.
 PLAIN: dict[str, Any] = {

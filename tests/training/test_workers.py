@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 from charnn import machine
 from charnn.errors import CharnnError
-from charnn.network.network import RNN
+from charnn.network.network import Network
 from charnn.text.corpus import Corpus
 from charnn.text.streams import Streams
 from charnn.training import workers
-from charnn.training.shares import Plan
+from charnn.training.shares import StepSpec
 from charnn.training.trainer import Trainer
 from charnn.training.workers import Workers
 from tests.helpers.processes import children, resident
 from tests.helpers.ranks import OneRank
-from tests.helpers.runs import PLAN, make_config, make_corpus
+from tests.helpers.runs import STEP, make_config, make_corpus
 from tests.helpers.texts import english
 
 # --- the same numbers ----------------------------------------------------------------------------
@@ -35,12 +35,12 @@ from tests.helpers.texts import english
 STREAMS = Streams(np.random.default_rng(1).integers(0, 11, 17 * 16 + 1).astype(np.uint8), 17, 6)
 
 
-def steps(plan: Plan, count: int = 7) -> tuple[list[float], NDArray[Any], NDArray[Any]]:
+def steps(spec: StepSpec, count: int = 7) -> tuple[list[float], NDArray[Any], NDArray[Any]]:
     """Descend a few steps; return the losses, and the states and gradients after each."""
-    model = RNN(plan.vocab_size, plan.hidden_size, plan.num_layers, dtype=plan.dtype)
+    model = Network.from_config(spec.network, spec.network.vocab_size, spec.network.dtype)
     model.initialize("uniform", seed=2)
     losses, states, gradients = [], [], []
-    with Workers(model, plan) as workers:
+    with Workers(model, spec) as workers:
         for step in range(count):
             losses.append(workers.step(STREAMS, step, mean=True)[0])
             states.append(workers.state.copy())
@@ -51,11 +51,11 @@ def steps(plan: Plan, count: int = 7) -> tuple[list[float], NDArray[Any], NDArra
 
 @pytest.mark.parametrize("workers", [2, 3])
 def test_any_number_of_workers_finds_the_same_and_again_the_same_bits(workers: int) -> None:
-    alone, shared = steps(PLAN), steps(replace(PLAN, workers=workers))
+    alone, shared = steps(STEP), steps(replace(STEP, workers=workers))
     for one, other in zip(alone, shared, strict=True):
         one, other = np.array(one), np.array(other)
         assert np.abs(one - other).max() <= 1e-12 * np.abs(one).max()
-    for first, second in zip(shared, steps(replace(PLAN, workers=workers)), strict=True):
+    for first, second in zip(shared, steps(replace(STEP, workers=workers)), strict=True):
         np.testing.assert_array_equal(first, second)
 
 
@@ -73,7 +73,7 @@ def nothing_left_open() -> Iterator[None]:
 
 def test_what_workers_open_is_closed_again() -> None:
     with nothing_left_open():
-        steps(replace(PLAN, workers=3), 1)
+        steps(replace(STEP, workers=3), 1)
 
 
 def test_a_worker_that_cannot_be_started_takes_the_others_with_it(
@@ -93,14 +93,14 @@ def test_a_worker_that_cannot_be_started_takes_the_others_with_it(
         nothing_left_open(),
         pytest.raises(CharnnError, match="a worker cannot be started: Resource temporarily"),
     ):
-        steps(replace(PLAN, workers=3))
+        steps(replace(STEP, workers=3))
 
 
 def test_what_goes_wrong_in_a_worker_is_told_by_the_first_process_alone(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with Path("/dev/null").open() as no_memory, nothing_left_open():
-        worker = workers._Process(PLAN, no_memory.fileno(), 0)
+        worker = workers._Process(STEP, no_memory.fileno(), 0)
         worker.start()
         with pytest.raises(CharnnError, match=r"a worker process ended \(status 1\)"):
             worker.wait()
@@ -114,7 +114,7 @@ def test_more_than_a_thousand_open_files_are_no_hindrance() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (1200, hard))
     many = [os.dup(0) for _ in range(1030)]
     try:
-        steps(replace(PLAN, workers=2), 1)
+        steps(replace(STEP, workers=2), 1)
     finally:
         for file in many:
             os.close(file)

@@ -81,8 +81,9 @@ def test_every_side_reads_what_charnn_reads() -> None:
     cut = Streams(corpus.ids, B, T)
     assert cut.steps_per_epoch == 50
     inputs, targets = np.empty((2, T, B), np.intp)
+    resets = np.empty((T, B), bool)
     for step in range(50):
-        cut.read(step, inputs, targets)
+        cut.read(step, inputs, targets, resets)
         assert (inputs == data[step * T : (step + 1) * T]).all()
         assert (targets == data[step * T + 1 : (step + 1) * T + 1]).all()
 

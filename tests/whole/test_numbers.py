@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.helpers.reference import loop
+from tests.helpers.textbook import loop
 from tests.helpers.texts import english
 
 TEXT = english(9000)
