@@ -70,12 +70,6 @@ def sample(
     """
     if n > 10**12:
         raise RequestError(f"--n must be at most {10**12:,}, got {n:,}")
-    if not temperature > 0 or temperature == float("inf"):
-        raise RequestError(
-            f"--temperature must be a number > 0, got {temperature:g} (see --greedy)"
-        )
-    if top_p is not None and not 0 < top_p <= 1:
-        raise RequestError(f"--top-p must be > 0 and at most 1, got {top_p:g}")
     if prime is not None and prime_file is not None:
         raise RequestError("--prime and --prime-file exclude each other")
     if against and not novelty:
@@ -83,10 +77,16 @@ def sample(
 
     from charnn.checkpoint.checkpoint import load
     from charnn.draws import fresh_seed
-    from charnn.sampling import sample as draw
+    from charnn.sampling import Sampling, write
     from charnn.text.encoding import UnknownCharactersError
     from charnn.text.reading import read_text
 
+    try:
+        sampling = Sampling(temperature, top_k, top_p, greedy, stop)
+    except RequestError as error:
+        # The same words, with the names of the options: top_p is --top-p here.
+        words = str(error).replace("top_", "top-").replace("see greedy", "see --greedy")
+        raise RequestError(f"--{words}") from None
     checkpoint = load(ckpt)
     if prime_file is not None:
         newlines = checkpoint.config.data.normalize_newlines
@@ -101,18 +101,14 @@ def sample(
         seed = fresh_seed()
         with contextlib.suppress(OSError):
             print(f"seed {seed}", file=sys.stderr, flush=True)
-    pieces = draw(
+    pieces = write(
         checkpoint.model,
         checkpoint.vocabulary,
         n,
+        sampling,
         prime=prime or "",
-        stop=stop,
         seed=seed or 0,
         samples=samples,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        greedy=greedy,
     )
     written = _print(pieces, keep=novelty)
     if training is not None:
