@@ -24,9 +24,9 @@ from benchmarks.report import Table, machine
 from benchmarks.with_charnn import training
 from benchmarks.with_numpy import sgemm
 from benchmarks.workload import Case, K
-from charnn import ranks as mpi
 from charnn.machine import blas_threads, cores
 from charnn.network.spec import Spec
+from charnn.ranks import ALONE, Ranks, join
 
 RANKS = (1, 2, 4, 8)
 CASES = [Case(512, 1, 64, 64), Case(256, 1, 64, 64)]
@@ -46,7 +46,7 @@ Turn = Callable[[int], Any]
 class Job:
     """What the ranks of a job measure: they take turns together, or the first one alone."""
 
-    ranks: mpi.Ranks
+    ranks: Ranks
 
     def race(self, turns: dict[str, Turn], rounds: int = ROUNDS) -> dict[str, list[float]]:
         """Let turns follow one another; return the seconds of a unit in each round.
@@ -92,7 +92,7 @@ class Job:
 
 def measure() -> None:
     """Be one rank of a job; the first prints what was measured."""
-    job = Job(mpi.join())
+    job = Job(join())
     ranks, n = job.ranks, job.ranks.size
     record: dict[str, Any] = {"steps": {}, "sums": job.sums() if n > 1 else []}
     with ExitStack() as stack:
@@ -103,7 +103,7 @@ def measure() -> None:
             if not together and ranks.rank:
                 return lambda n: None
             path = str(folder / f"{name} {case}.npz")
-            return training(path, case, threads=threads, ranks=ranks if together else mpi.ALONE)
+            return training(path, case, threads=threads, ranks=ranks if together else ALONE)
 
         for case in FITTED if n == 1 else CASES:
             turns = {"together": steps("together", case, 1, True)}

@@ -4,7 +4,8 @@ import math
 
 from charnn.training.metrics import Metrics
 
-_PATIENCE = 3  # validations above the best, at a lower training loss: overfitting is certain
+# So many validations must be worse than the best, with a lower training loss, for overfitting.
+_PATIENCE = 3
 _ENOUGH_STEPS = 1000  # steps before clipping and a stalled loss are worth a warning
 
 

@@ -153,8 +153,9 @@ def train(
     if trainer.finished and start.resumed:
         note(*already_finished(trainer))
         return
+    reporter = _reporter(trainer, quiet)
     ending: Reason = "finished"
-    with noted_signals() as received, _reporter(trainer, quiet) as reporter:
+    with noted_signals() as received, reporter:
         for event in trainer.run(
             stop_after=stop_after, overwrite=overwrite, interrupted=lambda: bool(received)
         ):
