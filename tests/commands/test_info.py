@@ -1,4 +1,4 @@
-"""`charnn info`."""
+"""`charnn info`: what a checkpoint holds."""
 
 import json
 from pathlib import Path

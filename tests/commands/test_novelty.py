@@ -28,7 +28,7 @@ SAMPLE = ["sample", "--ckpt", "run.npz", "--seed", "1"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A text, a run that has read it, and one that has read it from a pipe."""
+    """A text, a run trained on it, and a run trained on it from a pipe."""
     folder = tmp_path_factory.mktemp("novelty")
     (folder / "text.txt").write_text(TEXT)
     (folder / "moved").mkdir()
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def line(texts: list[str], source: str = TRAINING) -> tuple[str, str, str, str]:
-    """Return what the line on stderr must say of some texts."""
+    """Return the values that the line on stderr must have for some texts."""
     inside, longest = copied_runs(texts, source)
     total = sum(map(len, texts))
     shown = longest.replace("\n", "\\n")
@@ -49,7 +49,7 @@ def line(texts: list[str], source: str = TRAINING) -> tuple[str, str, str, str]:
 
 
 def said(result: Any) -> tuple[str, ...]:
-    """Return what the one line on stderr says."""
+    """Return the values in the one line on stderr."""
     assert result.returncode == 0
     match = LINE.fullmatch(result.stderr)
     assert match, result.stderr
@@ -61,7 +61,7 @@ def test_sample_says_on_stderr_what_it_copies(folder: Path) -> None:
     result = run(*command, "--novelty", cwd=folder)
     assert result.stdout == ok(*command, cwd=folder)
     assert said(result) == line([result.stdout])
-    assert float(said(result)[0]) > 0  # so cold that it does copy
+    assert float(said(result)[0]) > 0  # at this temperature the model does copy
     assert said(run(*SAMPLE, "--n", "0", "--novelty", cwd=folder)) == ("0.0", "0", "0", "")
 
 
