@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# No deadlines: a slow machine is not a wrong result. In CI the same examples every time.
+# Without deadlines, because a slow machine is not an error. CI draws the same examples every time.
 settings.register_profile("charnn", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("charnn")
 
 
 @pytest.fixture
 def noting(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Return a function that takes (owner, name) pairs and notes every call of those functions."""
+    """Return a function that records calls: it takes (owner, name) pairs and returns a list.
+
+    The list grows by a name with every call of one of those functions.
+    """
 
     def start(*functions: tuple[Any, str]) -> list[str]:
         done: list[str] = []

@@ -1,4 +1,4 @@
-"""The counting models against plain loops that predict, then count."""
+"""The counting models equal plain loops that first predict, then count."""
 
 import lzma
 import math

@@ -1,4 +1,4 @@
-"""Random draws: named by four numbers, and by nothing else."""
+"""Random draws depend on four numbers and on nothing else."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The exact loss against the textbook's loop, and segments against the exact loss."""
+"""The exact loss equals a textbook loop, and segments come close to the exact loss."""
 
 import math
 
@@ -127,7 +127,7 @@ def test_the_parts_of_a_validation_are_the_whole(N: int, segments: int, parts: i
     total = Evaluation.sum(share[-1] for share in shares if share)
     assert (total.predictions, total.correct) == (whole.total, whole.correct)
     assert total.total_nats == pytest.approx(whole.total_nats, rel=1e-12)
-    # Threads divide a share further.
+    # Threads divide the part of one process further.
     threaded = [*evaluating(model, ids, segments=segments, part=0, parts=parts, threads=3)]
     assert threaded[-1].correct == shares[0][-1].correct
     assert threaded[-1].predictions == threaded[0].total == shares[0][-1].predictions

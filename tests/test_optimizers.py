@@ -1,4 +1,4 @@
-"""Every update rule against its formula, written out with fresh arrays."""
+"""Every update rule equals its formula, written with new arrays."""
 
 import math
 from collections.abc import Callable

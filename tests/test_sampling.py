@@ -1,4 +1,4 @@
-"""Sampling: the distribution drawn from, the draws themselves, and the text that comes of them."""
+"""Sampling: the distribution, the draws, and the text."""
 
 import itertools
 import math

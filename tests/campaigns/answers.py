@@ -1,4 +1,4 @@
-"""What every answer of a command must be: a result, or one clear line."""
+"""Checks of an answer: it is a result, or one clear line."""
 
 import re
 
@@ -7,7 +7,7 @@ from tests.helpers.in_process import charnn
 
 
 def check_command(arguments: list[str], stdin: bytes = b"") -> int:
-    """Run a command: it works, or says in clear lines why not."""
+    """Run a command and check its answer; return its exit code."""
     try:
         code, out, err = charnn(arguments, stdin)
         check_answer(code, err)
@@ -19,6 +19,7 @@ def check_command(arguments: list[str], stdin: bytes = b"") -> int:
 
 
 def check_answer(code: int, err: str) -> None:
+    """Check an exit code and stderr."""
     assert code in (0, 1, 2), (code, err)
     if code:
         errors = [line for line in err.splitlines() if line.startswith("charnn: error: ")]
@@ -30,7 +31,7 @@ def check_answer(code: int, err: str) -> None:
 
 
 def check_lines(error: CharnnError) -> None:
-    """Look at an error: one short line, or one for each thing wrong with a config."""
+    """Check an error: it has one short line, or one for each problem of a config."""
     lines = str(error).split("\n")
     assert len(lines) == 1 or error.exit_code == 2, lines
     assert all(line.isprintable() and len(line) < 1000 for line in lines), lines

@@ -1,14 +1,14 @@
-"""Runs that are killed, that meet a broken disk, that are interrupted: nothing may be lost.
+"""Kill runs, break their disk, interrupt them: nothing may be lost.
 
     python -m tests.campaigns.crash every      end the process before each of its file operations
     python -m tests.campaigns.crash disk       let each operation fail, once and from then on
     python -m tests.campaigns.crash signals    interrupt at each operation, once and twice
-    python -m tests.campaigns.crash kill 200   kill -9 real commands at random moments, so often
+    python -m tests.campaigns.crash kill 200   kill -9 real commands at random moments, 200 times
 
-With --workers the steps of the runs are shared out among two processes, and `kill` kills either.
+With --workers two processes share the steps of the runs, and `kill` kills either of them.
 
-After each, the files on disk must load, the run must go on, and its end must have the bytes of the
-run that nothing happened to. The first failure ends the campaign with an AssertionError.
+After each case the files on disk must load, the run must resume, and its final files must equal
+those of an uninterrupted run. The first failure ends the campaign with an AssertionError.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a forked process has but one thread
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a forked process has only one thread
 
 from charnn import sampling  # noqa: F401 (once, for all forks)
 from charnn.checkpoint import checkpoint

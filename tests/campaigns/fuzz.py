@@ -1,10 +1,10 @@
-"""Whatever comes in: a result or one clear line, in good time, and never a wrong result.
+"""Feed nonsense to commands and loaders: each must give a result or one clear line, in time.
 
     python -m tests.campaigns.fuzz checkpoints 10000  checkpoints, cut, flipped, swapped, spliced
     python -m tests.campaigns.fuzz commands 10000     options, configs, texts and standard input
     python -m tests.campaigns.fuzz guided 100000      both loaders by coverage (needs atheris)
 
-The first failure ends the fuzzing with an AssertionError that says how to repeat it.
+The first failure ends the campaign with an AssertionError that names the input.
 """
 
 import argparse

@@ -83,7 +83,7 @@ def word(rng: random.Random) -> str:
 
 
 def text(rng: random.Random) -> bytes:
-    """Return a text, or what is none."""
+    """Return a text, or bytes that are not text."""
     raw = TEXT[: rng.randrange(len(TEXT))].encode()
     kind = rng.randrange(5)
     if kind == 0:
@@ -96,7 +96,7 @@ def text(rng: random.Random) -> bytes:
 
 
 def mutated_text(raw: bytes, rng: random.Random) -> bytes:
-    """Put a word, or any byte, somewhere."""
+    """Insert words or bytes at random places."""
     for _ in range(rng.randrange(1, 4)):
         at = rng.randrange(len(raw) + 1)
         new = rng.choice((word(rng).encode("utf-8", "surrogatepass"), rng.randbytes(1)))
@@ -105,7 +105,7 @@ def mutated_text(raw: bytes, rng: random.Random) -> bytes:
 
 
 def any_config(rng: random.Random) -> bytes:
-    """Return a config of known keys and any values, or a real one with a few words in it."""
+    """Return a config of known keys and random values, or a shipped one with words inserted."""
     if rng.random() < 0.5:
         return mutated_text(rng.choice(sorted((ROOT / "configs").glob("*.yaml"))).read_bytes(), rng)
     lines = []
@@ -116,7 +116,7 @@ def any_config(rng: random.Random) -> bytes:
 
 
 def config(rng: random.Random) -> str:
-    """Load any config."""
+    """Load a random config."""
     Path("c.yaml").write_bytes(any_config(rng))
     with deadline():
         try:
@@ -128,7 +128,7 @@ def config(rng: random.Random) -> str:
 
 
 def setting(rng: random.Random) -> str:
-    """Train no step with any value for a key."""
+    """Train one step with a random value for a key."""
     given = f"{rng.choice(KEYS)}={word(rng)}".replace("\0", "")
     arguments = ["train", "--data", "text.txt", "--overwrite", "--stop-after", "1", *SMALL]
     if not given.startswith(("output.", "data.path")):
@@ -137,7 +137,7 @@ def setting(rng: random.Random) -> str:
 
 
 def options(rng: random.Random) -> str:
-    """Run a command with any values for a few of its options."""
+    """Run a command with random values for some of its options."""
     command = rng.choice(list(OPTIONS))
     arguments = [command]
     if command == "train":
@@ -150,7 +150,7 @@ def options(rng: random.Random) -> str:
         arguments.append(rng.choice(OPTIONS[command].split()))
         if rng.random() < 0.8:
             arguments.append(word(rng).replace("\0", ""))
-    # What is asked for must be small enough to be waited for.
+    # Large numbers of characters or steps would take too long.
     big = [at for at, part in enumerate(arguments) if part in ("--n", "--samples", "--stop-after")]
     for at in big:
         if at + 1 < len(arguments) and re.fullmatch(r"[0-9.e]{3,}", arguments[at + 1]):
@@ -159,7 +159,7 @@ def options(rng: random.Random) -> str:
 
 
 def corpus(rng: random.Random) -> str:
-    """Train on, or evaluate, any text, from a file or from standard input."""
+    """Train on or evaluate a random text from a file or standard input."""
     raw, name = text(rng), rng.choice(("any.txt", "any.txt.gz", "-"))
     if name != "-":
         Path(name).write_bytes(raw)

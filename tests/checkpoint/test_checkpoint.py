@@ -1,4 +1,4 @@
-"""Checkpoints: exact, atomic, and refused in one line when anything about them is wrong."""
+"""Checkpoints are exact and atomic; files that contradict themselves are refused in one line."""
 
 import json
 import os
@@ -140,7 +140,7 @@ def put(*place: int, value: float) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
 
 def test_sealing_again_unchanged_is_accepted(path: Path) -> None:
-    # So that the refusals below are for what they spoil.
+    # This shows that the refusals below are due to the changes alone.
     spoil(path, {"V": lambda V: V.copy()})
     assert_same(load(path), make_checkpoint())
 

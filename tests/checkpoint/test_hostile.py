@@ -1,4 +1,4 @@
-"""Checkpoints that strangers made: refused in a line, within a second, in hardly more memory."""
+"""Hostile checkpoints are refused in one line, within a second, and in little more memory."""
 
 import json
 import struct
@@ -18,7 +18,7 @@ from tests.helpers.checkpoints import in_json, make_checkpoint, repack, spoil
 MB = 2**20
 BOUND = 64 * MB  # beyond the size of the file
 
-# Loads each file in turn; says why it was refused, how long that took and what it peaked at.
+# Loads each file in turn; prints why it was refused, the seconds it took and the peak of memory.
 PROBE = """
 import json, pathlib, re, sys, time
 from charnn import load

@@ -71,7 +71,7 @@ def test_one_flipped_byte_anywhere_is_refused_or_changes_nothing(
 def test_a_directory_entry_that_is_spoiled_is_refused_or_ignored(
     path: Path, good: bytes, offset: int, mask: int
 ) -> None:
-    # Zip readers have special cases here: versions, encryption, patches, compression.
+    # Zip readers treat these fields specially: versions, encryption, patches, compression.
     assert_refused_or_same(path, flip(good, good.index(b"PK\x01\x02") + offset, mask))
 
 
@@ -113,7 +113,7 @@ B0 = make_checkpoint().model.parameters["b0"].tobytes()
 def test_an_array_that_numpy_would_not_have_written_so_is_refused(
     path: Path, content: bytes
 ) -> None:
-    # The array itself is the right one.
+    # The right header and array are accepted.
     repack(path, "b0.npy", npy_file(header(), B0))
     assert_same(load(path), make_checkpoint())
     repack(path, "b0.npy", content)

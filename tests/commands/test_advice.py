@@ -1,4 +1,4 @@
-"""Each piece of advice comes when it is due, once, and never to a healthy run."""
+"""Each piece of advice is given once, when its condition holds, and never in a healthy run."""
 
 from collections.abc import Iterable
 

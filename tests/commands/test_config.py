@@ -1,4 +1,4 @@
-"""`charnn config`."""
+"""`charnn config`: a config that `train` accepts."""
 
 from pathlib import Path
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.commands import ok, on_a_terminal, run, train_small
+from tests.helpers.commands import on_a_terminal, train_small
+from tests.helpers.in_process import ok_here, run_here
 from tests.helpers.texts import english
 
 
 def looked_at(*arguments: str, cwd: Path, text: str | None = None) -> dict[str, Any]:
     """Return what `inspect` prints as JSON."""
     printed: dict[str, Any] = json.loads(
-        ok("inspect", *arguments, "--json", cwd=cwd, text=text),
+        ok_here("inspect", *arguments, "--json", cwd=cwd, text=text),
         parse_constant=pytest.fail,  # no NaN: it is not JSON
     )
     return printed
@@ -26,7 +27,7 @@ def looked_at(*arguments: str, cwd: Path, text: str | None = None) -> dict[str, 
 
 @pytest.mark.parametrize("name", ["one", "three", "chinese"])
 def test_surprisals_sum_to_the_loss_of_eval(inside: Path, name: str) -> None:
-    figures = json.loads(ok("eval", "--ckpt", f"{name}.npz", "--json", cwd=inside))
+    figures = json.loads(ok_here("eval", "--ckpt", f"{name}.npz", "--json", cwd=inside))
     seen = looked_at("--ckpt", f"{name}.npz", "--view", "surprise", cwd=inside)
     bits = [row["bits"] for row in seen["surprise"]]
     assert bits[0] is None
@@ -52,7 +53,7 @@ def test_tables_are_tab_separated_with_a_row_for_each_character_or_lag(
         ("gradients", " ".join(["lag", *(f"layer_{layer}" for layer in range(layers))]), 50),
     ):  # fmt: skip
         command = ["inspect", "--ckpt", f"{name}.npz", "--view", view, "--top", "2", "--n", "100"]
-        printed = run(*command, cwd=inside)
+        printed = run_here(*command, cwd=inside)
         lines = [line.split("\t") for line in printed.stdout.splitlines()]
         assert len(lines) == 1 + rows
         assert {len(line) for line in lines} == {len(lines[0])}
@@ -67,7 +68,7 @@ def test_tables_are_tab_separated_with_a_row_for_each_character_or_lag(
 
 
 def test_the_summary_is_three_tables(inside: Path) -> None:
-    parts = ok("inspect", "--ckpt", "three.npz", "--top", "4", cwd=inside).split("\n\n")
+    parts = ok_here("inspect", "--ckpt", "three.npz", "--top", "4", cwd=inside).split("\n\n")
     assert [part.splitlines()[0].split("\t")[0] for part in parts] == ["place", "unit", "layer"]
     assert [len(part.splitlines()) for part in parts] == [5, 5, 4]
     seen = looked_at("--ckpt", "three.npz", cwd=inside)
@@ -100,7 +101,7 @@ def test_units_are_chosen_by_name_and_texts_come_from_pipes(inside: Path) -> Non
 
 def test_a_long_text_is_bounded_work_and_says_so(inside: Path) -> None:
     (inside / "long.txt").write_text(english(1_000_000))
-    result = run("inspect", "--ckpt", "three.npz", "--text", "long.txt", cwd=inside)
+    result = run_here("inspect", "--ckpt", "three.npz", "--text", "long.txt", cwd=inside)
     assert result.stderr == "long.txt: read the first 20,000 of 1,000,000 characters\n"
 
 

@@ -12,7 +12,7 @@ def test_outputs_are_never_overwritten_unasked(folder: Path) -> None:
         assert line.startswith(f"{name} exists; ")
         assert "--overwrite" in line
         assert ("--resume" in line) == (name == "run.npz")
-        # With --resume, too, nothing is replaced: there is no run to go on with.
+        # --resume replaces nothing either, because there is no run to resume.
         refused(1 if name == "run.npz" else 2, *TRAIN, "--resume", cwd=folder)
         assert (folder / name).read_text() == "precious"
         (folder / name).unlink()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import ok, refused, train_small
+from tests.helpers.commands import train_small
+from tests.helpers.in_process import ok_here, refused_here
 
 
 @pytest.mark.parametrize("name", ["three", "chinese"])
@@ -14,7 +15,7 @@ def test_report_is_one_small_file_with_everything_inside(
     inside: Path, tmp_path: Path, name: str
 ) -> None:
     out = tmp_path / "report.html"
-    ok("report", "--ckpt", f"{name}.best.npz", "-o", str(out), "--text", f"{name}.txt",
+    ok_here("report", "--ckpt", f"{name}.best.npz", "-o", str(out), "--text", f"{name}.txt",
        "--n", "5000", cwd=inside)  # fmt: skip
     page = out.read_text(encoding="utf-8")
     assert len(page.encode()) < 2_000_000
@@ -30,15 +31,15 @@ def test_report_is_one_small_file_with_everything_inside(
         assert words in page
     before = out.read_bytes()
     again = ["report", "--ckpt", f"{name}.best.npz", "-o", str(out)]
-    assert refused(2, *again, cwd=inside) == f"{out} exists; replace it by --overwrite"
-    ok(*again, "--text", f"{name}.txt", "--overwrite", cwd=inside)
+    assert refused_here(2, *again, cwd=inside) == f"{out} exists; replace it by --overwrite"
+    ok_here(*again, "--text", f"{name}.txt", "--overwrite", cwd=inside)
     assert out.read_bytes() == before
 
 
 def test_hostile_text_is_escaped_in_the_page(tmp_path: Path) -> None:
     text = "</script><img src=x onerror=alert(1)> {{ 7 * 7 }} &lt; \x07 <!--\n"
     train_small(tmp_path, text * 60, "<b>")
-    ok("report", "--ckpt", "<b>.npz", "-o", "page.html", "--unit", "0:3", cwd=tmp_path)
+    ok_here("report", "--ckpt", "<b>.npz", "-o", "page.html", "--unit", "0:3", cwd=tmp_path)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<img" not in page
     assert "onerror=alert(1)>" not in page

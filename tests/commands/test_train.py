@@ -145,7 +145,7 @@ def test_the_time_limit_ends_an_invocation_and_not_the_plan(folder: Path) -> Non
     assert " of 1,000,000\n" in result.stderr
     info = json.loads(ok("info", "run.npz", "--json", cwd=folder))
     assert info["config"]["training"]["max_steps"] == 1_000_000
-    # It is of that invocation alone: the next one must not inherit it.
+    # The limit is not stored, so the next invocation does not inherit it.
     assert info["config"]["training"]["time_limit"] is None
 
 

@@ -1,4 +1,4 @@
-"""The config: what is accepted, and one exact line for each thing that is not."""
+"""The keys of a config: the values they accept, and one exact line for each bad value."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ from charnn.config.loading import load_config
 from charnn.errors import ConfigError
 from tests.helpers.configs import FILE, KEYS, read, refusal
 
-# What every line about a value looks like.
+# The form of every line about a bad value.
 LINE = re.compile(r"(c\.yaml:[0-9]+|--set): [a-z_0-9.]+ (\+ test_fraction )?must .+, got .*")
 
 

@@ -1,4 +1,4 @@
-"""Texts that are awkward to cut, and contexts in which they are read in short pieces."""
+"""Texts that are awkward to cut, and ways to read them in short pieces."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from charnn.text import encoding, fingerprint, reading
 
 @contextmanager
 def short_blocks(size: int) -> Iterator[None]:
+    """Read in pieces of 3 characters, and hash in blocks of `size` characters."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fingerprint, "FINGERPRINT_BLOCK", size)
         patch.setattr(reading, "FINGERPRINT_BLOCK", size)
@@ -19,14 +20,16 @@ def short_blocks(size: int) -> Iterator[None]:
         yield
 
 
+# Characters of one to four bytes, line ends of all kinds and byte-order marks.
 TEXTS = st.text("ab \r\né€😀\ufeff", max_size=20)
 
-
+# Numbers of characters in a piece.
 SIZES = st.sampled_from([1, 2, 3, 5, 8])
 
 
 @contextmanager
 def pieces_of(size: int) -> Iterator[None]:
+    """Read and encode in pieces of `size` characters."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "BLOCK", size)
         patch.setattr(encoding, "BLOCK", size)

@@ -28,7 +28,7 @@ H, B = 3, 2
 
 
 def make_checkpoint(num_layers: int = 1, *, resumable: bool = True, **training: Any) -> Checkpoint:
-    """Return a small checkpoint in which no two numbers are alike."""
+    """Return a small checkpoint in which all numbers differ."""
     values = {f"training.{key}": value for key, value in training.items()}
     config = Config().with_values(
         {"model.hidden_size": H, "model.num_layers": num_layers, "training.seed": 2**63 - 1}
@@ -52,11 +52,13 @@ def make_checkpoint(num_layers: int = 1, *, resumable: bool = True, **training: 
 
 
 def arrays_of(checkpoint: Checkpoint) -> Members:
+    """Return the parameters, the hidden state and the slots of the optimizer by name."""
     state = {} if checkpoint.hidden_state is None else {"hidden_state": checkpoint.hidden_state}
     return {**checkpoint.model.parameters, **state, **checkpoint.slots}
 
 
 def assert_same(one: Checkpoint, other: Checkpoint) -> None:
+    """Check that two checkpoints hold the same, to the last bit."""
     assert one.config == other.config
     assert one.vocabulary == other.vocabulary
     assert one.progress == other.progress
@@ -81,17 +83,18 @@ def refusal(path: Path) -> str:
 
 
 def flip(content: bytes, place: int, mask: int) -> bytes:
+    """Flip the bits of a mask in one byte."""
     return content[:place] + bytes([content[place] ^ mask]) + content[place + 1 :]
 
 
 def npy_file(header: str | bytes, body: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
-    """Return a .npy file with a header of one's own."""
+    """Return a .npy file with a given header."""
     raw = header.encode() if isinstance(header, str) else header
     return npy.MAGIC_PREFIX + version + struct.pack("<H", len(raw)) + raw + body
 
 
 def repack(path: Path, name: str, content: bytes, **options: Any) -> None:
-    """Replace (or add) one member of the zip."""
+    """Replace or add one member of a zip file."""
     with zipfile.ZipFile(path) as archive:
         raw = {entry.filename: archive.read(entry) for entry in archive.infolist()}
     with zipfile.ZipFile(path, "w", **options) as archive:
@@ -100,11 +103,15 @@ def repack(path: Path, name: str, content: bytes, **options: Any) -> None:
 
 
 def header(descr: str = "'<f4'", fortran_order: str = "False", shape: str = f"({H},)") -> str:
+    """Return the header of a .npy file; by default, the right one for b0."""
     return f"{{'descr': {descr}, 'fortran_order': {fortran_order}, 'shape': {shape}, }}\n"
 
 
 def spoil(path: Path, changes: Mapping[str, Any], *, seal: bool = True) -> None:
-    """Replace members (None: leave out; a function: apply) and compute the checksum anew."""
+    """Change members of a checkpoint and compute its checksum again.
+
+    A change is a new value, a function of the old value, or None to remove the member.
+    """
     with np.load(path) as archive:
         members: dict[str, Any] = dict(archive)
     for name, change in changes.items():

@@ -1,4 +1,4 @@
-"""Commands as a shell would run them."""
+"""Run commands in processes of their own, as a shell does."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ TRAIN += ["--set", "training.eval_every=10"]
 
 
 def run(*arguments: str, cwd: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command and wait for its end."""
     return subprocess.run(
         [*CHARNN, *arguments],
         cwd=cwd,
@@ -40,9 +40,9 @@ def ok(*arguments: str, cwd: Path, text: str | None = None) -> str:
 
 
 class Terminal:
-    """A command on a terminal, killed if it has not ended by the end of the `with` block.
+    """A command on a pseudo-terminal. The end of the `with` block kills it if it still runs.
 
-    What it writes is read all the time: a terminal that is full holds up whoever writes to it.
+    A thread reads the output all the time, because a full terminal blocks the command.
     """
 
     def __init__(
@@ -69,13 +69,15 @@ class Terminal:
         self._reading.start()
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError):  # when nobody can write to it any more
+        with contextlib.suppress(
+            OSError
+        ):  # reading fails once the last writer has closed the terminal
             while not self._closing.is_set():
                 if select.select([self._controller], [], [], 0.02)[0]:
                     self.shown += os.read(self._controller, 65536)
 
     def wait_for(self, words: bytes) -> None:
-        """Wait until it has shown some words."""
+        """Wait until the terminal shows some words."""
         until = time.monotonic() + 60
         while words not in self.shown:
             assert self._reading.is_alive(), self.shown
@@ -89,7 +91,7 @@ class Terminal:
         return code
 
     def close(self) -> None:
-        """Close the terminal, as when its window is closed."""
+        """Close the terminal, as closing its window does."""
         self._closing.set()
         self._reading.join()
         os.close(self._controller)

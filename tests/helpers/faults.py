@@ -1,7 +1,7 @@
-"""File operations one by one: to note them, to let one fail, or to end the process before one.
+"""Intercept file operations: to record them, to make one fail, or to end the process before one.
 
-Only what changes a file counts, and reading back from a file that is open for writing. Every write
-is made in two halves with an operation before each, so that it can be torn in the middle.
+Counted are operations that change a file, and reads of a file that is open for writing. Every write
+is done in two halves, and each half counts as an operation, so that a write can be torn.
 """
 
 import io
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-# Called before each operation with its name and the path it is about; may raise or exit.
+# Called before each operation with its name and its path. It may raise an error or exit.
 Before = Callable[[str, str], None]
 
 _CHANGES = ("fsync", "replace", "chmod", "unlink", "mkdir")
@@ -20,7 +20,7 @@ _CHANGES = ("fsync", "replace", "chmod", "unlink", "mkdir")
 
 @contextmanager
 def watching(before: Before) -> Iterator[None]:
-    """Call `before` ahead of every file operation, for as long as it lasts."""
+    """Call `before` ahead of every file operation inside the `with` block."""
 
     class Raw(io.FileIO):
         def write(self, content: Any) -> int:

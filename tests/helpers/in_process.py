@@ -3,6 +3,7 @@
 import contextlib
 import io
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,17 +51,24 @@ def charnn(arguments: list[str], stdin: bytes = b"") -> tuple[int, str, str]:
     return code, texts[0], texts[1]
 
 
-def ok_here(*arguments: str, cwd: Path) -> str:
-    """Run a command that must succeed in this process; return what it printed."""
+def run_here(
+    *arguments: str, cwd: Path, text: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process."""
     with contextlib.chdir(cwd):
-        code, out, err = charnn([*arguments])
-    assert code == 0, err
-    return out
+        code, out, err = charnn([*arguments], (text or "").encode())
+    return subprocess.CompletedProcess(arguments, code, out, err)
+
+
+def ok_here(*arguments: str, cwd: Path, text: str | None = None) -> str:
+    """Run a command that must succeed in this process; return what it printed."""
+    result = run_here(*arguments, cwd=cwd, text=text)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def refused_here(code: int, *arguments: str, cwd: Path) -> str:
     """Run a command that must fail in one clear line in this process; return the line."""
-    with contextlib.chdir(cwd):
-        found, out, err = charnn([*arguments])
-    assert found == code, err
-    return only_error(out, err)
+    result = run_here(*arguments, cwd=cwd)
+    assert result.returncode == code, result.stderr
+    return only_error(result.stdout, result.stderr)

@@ -1,16 +1,19 @@
-"""Other processes as Linux shows them in /proc."""
+"""The state of other processes, read from /proc on Linux."""
 
 import os
 from pathlib import Path
 
 
 def _stat(process: int) -> list[str]:
-    """Return the fields after the name, which may itself hold anything: state, parent, …"""
+    """Return the fields of /proc/PID/stat after the name: state, parent, …
+
+    The name itself may contain spaces and parentheses.
+    """
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
 def alive(process: int) -> bool:
-    """Whether it runs: one that has ended, and whose parent has not asked, does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return _stat(process)[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
@@ -18,7 +21,7 @@ def alive(process: int) -> bool:
 
 
 def children(parent: int) -> list[int]:
-    """Return the processes that another has started and that run, the oldest first."""
+    """Return the running children of a process, the oldest first."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and alive(int(entry.name)):

@@ -1,4 +1,4 @@
-"""Small training runs: their configs, their corpora and what they leave in files."""
+"""Small training runs: configs, corpora, and comparison of the files they write."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,8 @@ from tests.helpers.texts import english
 TEXT = english(3000)
 
 
-# 2700 characters to train on: 4 streams of 674, 34 windows of 20 an epoch, the last one shorter.
+# 2700 characters of training text make 4 streams of 674 characters. An epoch has 34 windows of 20
+# characters, the last one shorter.
 SMALL: dict[str, Any] = {
     "model.hidden_size": 12,
     "model.num_layers": 2,
@@ -42,22 +43,26 @@ SMALL: dict[str, Any] = {
 
 
 def make_config(folder: Path, **changes: Any) -> Config:
+    """Return SMALL with changes, given as `section__key=value`; it saves to run.npz in a folder."""
     values = SMALL | {"output.checkpoint": str(folder / "run.npz")}
     values |= {key.replace("__", "."): value for key, value in changes.items()}
     return load_config(None, {key: Override(value, "test") for key, value in values.items()})
 
 
 def make_corpus(config: Config, text: str = TEXT) -> Corpus:
+    """Return the corpus of a text, split as a config says."""
     return Corpus.from_text(text, val_fraction=config.data.val_fraction)
 
 
 def finish(trainer: Trainer, **limits: Any) -> Reason:
+    """Run to the end or to a limit; return why the run ended."""
     *_, last = trainer.run(**limits)
     assert isinstance(last, Ended)
     return last.reason
 
 
 def train(folder: Path, **changes: Any) -> Trainer:
+    """Train in a folder to the end."""
     folder.mkdir(exist_ok=True)
     config = make_config(folder, **changes)
     trainer = Trainer(config, make_corpus(config))
@@ -66,6 +71,7 @@ def train(folder: Path, **changes: Any) -> Trainer:
 
 
 def resume(config: Config, text: str = TEXT) -> Trainer:
+    """Return a trainer that resumes from the checkpoint of a config."""
     checkpoint = load(config.output.checkpoint)
     return Trainer(
         resumed_config(config, checkpoint.config), make_corpus(config, text), resume=checkpoint
@@ -73,7 +79,7 @@ def resume(config: Config, text: str = TEXT) -> Trainer:
 
 
 def arrays(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's members, but for the folder that its config names."""
+    """Return the members of a checkpoint, without its checksum and the paths of its outputs."""
     with np.load(path, allow_pickle=False) as file:
         members = {name: file[name] for name in file.files if name != "checksum"}
     config = json.loads(str(members["config"]))
@@ -82,7 +88,7 @@ def arrays(path: Path) -> dict[str, Any]:
 
 
 def log_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the log without its two measurements of time."""
+    """Return the lines of a log without seconds and characters per second."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines:
         del line["seconds"], line["chars_per_second"]
@@ -90,6 +96,7 @@ def log_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
+    """Check that the runs in two folders wrote the same numbers."""
     for name in ("run.npz", "run.best.npz"):
         first, second = arrays(one / name), arrays(other / name)
         assert first.keys() == second.keys()
@@ -98,6 +105,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert log_lines(one / "run.jsonl") == log_lines(other / "run.jsonl")
 
 
+# A batch of 17 streams, which neither two nor three workers can divide evenly.
 STEP = StepSpec(
     network=Spec(vocab_size=11, hidden_size=24, num_layers=2, dtype="float64"),
     seq_length=6,
@@ -111,6 +119,7 @@ STEP = StepSpec(
 
 
 def make_metrics(step: int) -> Metrics:
+    """Return a line of a log whose numbers follow from its step."""
     return Metrics(
         step=step,
         epoch=step / 7,

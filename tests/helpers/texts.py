@@ -1,4 +1,4 @@
-"""Texts to train on: made of our own words, in any length, the same every time."""
+"""Texts to train on, of any length, the same in every run."""
 
 import random
 
@@ -43,7 +43,7 @@ _WORDS = [
 
 
 def english(length: int, seed: int = 0) -> str:
-    """Return speeches of random words, `length` characters."""
+    """Return `length` characters of speeches made of random words."""
     rng = random.Random(seed)
     lines: list[str] = []
     size = 0

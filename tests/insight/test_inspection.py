@@ -1,4 +1,4 @@
-"""What is seen inside a model, against automatic differentiation, `evaluate` and known texts."""
+"""Inspection reads long texts in bounded pieces."""
 
 import numpy as np
 import pytest

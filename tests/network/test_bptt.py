@@ -41,7 +41,9 @@ def test_a_window_long_enough_to_sort_its_characters_equals_the_textbook_loop() 
     inputs, targets = rng.integers(0, half, (2, steps, streams))
     state = rng.normal(0, 0.3, (1, streams, size))
     bptt = BPTT(model, steps, streams)
-    bptt(inputs + half, targets, state.copy())  # leaves nothing behind for others and fewer
+    bptt(
+        inputs + half, targets, state.copy()
+    )  # a window with other characters before it must change nothing
     for length in (steps, 2):
         expected = loop(model.parameters, "tanh", inputs[:length], targets[:length], state)
         loss = bptt(inputs[:length], targets[:length], state.copy())

@@ -1,4 +1,4 @@
-"""Divergence: caught, never saved, undone with a lower learning rate; and no false alarms."""
+"""Divergence is caught, never saved, and rolled back; there are no false alarms."""
 
 import json
 import math
@@ -35,7 +35,7 @@ SMALL: dict[str, Any] = {
     "training.seed": 1,
     "training.schedule": "constant",
 }
-# A loss that overflows where the learning rate is above a bound, and not below.
+# The loss overflows if the learning rate is above a bound.
 EXPLOSIVE = {
     "model.activation": "relu",
     "training.optimizer": "sgd",
@@ -61,7 +61,7 @@ def resumed(folder: Path, **changes: Any) -> Trainer:
 
 
 def exploding(run: Trainer, step: int, factor: float) -> AbstractContextManager[Any]:
-    """Let one step's gradient overflow while the learning rate's factor is at least so large."""
+    """Make one step diverge while the factor of the learning rate is at least `factor`."""
     made = run._step
 
     def step_or_explode() -> Any:
@@ -74,7 +74,7 @@ def exploding(run: Trainer, step: int, factor: float) -> AbstractContextManager[
 
 
 def spoil_at(run: Trainer, step: int, factor: float) -> list[RolledBack]:
-    """Run to the end, a step exploding."""
+    """Run to the end while one step diverges; return the rollbacks."""
     with exploding(run, step, factor):
         return [event for event in run.run() if isinstance(event, RolledBack)]
 

@@ -1,4 +1,4 @@
-"""The metrics log: whole lines of JSON, and what is kept when a run goes on."""
+"""The metrics log: whole lines of JSON, and the lines that a resumed run keeps."""
 
 import dataclasses
 import json

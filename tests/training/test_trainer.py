@@ -1,4 +1,4 @@
-"""The loop: the plan, the log, the files, and resuming to the last bit."""
+"""The training loop: its mathematics, and resuming to the last bit."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A batch shared out among processes: the same numbers, and nothing left behind by any ending."""
+"""Workers compute the same numbers as one process, and leave nothing behind."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""The report in a real browser; run by `make test-browser`, not with the other tests."""
+"""The report in a real browser. `make test-browser` runs it; `make test` does not."""
 
 import json
 import subprocess

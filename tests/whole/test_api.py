@@ -1,4 +1,4 @@
-"""The README's Python examples, and the same names used as a notebook would."""
+"""The Python examples of the README, and the public names used as in a notebook."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The benchmarks run without their peers, end to end, and refuse sides that differ."""
+"""The benchmarks run without PyTorch and JAX, and refuse sides with different results."""
 
 import json
 import subprocess

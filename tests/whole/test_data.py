@@ -1,4 +1,4 @@
-"""Tests of the corpus builder: conversion rules on small samples, no download."""
+"""The corpus builder: its rules on small samples, without downloads."""
 
 import hashlib
 import importlib.util

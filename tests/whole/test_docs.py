@@ -1,4 +1,4 @@
-"""What is generated is up to date; the schema and the loader are of one mind."""
+"""Generated files are up to date, and the schema and the loader accept the same configs."""
 
 import html
 import re
@@ -183,3 +183,10 @@ def test_the_page_of_the_docs_has_its_pictures_and_they_are_small() -> None:
     assert pictures == ["inspect.svg", "report.png"]
     for picture in pictures:
         assert (ROOT / "docs" / picture).stat().st_size < 300_000
+
+
+def test_the_page_on_safety_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "safety.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_/]+\.py)[ `]", page))
+    assert len(named) > 10
+    assert [path for path in named if not (ROOT / "tests" / path).exists()] == []

@@ -73,7 +73,7 @@ def wait_until_it_reads(process: int) -> None:
 def test_an_interrupt_while_it_validates_saves_or_at_least_spoils_nothing(
     folder: Path, number: signal.Signals, times: int
 ) -> None:
-    # Nine tenths of a longer text validate, after every step.
+    # Validation reads nine tenths of a longer text after every step, so it takes most of the time.
     (folder / "text.txt").write_text(english(200_000))
     settings = ["--set", "data.val_fraction=0.9", "--set", "training.eval_every=1"]
     command = [*CHARNN, *TRAIN, *settings, "--max-steps", "100000"]

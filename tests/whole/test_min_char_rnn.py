@@ -1,4 +1,4 @@
-"""configs/min-char-rnn.yaml against that script's algorithm, step by step, from the shell."""
+"""configs/min-char-rnn.yaml gives the losses of that script, step by step."""
 
 import json
 import subprocess

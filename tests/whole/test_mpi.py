@@ -1,4 +1,4 @@
-"""One run by several ranks: the same numbers, one voice, and an end for all, whatever ends one."""
+"""A run of several ranks: the same numbers, each message once, and all ranks end together."""
 
 import os
 import re
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.mpi
 
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 RUN = ["train", "--data", "text.txt", "--seed", "5", "--threads", "1"]
-# Ten streams, which neither three nor four ranks divide; a validation in many segments, and one.
+# Neither three nor four ranks can divide ten streams evenly.
 SETTINGS = {
     "model.hidden_size": 12,
     "model.num_layers": 2,
@@ -58,7 +58,7 @@ def ranks(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a text, and what one process makes of it as alone.npz."""
+    """A folder with a text, and the run of a single process on it, alone.npz."""
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "text.txt").write_text(english(30_000))
     ok(*RUN, "--out", "alone.npz", cwd=folder)
@@ -188,11 +188,11 @@ def test_a_bad_byte_that_only_one_rank_sees_is_told_as_alone(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["long.txt"]
 
 
-# --- one voice, and an end for all ---------------------------------------------------------------
+# --- each message once, one end for all ----------------------------------------------------------
 
 
 def errors(result: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return what charnn says was wrong."""
+    """Return the lines that report an error."""
     return [line for line in result.stderr.splitlines() if line.startswith("charnn: error:")]
 
 
@@ -229,7 +229,7 @@ def test_a_run_alone_has_nothing_of_mpi(folder: Path) -> None:
         "try:\n main()\nfinally:\n assert not any('mpi4py' in name for name in sys.modules)"
     )
     command = [sys.executable, "-c", code, *RUN, "--max-steps", "1", "--out", "plain.npz"]
-    # As in the script of a Slurm job, where no srun has started the command.
+    # These variables are set in a Slurm job whose command was started without srun.
     slurm = {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_JOB_ID": "1"}
     subprocess.run(command, cwd=folder, env=os.environ | slurm, check=True, timeout=60)
 

@@ -1,4 +1,4 @@
-"""The same loss by three ways: the log, `eval`, and a plain loop in float64."""
+"""The log, `eval` and a plain loop in float64 give the same loss."""
 
 import json
 import subprocess

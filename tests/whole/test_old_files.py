@@ -1,4 +1,4 @@
-"""Checkpoints that earlier versions made load for ever, with the same logits.
+"""Checkpoints of all earlier versions load and give the same logits.
 
 `tests/fixtures` has one of every state of the format: first.npz, of the first checkpoints, and
 second.npz, since a run can be rolled back. Both were trained for 150 of 200 steps on village.txt.

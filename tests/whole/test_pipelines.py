@@ -1,4 +1,4 @@
-"""The Makefile's pipelines as a user runs them, on small texts and models, in an empty folder."""
+"""The pipelines of the Makefile, run on small texts and models in an empty folder."""
 
 import json
 import os

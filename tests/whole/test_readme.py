@@ -1,4 +1,4 @@
-"""What the README shows is what the program prints: the same lines, but for numbers and samples."""
+"""The program prints the lines that the README shows, except for numbers and samples."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Nothing is lost, nothing hostile gets in: the campaigns in short, and the order of a save."""
+"""Promises of docs/safety.md: the order of a save, locks, and escaped output."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def operations(run: Iterator[tuple[str, str]]) -> list[str]:
-    """Return each kind of operation once for as often as it comes in a row, temporaries by name."""
+    """Return the operations without repetitions; all temporary files have one name."""
     named = (f"{name} {'temporary' if path.endswith('.tmp') else path}" for name, path in run)
     return [name for name, _ in groupby(named)]
 
@@ -65,7 +65,7 @@ def test_a_line_of_the_log_is_one_write(tmp_path: Path) -> None:
         log.append(make_metrics(2))
         log.sync()
         log.close()
-    # Each write is made in two halves here.
+    # `watching` does each write in two halves.
     assert [name for name, _ in done] == ["open", "truncate", "write", "write", "fsync"]
 
 
@@ -103,7 +103,7 @@ def test_what_a_killed_run_left_goes_with_the_next(folder: Path) -> None:
 
 
 def test_an_empty_log_is_no_run(folder: Path) -> None:
-    """What is there when a run was killed right after it took its lock."""
+    """A run that is killed right after it took its lock leaves an empty log."""
     (folder / "run.jsonl").touch()
     subprocess.run([*CHARNN, *TRAIN, "--quiet", "--stop-after", "1"], cwd=folder, check=True)
 
@@ -113,7 +113,7 @@ def test_files_that_appear_while_the_text_is_read_are_not_replaced(folder: Path)
     with subprocess.Popen(
         [*CHARNN, *command], cwd=folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as slow:
-        time.sleep(1)  # it has looked for files by now, or will soon
+        time.sleep(1)  # time to look for the output files
         subprocess.run([*CHARNN, *TRAIN, "--quiet", "--stop-after", "1"], cwd=folder, check=True)
         before = (folder / "run.npz").read_bytes()
         _, said = slow.communicate(english(20_000))
