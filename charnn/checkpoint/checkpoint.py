@@ -67,7 +67,7 @@ class Checkpoint:
         """
         members: dict[str, NDArray[Any]] = {
             "format_version": np.array(FORMAT_VERSION),
-            "config": np.array(self.config.model_dump_json()),
+            "config": np.array(self.config.stored()),
             "progress": np.array(_PROGRESS.dump_json(self.progress).decode()),
             "vocabulary": self.vocabulary.code_points,
             **self.model.parameters,

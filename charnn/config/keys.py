@@ -21,6 +21,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from charnn.network.cells import CELLS
+
 
 def _whole(value: Any) -> Any:
     """Read 1e4 as the whole number it is."""
@@ -90,6 +92,15 @@ def _npz(value: str) -> str:
     raise PydanticCustomError("npz", "must be a name ending in .npz (not .best.npz)")
 
 
+def _cell(value: Any) -> Any:
+    # The list is read at each use: a new cell is one line in it.
+    if isinstance(value, str) and value in CELLS:
+        return value
+    *first, last = CELLS
+    raise PydanticCustomError("cell", f"must be {', '.join(first)}{' or ' * bool(first)}{last}")
+
+
+CellName = Annotated[str, BeforeValidator(_cell), WithJsonSchema({"enum": list(CELLS)})]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_utf8)]
 
 
@@ -201,7 +212,7 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """The network."""
 
-    cell: Literal["rnn"] = Field("rnn", description="recurrent cell: rnn")
+    cell: CellName = Field("rnn", description="recurrent cell: rnn")
     hidden_size: Count = Field(256, description="H, units in each layer")
     num_layers: Count = Field(1, description="recurrent layers")
     activation: Literal["tanh", "relu"] = Field("tanh", description="f: tanh or relu")
@@ -320,6 +331,15 @@ class Config(_Section, title="charnn config"):
             part = getattr(changed, section).model_copy(update={name: value})
             changed = changed.model_copy(update={section: part})
         return changed
+
+    def stored(self) -> str:
+        """Return the JSON text for a checkpoint.
+
+        Keys that earlier versions do not know are left out where their value means what those
+        versions did, so that they can read the checkpoint.
+        """
+        known = {"model": {"cell"}} if self.model.cell == "rnn" else None
+        return self.model_dump_json(exclude=known)
 
     def given(self) -> Iterator[tuple[str, Any]]:
         """Yield (dotted key, value) of every key that was written down, not left at its default."""
