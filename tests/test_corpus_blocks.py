@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charnn.showing import show_character
-from charnn.text import encoding, reading
+from charnn.text import blocks, spool
 from charnn.text.corpus import Corpus
 from charnn.text.encoding import UnknownCharactersError
 from charnn.text.reading import ReadError, read_blocks, read_text
@@ -38,8 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def pieces_of(size: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "BLOCK", size)
-        patch.setattr(encoding, "BLOCK", size)
+        patch.setattr(blocks, "BLOCK", size)
         yield
 
 
@@ -128,7 +127,7 @@ def test_the_ids_of_a_long_text_lie_in_a_file_without_a_name(
     text = "ba" * 5000 + "".join(map(chr, points[:different][::-1])) + "abc\n"
     plain = Corpus.from_text(text)
     assert plain.vocabulary.decode(plain.ids) == text
-    monkeypatch.setattr(encoding, "_IN_MEMORY", 5000)
+    monkeypatch.setattr(spool, "IN_MEMORY", 5000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     files = set(Path("/proc/self/fd").iterdir())
     long = Corpus.from_text(text)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from charnn import ranks as mpi
 from charnn.evaluation import Evaluation, evaluate, evaluating
 from charnn.network.network import RNN
-from charnn.text import encoding, fingerprint, reading
+from charnn.text import blocks, fingerprint, reading
 from charnn.text.corpus import Corpus
 from charnn.text.reading import read_blocks
 from charnn.training import trainer as loop
@@ -208,8 +208,7 @@ def short_blocks(size: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fingerprint, "FINGERPRINT_BLOCK", size)
         patch.setattr(reading, "FINGERPRINT_BLOCK", size)
-        patch.setattr(reading, "BLOCK", 3)
-        patch.setattr(encoding, "BLOCK", 3)
+        patch.setattr(blocks, "BLOCK", 3)
         yield
 
 
@@ -240,13 +239,13 @@ READ = """
 import random
 from pathlib import Path
 from charnn import ranks as mpi
-from charnn.text import encoding, fingerprint, reading
+from charnn.text import blocks, fingerprint, reading
 from charnn.text.corpus import Corpus
 from charnn.text.encoding import UnknownCharactersError
 from charnn.text.vocabulary import Vocabulary
 from charnn.text.reading import read_blocks
 fingerprint.FINGERPRINT_BLOCK = reading.FINGERPRINT_BLOCK = 16
-encoding.BLOCK = reading.BLOCK = 5
+blocks.BLOCK = 5
 ranks, path = mpi.join(), Path("text")
 for number in range(12):
     if ranks.rank == 0:
