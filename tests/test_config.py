@@ -1,6 +1,7 @@
 """The config: what is accepted, and one exact line for each thing that is not."""
 
 import contextlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from charnn.config.keys import RESUMABLE, Config, section_models
+from charnn.config.keys import ADDED_KEYS, RESUMABLE, Config, section_models
 from charnn.config.loading import Override, load_config, parse_config_json, parse_override
-from charnn.config.writing import commented_yaml
+from charnn.config.writing import commented_yaml, config_json
 from charnn.errors import ConfigError
+from charnn.network.cells import CELLS
 
 FILE = Path("c.yaml")
 KEYS = [f"{name}.{key}" for name, part in section_models().items() for key in part.model_fields]
@@ -58,7 +60,9 @@ def test_the_printed_config_reads_back_as_the_defaults_and_explains_every_key() 
     assert all(re.fullmatch(r"  [a-z_0-9]+: .+# .+", line) for line in lines)
 
 
-PATHS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+PATHS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20
+)
 
 
 @settings(max_examples=60)
@@ -84,6 +88,7 @@ def test_a_config_reads_back_from_its_yaml_and_from_its_json(values: dict[str, A
     config = load_config(None, {key: Override(value, "x") for key, value in values.items()})
     assert read(commented_yaml(config)) == config
     assert parse_config_json(config.model_dump_json()) == config
+    assert parse_config_json(config_json(config)) == config
 
 
 def test_2e_3_is_a_number_and_1e4_a_whole_one() -> None:
@@ -195,6 +200,43 @@ def test_init_is_a_known_word_or_a_normal_with_a_standard_deviation(value: str) 
     assert refusal(f"model:\n  init: {value}\n").startswith(
         "c.yaml:2: model.init must be uniform, "
     )
+
+
+@pytest.mark.parametrize("value", ["lstm", "RNN", "5", "null", "[rnn]", "{}"])
+def test_the_cell_is_one_of_the_list(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"model:\n  cell: {value}\n"
+    assert refusal(text).startswith("c.yaml:2: model.cell must be rnn, got ")
+    monkeypatch.setitem(CELLS, "leaky", "tests:Leaky")
+    assert refusal(text).startswith("c.yaml:2: model.cell must be rnn or leaky, got ")
+    monkeypatch.setitem(CELLS, "toy", "tests:Toy")
+    assert refusal(text).startswith("c.yaml:2: model.cell must be rnn, leaky or toy, got ")
+
+
+def test_a_cell_that_is_added_to_the_list_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CELLS, "leaky", "tests:Leaky")
+    config = read("model: {cell: leaky}")
+    assert config.model.cell == "leaky"
+    assert parse_config_json(config_json(config)) == config
+
+
+def test_a_stored_config_leaves_out_added_keys_with_their_old_value() -> None:
+    every = json.loads(Config().model_dump_json())
+    stored = json.loads(config_json(Config()))
+    for key, old in ADDED_KEYS.items():
+        section, name = key.split(".")
+        assert every[section].pop(name) == old
+    assert stored == every
+
+
+def test_an_added_key_that_a_stored_config_lacks_has_its_old_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As if the default of a key had been another for the versions that did not have it.
+    monkeypatch.setitem(ADDED_KEYS, "model.num_layers", 3)
+    assert parse_config_json("{}").model.num_layers == 3
+    assert parse_config_json('{"model": {"num_layers": 1}}').model.num_layers == 1
+    config = Config()
+    assert parse_config_json(config_json(config)) == config
 
 
 def test_the_splits_must_leave_something_to_train_on() -> None:
