@@ -23,6 +23,7 @@ from charnn.checkpoint.npz import (
 from charnn.checkpoint.progress import _PROGRESS, Progress
 from charnn.config.keys import Config
 from charnn.config.loading import parse_config_json
+from charnn.config.writing import config_json
 from charnn.errors import CheckpointError, ConfigError, DivergenceError
 from charnn.files import write_atomically
 from charnn.network.network import Network
@@ -67,7 +68,7 @@ class Checkpoint:
         """
         members: dict[str, NDArray[Any]] = {
             "format_version": np.array(FORMAT_VERSION),
-            "config": np.array(self.config.stored()),
+            "config": np.array(config_json(self.config)),
             "progress": np.array(_PROGRESS.dump_json(self.progress).decode()),
             "vocabulary": self.vocabulary.code_points,
             **self.model.parameters,

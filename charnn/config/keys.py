@@ -1,178 +1,29 @@
-"""YAML to a validated, frozen `Config`: every key, its default, its bounds and its meaning.
+"""Every key of the config: its default, its bounds and its meaning.
 
-This file is the only place where a key is described; the commented config and the JSON Schema that
-`charnn config` prints, the tables in docs/config.md and the error messages come from it.
+This is the only place where a key is described. The commented config and the JSON Schema that
+`charnn config` prints, the tables in docs/config.md and the error messages are made from it.
 """
 
-import math
-import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from charnn.config.values import (
+    Cell,
+    Count,
+    Init,
+    Npz,
+    Paths,
+    Seconds,
+    SeqLength,
+    Threads,
+    Whole,
+    listed,
+    normal_std,
+)
 from charnn.network.cells import CELLS
-
-
-def _whole(value: Any) -> Any:
-    """Read 1e4 as the whole number it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _paths(value: Any) -> Any:
-    """Read one path as a list of one."""
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _seq_length(value: Any) -> Any:
-    value = _whole(value)
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if value == "full" or (is_whole and 1 <= value < 2**63):
-        return value
-    raise PydanticCustomError("seq_length", "must be a whole number >= 1, or full")
-
-
-_AMOUNT = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
-
-
-_TIME = re.compile(f"(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s?)?")
-
-
-def _seconds(value: Any) -> Any:
-    """Read 90, 90s, 10m or 1h30m as seconds."""
-    if isinstance(value, str):
-        match = _TIME.fullmatch(value.strip())
-        if match and any(match.groups()):
-            hours, minutes, seconds = (float(part or 0) for part in match.groups())
-            value = 3600 * hours + 60 * minutes + seconds
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e12:
-        return float(value)
-    raise PydanticCustomError("seconds", "must be a time > 0 like 90s, 10m or 1h30m")
-
-
-_INITS = ("uniform", "orthogonal", "identity")
-
-
-_NORMAL_INIT = re.compile(r"normal\(((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\)")
-
-
-def _init(value: Any) -> Any:
-    match = _NORMAL_INIT.fullmatch(value) if isinstance(value, str) else None
-    if value in _INITS or (match and math.isfinite(float(match[1]))):
-        return value
-    raise PydanticCustomError("init", "must be uniform, orthogonal, identity or normal(STD)")
-
-
-def _utf8(value: str) -> str:
-    """Refuse what JSON, or no file name, can hold."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise PydanticCustomError("utf8", "must be text in UTF-8") from None
-    if "\0" in value:
-        raise PydanticCustomError("null", "must not hold a null character")
-    return value
-
-
-def _npz(value: str) -> str:
-    if value.endswith(".npz") and not value.endswith(".best.npz"):
-        return value
-    raise PydanticCustomError("npz", "must be a name ending in .npz (not .best.npz)")
-
-
-def _cell(value: Any) -> Any:
-    # The list is read at each use: a new cell is one line in it.
-    if isinstance(value, str) and value in CELLS:
-        return value
-    *first, last = CELLS
-    raise PydanticCustomError("cell", f"must be {', '.join(first)}{' or ' * bool(first)}{last}")
-
-
-CellName = Annotated[str, BeforeValidator(_cell), WithJsonSchema({"enum": list(CELLS)})]
-Text = Annotated[str, Field(min_length=1), AfterValidator(_utf8)]
-
-
-Npz = Annotated[Text, AfterValidator(_npz)]
-
-
-# The bounds stand before the validator: the schema of a key that may be null lacks them otherwise.
-Whole = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_whole)]
-
-
-Count = Annotated[int, Field(ge=1, lt=2**63), BeforeValidator(_whole)]
-
-
-Threads = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)]
-
-
-Paths = Annotated[
-    tuple[Text, ...],
-    BeforeValidator(_paths),
-    PlainSerializer(list),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
-
-
-SeqLength = Annotated[
-    int | Literal["full"],
-    BeforeValidator(_seq_length),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1, "exclusiveMaximum": 2**63},
-                {"const": "full"},
-            ]
-        }
-    ),
-]
-
-
-Seconds = Annotated[
-    float,
-    BeforeValidator(_seconds),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
-                {
-                    "type": "string",
-                    "pattern": f"^(?=.*[1-9]){_TIME.pattern}$",
-                    "examples": ["90s", "10m", "1h30m"],
-                },
-            ]
-        }
-    ),
-]
-
-
-Init = Annotated[
-    str,
-    BeforeValidator(_init),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": list(_INITS)},
-                {
-                    "type": "string",
-                    "pattern": f"^{_NORMAL_INIT.pattern}$",
-                    "examples": ["normal(0.01)"],
-                },
-            ]
-        }
-    ),
-]
 
 
 class _Section(BaseModel):
@@ -182,7 +33,7 @@ class _Section(BaseModel):
         strict=True,
         allow_inf_nan=False,
         validate_default=True,
-        # In a file, a section (or everything) may be left empty.
+        # A section of a file, or the whole file, may be empty.
         json_schema_extra={"type": ["object", "null"]},
     )
 
@@ -212,7 +63,7 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """The network."""
 
-    cell: CellName = Field("rnn", description="recurrent cell: rnn")
+    cell: Cell = Field("rnn", description=f"recurrent cell: {listed(list(CELLS))}")
     hidden_size: Count = Field(256, description="H, units in each layer")
     num_layers: Count = Field(1, description="recurrent layers")
     activation: Literal["tanh", "relu"] = Field("tanh", description="f: tanh or relu")
@@ -227,8 +78,7 @@ class ModelConfig(_Section):
     @property
     def init_std(self) -> float | None:
         """The standard deviation of `init: normal(STD)`, or None for the other kinds."""
-        match = _NORMAL_INIT.fullmatch(self.init)
-        return float(match[1]) if match else None
+        return normal_std(self.init)
 
 
 class TrainingConfig(_Section):
@@ -316,7 +166,7 @@ class OutputConfig(_Section):
 
 
 class Config(_Section, title="charnn config"):
-    """A whole, valid configuration; every key has a default."""
+    """A complete, valid config. Every key has a default."""
 
     data: DataConfig = Field(default_factory=DataConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
@@ -324,7 +174,7 @@ class Config(_Section, title="charnn config"):
     output: OutputConfig = Field(default_factory=OutputConfig)
 
     def with_values(self, values: Mapping[str, Any]) -> "Config":
-        """Return a copy in which the dotted keys of `values` are replaced by valid values."""
+        """Return a copy with other values, by dotted key. They are not checked."""
         changed: Config = self
         for key, value in values.items():
             section, _, name = key.partition(".")
@@ -332,17 +182,8 @@ class Config(_Section, title="charnn config"):
             changed = changed.model_copy(update={section: part})
         return changed
 
-    def stored(self) -> str:
-        """Return the JSON text for a checkpoint.
-
-        Keys that earlier versions do not know are left out where their value means what those
-        versions did, so that they can read the checkpoint.
-        """
-        known = {"model": {"cell"}} if self.model.cell == "rnn" else None
-        return self.model_dump_json(exclude=known)
-
     def given(self) -> Iterator[tuple[str, Any]]:
-        """Yield (dotted key, value) of every key that was written down, not left at its default."""
+        """Yield (dotted key, value) for every key that was given explicitly."""
         for section, model in section_models().items():
             part = getattr(self, section)
             for name in model.model_fields:
@@ -350,7 +191,7 @@ class Config(_Section, title="charnn config"):
                     yield f"{section}.{name}", getattr(part, name)
 
 
-# Keys that may differ when a run is resumed: they extend the plan or leave the numbers alone.
+# Keys that may change when a run is resumed. They prolong the run or do not affect its numbers.
 RESUMABLE = frozenset(
     {
         "data.path",
@@ -369,8 +210,14 @@ RESUMABLE = frozenset(
 )
 
 
+# Keys that earlier versions did not have, each with the value that gives their behaviour. Stored
+# configs leave out a key with this value, so their bytes are those of earlier versions. Where a
+# stored config lacks the key, it has this value, whatever today's default is.
+ADDED_KEYS: dict[str, Any] = {"model.cell": "rnn"}
+
+
 def section_models() -> dict[str, type[BaseModel]]:
-    """Return the model class of each section, in order."""
+    """Return the class of each section by its name, in order."""
     return {
         "data": DataConfig,
         "model": ModelConfig,

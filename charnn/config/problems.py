@@ -1,16 +1,20 @@
-"""TODO."""
+"""What is wrong with a config: one line for each error, with its place."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from charnn.config.keys import section_models
 from charnn.showing import show_value
 
-_MAX_ERRORS = 20  # that are told; more say no more
+Keys = tuple[str, ...]  # A section, or a section and a key, or () for the whole config.
+Places = dict[Keys, str]  # Where each of them was written: FILE:LINE or an option, in this order.
+
+_MAX_ERRORS = 20  # Errors reported; the rest are only counted.
 
 
 _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -30,26 +34,48 @@ _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def _keys(error: ErrorDetails, order: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the key an error is about; of several, the one written last."""
+def explain_all(error: ValidationError, places: Places, path: Path | None) -> str:
+    """Return one line for each error, at most 20, in the order of the file, then of the options.
+
+    Args:
+        error: what pydantic found.
+        places: where each key was written.
+        path: the config file, for errors without a place of their own.
+    """
+    order = _order(places)
+    errors = sorted(error.errors(), key=lambda one: order.get(_keys(one, places), len(places)))
+    lines = [_explain(one, places, path) for one in errors[:_MAX_ERRORS]]
+    if len(errors) > _MAX_ERRORS:
+        lines.append(f"and {len(errors) - _MAX_ERRORS:,} errors more")
+    return "\n".join(lines)
+
+
+def explain_first(error: ValidationError) -> str:
+    """Return one line for the first error of a config that has no places."""
+    return _explain(error.errors()[0], {}, None)
+
+
+def _order(places: Iterable[Keys]) -> Mapping[Keys, int]:
+    """Return the position at which each key and each section is first mentioned."""
+    order: dict[Keys, int] = {}
+    for position, keys in enumerate(places):
+        for length in range(len(keys) + 1):
+            order.setdefault(keys[:length], position)
+    return order
+
+
+def _keys(error: ErrorDetails, places: Places) -> Keys:
+    """Return the key that an error is about. If it is about two, return the one written last."""
     keys = tuple(str(part) for part in error["loc"])
     if error["type"] == "split":
+        written = list(places)
         pair = [(*keys, "val_fraction"), (*keys, "test_fraction")]
-        return max(pair, key=lambda key: order.index(key) if key in order else -1)
-    return keys[:2]  # an item of a list is where the list is
+        return max(pair, key=lambda key: written.index(key) if key in places else -1)
+    return keys[:2]  # An item of a list has the place of the list.
 
 
-def _ranks(order: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
-    """Return where the file (then the command line) first speaks of each key and section."""
-    ranks: dict[tuple[str, ...], int] = {}
-    for rank, keys in enumerate(order):
-        for length in range(len(keys) + 1):
-            ranks.setdefault(keys[:length], rank)
-    return ranks
-
-
-def _explain(error: ErrorDetails, places: dict[tuple[str, ...], str], path: Path | None) -> str:
-    keys = _keys(error, list(places))
+def _explain(error: ErrorDetails, places: Places, path: Path | None) -> str:
+    keys = _keys(error, places)
     found = places.get(keys) or next((p for k, p in places.items() if k[: len(keys)] == keys), path)
     place = f"{found}: " if found else ""
     keys = tuple(str(part) for part in error["loc"][:2])
@@ -63,8 +89,8 @@ def _explain(error: ErrorDetails, places: dict[tuple[str, ...], str], path: Path
     return f"{place}{name} {reason}, got {show_value(error['input'])}"
 
 
-def _did_you_mean(keys: tuple[str, ...]) -> str:
-    """Suggest the nearest key, in this section first, then anywhere."""
+def _did_you_mean(keys: Keys) -> str:
+    """Suggest the nearest key, first of the same section, then of any."""
     sections = {name: list(part.model_fields) for name, part in section_models().items()}
     everything = [f"{name}.{key}" for name, part in sections.items() for key in part]
     if len(keys) == 1:

@@ -1,11 +1,11 @@
-"""TODO."""
+"""Writing a config: as commented YAML, as the JSON in a checkpoint, and its JSON Schema."""
 
 from typing import Any
 
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
-from charnn.config.keys import Config, section_models
+from charnn.config.keys import ADDED_KEYS, Config, section_models
 
 _EDITOR_LINE = (
     "# yaml-language-server: $schema=schema.json  "
@@ -14,7 +14,7 @@ _EDITOR_LINE = (
 
 
 def commented_yaml(config: Config | None = None) -> str:
-    """Return a config as YAML with a comment on every key (the defaults, when none is given)."""
+    """Return a config, or the defaults, as YAML with a comment on every key."""
     lines = [] if config else [_EDITOR_LINE]
     config = config or Config()
     for section, model in section_models().items():
@@ -23,15 +23,28 @@ def commented_yaml(config: Config | None = None) -> str:
             value = getattr(getattr(config, section), name)
             if isinstance(value, tuple):
                 value = value[0] if len(value) == 1 else list(value)
-            shown = yaml.safe_dump(value, default_flow_style=True, width=10_000)
-            entry = f"  {name}: {shown.removesuffix('...' + chr(10)).strip()}"
+            dumped = yaml.safe_dump(value, default_flow_style=True, width=10_000)
+            entry = f"  {name}: {dumped.removesuffix('...' + chr(10)).strip()}"
             lines.append(f"{entry:<33} # {field.description}")
         lines.append("")
     return "\n".join(lines)
 
 
+def config_json(config: Config) -> str:
+    """Return a config as the JSON that a checkpoint stores.
+
+    Keys that earlier versions did not have are left out if they have no effect (see `ADDED_KEYS`).
+    """
+    left_out: dict[str, set[str]] = {}
+    for key, old in ADDED_KEYS.items():
+        section, name = key.split(".")
+        if getattr(getattr(config, section), name) == old:
+            left_out.setdefault(section, set()).add(name)
+    return config.model_dump_json(exclude=left_out)
+
+
 class _Untitled(GenerateJsonSchema):
-    """A key's name is title enough."""
+    """Leaves out the titles of keys, which only repeat their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -40,7 +53,7 @@ class _Untitled(GenerateJsonSchema):
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a config file.
 
-    It judges each key by itself: `val_fraction + test_fraction < 1` is beyond it.
+    It checks each key alone, so it does not check val_fraction + test_fraction < 1.
     """
     schema = Config.model_json_schema(schema_generator=_Untitled)
     return {"$schema": _Untitled.schema_dialect, **schema}

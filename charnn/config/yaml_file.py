@@ -1,4 +1,4 @@
-"""TODO."""
+"""Reading YAML as plain data, with the line of each key."""
 
 import re
 from pathlib import Path
@@ -6,21 +6,20 @@ from typing import Any, cast
 
 import yaml
 
+from charnn.config.problems import Keys, Places
 from charnn.errors import ConfigError
 
 _MAX_BYTES = 100_000
-
-
 _MAX_DEPTH = 20
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data only: no aliases, no tags, keys as they are written."""
+    """Reads plain data: no aliases, no tags, and keys as they are written."""
 
     depth = 0
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Keep every key as it is written: 5, null and << are unknown keys like any other."""
+        """Keep every key as text, so that 5, null and << are unknown keys like any other."""
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 mark = key.start_mark
@@ -44,7 +43,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-# Numbers are those of YAML 1.2: 2e-3 is one, 010 is ten, and 1:30 and dates are text.
+# Numbers follow YAML 1.2: 2e-3 is a number, 010 is ten, and 1:30 and dates are text.
 _NUMBERS = {
     "int": r"[-+]?[0-9][0-9_]*\Z",
     "float": r"[-+]?(?:[0-9][0-9_]*\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\Z"
@@ -68,8 +67,16 @@ _Loader.add_constructor(
 )
 
 
-def _read_yaml(path: Path, places: dict[tuple[str, ...], str]) -> dict[str, Any]:
-    """Read a file to a dictionary and note in `places` the line of each key."""
+def read_yaml(path: Path) -> tuple[dict[str, Any], Places]:
+    """Read a config file.
+
+    Returns:
+        The sections by name, unchecked, and the place of each section and key.
+
+    Raises:
+        ConfigError: if the file cannot be read, is not valid YAML, has more than 100,000 bytes,
+            is not a mapping, or repeats a key.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)
@@ -90,14 +97,26 @@ def _read_yaml(path: Path, places: dict[tuple[str, ...], str]) -> dict[str, Any]
         raise ConfigError(f"{place}: {_yaml_problem(error)}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}:1: expected sections data, model, training, output")
+    places: Places = {}
     _note_lines(node, (), path, places)
-    # A section with every key commented out is an empty section.
-    return {name: {} if part is None else part for name, part in tree.items()}
+    # A section in which every key is commented out is an empty section.
+    return {name: {} if part is None else part for name, part in tree.items()}, places
 
 
-def _note_lines(
-    node: yaml.Node | None, keys: tuple[str, ...], path: Path, places: dict[tuple[str, ...], str]
-) -> None:
+def yaml_value(text: str) -> Any:
+    """Return the value that YAML text stands for.
+
+    Raises:
+        ConfigError: if it is not valid YAML.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(_yaml_problem(error)) from None
+
+
+def _note_lines(node: yaml.Node | None, keys: Keys, path: Path, places: Places) -> None:
+    """Add the file and line of every key to `places`."""
     if not isinstance(node, yaml.MappingNode):
         return
     for key_node, value_node in node.value:

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The corpus: an encoded text, divided into training, validation and test."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,7 +10,8 @@ import numpy as np
 
 from charnn.errors import CorpusError
 from charnn.ranks import ALONE, Ranks
-from charnn.text.encoding import BLOCK, Ids, Numbering, Unknown, text_of
+from charnn.text.blocks import spans
+from charnn.text.encoding import Encoder, Ids, Unknown, text_of
 from charnn.text.vocabulary import Vocabulary
 
 SplitName = Literal["train", "val", "test", "all"]
@@ -18,16 +19,15 @@ SplitName = Literal["train", "val", "test", "all"]
 
 @dataclass(frozen=True)
 class Corpus:
-    """An encoded text and its contiguous splits, in order: train, validation, test.
+    """An encoded text and its contiguous splits, in order: training, validation, test.
 
     Attributes:
         vocabulary: of the whole text, all splits.
-        ids: (N,) character ids; those of a long text lie in a file that is mapped into memory.
-        fingerprint: SHA-256 of the text's UTF-8 bytes, in hexadecimal; of a text of more than
-            16 MiB over the digests of its blocks, so that it can be read in parts.
-        val_fraction: share of the text that validates.
-        test_fraction: share of the text kept for the test.
-        skipped: characters left out, as the vocabulary does not know them.
+        ids: (N,) character ids. Those of a long text are mapped from a temporary file.
+        fingerprint: of the text, in hexadecimal (see `charnn.text.fingerprint`).
+        val_fraction: share of the text for validation.
+        test_fraction: share of the text for the final test.
+        skipped: how many characters were left out because the vocabulary lacks them.
     """
 
     vocabulary: Vocabulary
@@ -48,79 +48,80 @@ class Corpus:
         test_fraction: float = 0.0,
         ranks: Ranks = ALONE,
     ) -> Self:
-        """Encode a text with its own vocabulary, or a given one.
+        """Encode a text with a vocabulary, by default with its own.
 
         Args:
-            text: whole, or in pieces as `read_blocks` yields them, which are not kept.
+            text: the whole text, or its pieces, as `read_blocks` yields them. They are not kept.
             vocabulary: the characters that have ids.
-            unknown: what to do with other characters: raise, or leave them out.
-            val_fraction: share of the text that validates.
-            test_fraction: share of the text kept for the test.
-            ranks: each of them gives its part of the text, and gets all of it.
+            unknown: what to do with other characters: raise an error, or skip them.
+            val_fraction: share of the text for validation.
+            test_fraction: share of the text for the final test.
+            ranks: each rank passes its part of the text and gets the corpus of the whole text.
 
         Raises:
-            CorpusError: if there are too few characters to predict one.
+            CorpusError: if the text, or a split that was asked for, is too short to predict a
+                character; or if a temporary file cannot be written.
             UnknownCharactersError: if the given vocabulary lacks characters of the text.
         """
         expected = vocabulary.code_points if vocabulary else np.empty(0, np.uint32)
-        with closing(Numbering(expected)) as numbering:
+        with closing(Encoder(expected)) as encoder:
             with ranks.agreeing():
-                numbering.read(text)
-            if ranks.size > 1:
-                numbering.merge(ranks)
-            characters = numbering.characters
-            if characters < 2:
-                found = "is empty" if not characters else "holds one character"
+                encoder.read(text)
+            encoder.merge(ranks)
+            if encoder.length < 2:
+                found = "is empty" if not encoder.length else "holds one character"
                 raise CorpusError(f"the text {found}; predicting takes at least 2 characters")
-            vocabulary = vocabulary or Vocabulary(text_of(numbering.code_points))
-            if ranks.size > 1:
-                ids = numbering.shared(ranks, vocabulary.code_points, unknown)
-            else:
-                ids = numbering.encoded(vocabulary.code_points, unknown)
+            vocabulary = vocabulary or Vocabulary(text_of(encoder.code_points))
+            ids = encoder.ids(vocabulary.code_points, unknown, ranks)
         if len(ids) < 2:
             raise CorpusError("fewer than 2 known characters; there is nothing to predict")
         corpus = cls(
             vocabulary,
             ids,
-            numbering.fingerprint.hexdigest(),
+            encoder.fingerprint.hexdigest(),
             val_fraction,
             test_fraction,
-            skipped=characters - len(ids),
+            skipped=encoder.length - len(ids),
         )
-        for name in ("train", "val", "test"):
-            part = corpus.split(name)
-            wanted = name == "train" or getattr(corpus, f"{name}_fraction") > 0
-            if wanted and len(part) < 2:
-                raise CorpusError(
-                    f"{len(ids):,} characters leave {len(part)} for the {name} split; "
-                    "use a longer text, or smaller data.val_fraction and data.test_fraction"
-                )
+        corpus._check_splits()
         return corpus
 
-    def has_fingerprint(self, fingerprint: str) -> bool:
-        """Whether a checkpoint's fingerprint is that of this text; an old one may be plain SHA-256.
+    def _check_splits(self) -> None:
+        wanted = {"train": True, "val": self.val_fraction > 0, "test": self.test_fraction > 0}
+        for name in ("train", "val", "test"):
+            length = len(self.split(name))
+            if wanted[name] and length < 2:
+                raise CorpusError(
+                    f"{len(self.ids):,} characters leave {length} for the {name} split; "
+                    "use a longer text, or smaller data.val_fraction and data.test_fraction"
+                )
 
-        No character of the text must have been skipped.
+    def has_fingerprint(self, fingerprint: str) -> bool:
+        """Return whether a checkpoint's fingerprint is that of this text.
+
+        Early checkpoints of long texts have the plain SHA-256 of all bytes, which counts as well.
+        The text must have been encoded without skipping characters.
         """
         if fingerprint == self.fingerprint:
             return True
         digest = hashlib.sha256()
-        for at in range(0, len(self.ids), BLOCK):
-            piece = self.vocabulary.decode(self.ids[at : at + BLOCK])
+        for start, stop in spans(len(self.ids)):
+            piece = self.vocabulary.decode(self.ids[start:stop])
             digest.update(piece.encode("utf-8", "surrogatepass"))
         return fingerprint == digest.hexdigest()
 
     def split(self, name: SplitName) -> Ids:
-        """Return the ids of one split (a view)."""
-        n = len(self.ids)
-        # Computed from the start, so that 10 % of validation is the last 10 % to the character.
-        val_start = int(n * (1 - self.val_fraction - self.test_fraction) + 1e-9)
-        test_start = int(n * (1 - self.test_fraction) + 1e-9)
+        """Return the ids of one split, as a view."""
+        N = len(self.ids)
+        # Fractions are subtracted from 1 before the product is rounded down, and 1e-9 absorbs the
+        # rounding of floats. So 10 % of validation are exactly the last 10 % of the characters.
+        val_start = int(N * (1 - self.val_fraction - self.test_fraction) + 1e-9)
+        test_start = int(N * (1 - self.test_fraction) + 1e-9)
         bounds = {
             "train": (0, val_start),
             "val": (val_start, test_start),
-            "test": (test_start, n),
-            "all": (0, n),
+            "test": (test_start, N),
+            "all": (0, N),
         }
         start, end = bounds[name]
         return self.ids[start:end]

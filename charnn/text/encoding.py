@@ -1,67 +1,65 @@
-"""TODO."""
+"""Encoding: a text becomes character ids, by a list of code points or before there is one."""
 
-import mmap
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charnn.errors import CorpusError
-from charnn.ranks import Ranks
+from charnn.ranks import ALONE, Ranks
 from charnn.showing import show_character
+from charnn.text.blocks import spans
 from charnn.text.fingerprint import Fingerprint
+from charnn.text.spool import Numbers, Spool, map_file
 
 Ids = NDArray[np.unsignedinteger[Any]]
+CodePoints = NDArray[np.unsignedinteger[Any]]
 Unknown = Literal["error", "skip"]
-
-BLOCK = 1 << 16  # bytes read, or ids worked on, at a time: few enough to stay in the cache
-_IN_MEMORY = 1 << 26  # bytes of ids; more than that lie in a temporary file
 
 
 class UnknownCharactersError(CorpusError):
-    """A text holds characters that the vocabulary does not."""
+    """A text has characters that are not in the vocabulary."""
 
 
-def code_points_of(text: str) -> Ids:
-    """Return the code points of a text, (N,)."""
+def code_points_of(text: str) -> CodePoints:
+    """Return the code points of a text of N characters: (N,), uint8 if all are ASCII, or uint32."""
     if text.isascii():
         return np.frombuffer(text.encode(), np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
-def text_of(code_points: NDArray[np.uint32]) -> str:
-    """Return the text that some code points spell, read in C order."""
+def text_of(code_points: CodePoints) -> str:
+    """Return the text that code points spell (any shape, read in C order)."""
     return code_points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
-class Numbering:
-    """A text being encoded before all of its vocabulary is known, in one pass.
+class Encoder:
+    """Encodes a text in one pass, even if its vocabulary is known only at its end.
 
-    Its characters are numbered in the order in which they first come; the numbers are kept in
-    memory, or in a temporary file when they become many, and turned into ids at the end.
+    First each character becomes a number: its place in `code_points`, which grows with every
+    character that is new. At the end the numbers are converted to ids.
 
     Attributes:
-        code_points: (M,) uint32, of the characters expected, then of others as they first came.
-        characters: N, how many there are so far.
-        fingerprint: of their UTF-8 bytes.
+        code_points: (M,) uint32. First those of the expected characters, then those of other
+            characters in the order in which they first appear.
+        length: how many characters were read.
+        fingerprint: of the text read so far.
     """
 
     def __init__(self, expected: NDArray[np.uint32]):
+        """Begin an empty text, with the code points of the characters to expect in it."""
         self.code_points = expected
-        self.characters = 0
+        self.length = 0
         self.fingerprint = Fingerprint()
-        # The number of each code point; the largest of the dtype stands for none yet.
-        self._table: Ids = np.empty(0, np.uint8)
-        self._file: IO[bytes] = _spool()
-        self._widen(np.min_scalar_type(len(expected)))
+        # The number of each code point. The largest value of the dtype stands for "none yet".
+        self._table: Numbers
+        self._tabulate(np.min_scalar_type(len(expected)))
+        self._numbers = Spool(self._table.dtype)
 
     def read(self, text: str | Iterable[str]) -> None:
-        """Number a text, given whole or in pieces.
+        """Append a text, whole or in pieces.
 
         Raises:
             CorpusError: if the temporary file cannot be written.
@@ -74,81 +72,114 @@ class Numbering:
             if new.any():
                 self._extend(points[new])
                 numbers = _look_up(self._table, points)
-            with _disk_errors():
-                self._file.write(numbers.data)
-            self.characters += len(numbers)
+            self._numbers.append(numbers)
+            self.length += len(numbers)
 
-    def _extend(self, points: Ids) -> None:
+    def _extend(self, points: CodePoints) -> None:
+        """Give numbers to new code points, which may repeat."""
         before = len(self.code_points)
         different = np.array(list(dict.fromkeys(points.tolist())), np.uint32)
         self.code_points = np.concatenate([self.code_points, different])
         after = len(self.code_points)
         if after > np.iinfo(self._table.dtype).max:
             self._widen(np.min_scalar_type(after))
-        self._table[self.code_points[before:]] = np.arange(before, after)
+        else:
+            self._table[different] = np.arange(before, after)
 
     def _widen(self, dtype: np.dtype[Any]) -> None:
-        narrow = self._blocks()
-        with _disk_errors(), self._file:
-            wide = _spool()
-            for numbers in narrow:
-                wide.write(numbers.astype(dtype).data)
-            self._file = wide
+        """Copy the numbers to a wider dtype."""
+        wide = Spool(dtype)
+        for numbers in self._numbers.blocks():
+            wide.append(numbers.astype(dtype))
+        self._numbers.close()
+        self._numbers = wide
         self._tabulate(dtype)
 
     def _tabulate(self, dtype: np.dtype[Any]) -> None:
         self._table = np.full(sys.maxunicode + 1, np.iinfo(dtype).max, dtype)
         self._table[self.code_points] = np.arange(len(self.code_points))
 
-    def _blocks(self) -> Iterator[Ids]:
-        """Yield the numbers from the file, which may be written behind them."""
-        file, dtype = self._file, self._table.dtype
-        for at in range(0, self.characters, BLOCK):
-            file.seek(at * dtype.itemsize)
-            size = min(BLOCK, self.characters - at) * dtype.itemsize
-            yield np.frombuffer(file.read(size), dtype)
+    def merge(self, ranks: Ranks) -> None:
+        """Replace the part of the text that this rank has read by the parts of all, in order.
 
-    def encoded(self, vocabulary: NDArray[np.uint32], unknown: Unknown) -> Ids:
-        """Return the ids of the text; many are read from the file where they lie.
+        On each machine the rank that leads it writes the numbers of the whole text to a file.
+        """
+        if ranks.size == 1:
+            return
+        parts = ranks.gather((self.code_points, self.length, self.fingerprint.blocks()))
+        self.fingerprint = Fingerprint([block for _, _, blocks in parts for block in blocks])
+        points = dict.fromkeys(np.concatenate([points for points, _, _ in parts]).tolist())
+        numbers = {point: number for number, point in enumerate(points)}
+        dtype = np.min_scalar_type(len(points))
+        table = _table([numbers[point] for point in self.code_points.tolist()], dtype)
+        whole = Spool(dtype, named=ranks.leads_node)
+        for root, (_, length, _) in enumerate(parts):
+            own = self._numbers.blocks() if ranks.rank == root else None
+            for start, stop in spans(length):
+                block = np.empty(stop - start, dtype)
+                if own:
+                    block[...] = _look_up(table, next(own))
+                ranks.broadcast(block, root)
+                if ranks.leads_node:
+                    whole.append(block)
+        self._numbers.close()
+        self._numbers = whole
+        self.code_points = np.array(list(points), np.uint32)
+        self.length = sum(length for _, length, _ in parts)
+
+    def ids(self, vocabulary: NDArray[np.uint32], unknown: Unknown, ranks: Ranks = ALONE) -> Ids:
+        """Convert the numbers to ids and return them. The encoder can only be closed afterwards.
+
+        Args:
+            vocabulary: (K,) increasing code points. The id of a character is its place in them.
+            unknown: what to do with other characters: raise an error, or skip them.
+            ranks: must have been merged. All ranks of a machine map the same file.
+
+        Returns:
+            (N,) ids in the smallest unsigned dtype for K of them. Many ids are mapped from a file.
 
         Raises:
             UnknownCharactersError: if the vocabulary lacks some characters.
-            CorpusError: if the temporary file cannot be written.
+            CorpusError: if the temporary file cannot be written or read.
         """
+        if ranks.size == 1:
+            return self._ids(vocabulary, unknown)
+        ids: Ids = np.empty(0, np.uint8)
+        with ranks.agreeing():
+            if ranks.leads_node:
+                ids = self._ids(vocabulary, unknown)
+        name, size, dtype = ranks.from_leader((self._numbers.name, ids.nbytes, ids.dtype))
+        with ranks.agreeing():
+            if not ranks.leads_node:
+                ids = map_file(name, size, dtype)
+        return ids
+
+    def _ids(self, vocabulary: NDArray[np.uint32], unknown: Unknown) -> Ids:
         K, M = len(vocabulary), len(self.code_points)
         id_of = np.minimum(np.searchsorted(vocabulary, self.code_points), K - 1)
         known = vocabulary[id_of] == self.code_points
         complete, dtype = bool(known.all()), np.min_scalar_type(K - 1)
         if not complete and unknown == "error":
             raise UnknownCharactersError(self._describe(np.flatnonzero(~known)))
-        table = np.zeros(max(M, 256), dtype)
-        table[:M] = id_of
-        end = self.characters * dtype.itemsize
-        with _disk_errors():
-            if not np.array_equal(id_of, np.arange(M)) or dtype != self._table.dtype:
-                end = 0
-                for numbers in self._blocks():
-                    ids = _look_up(table, numbers if complete else numbers[known[numbers]])
-                    self._file.seek(end)
-                    end += self._file.write(ids.data)
-            self._file.flush()
-            if end > _IN_MEMORY:
-                in_file = mmap.mmap(self._file.fileno(), end, access=mmap.ACCESS_READ)
-                return np.frombuffer(in_file, dtype)
-            self._file.seek(0)
-            return np.frombuffer(bytearray(self._file.read(end)), dtype)
+        if not np.array_equal(id_of, np.arange(M)) or dtype != self._numbers.dtype:
+            table = _table(id_of, dtype)
+            self._numbers.rewrite(
+                lambda numbers: _look_up(table, numbers if complete else numbers[known[numbers]]),
+                dtype,
+            )
+        return self._numbers.array()
 
     def _describe(self, unknown: NDArray[np.intp]) -> str:
-        """Name the first few of some numbers, each with the first place of its character."""
-        first, named = unknown[:5].tolist(), list[str]()
+        """Describe unknown numbers: how often they occur, and where the first five first do."""
+        to_name, named = unknown[:5].tolist(), list[str]()
         line, line_start, at, total = 1, 0, 0, 0
-        for numbers in self._blocks():
+        for numbers in self._numbers.blocks():
             total += int(np.isin(numbers, unknown).sum())
             breaks = np.flatnonzero(self.code_points[numbers] == ord("\n"))
-            while first and len(places := np.flatnonzero(numbers == first[0])):
+            while to_name and len(places := np.flatnonzero(numbers == to_name[0])):
                 before = breaks[breaks < places[0]]
                 start = at + before[-1] + 1 if len(before) else line_start
-                character = show_character(chr(self.code_points[first.pop(0)]))
+                character = show_character(chr(self.code_points[to_name.pop(0)]))
                 place = f"line {line + len(before)}, column {at + places[0] - start + 1}"
                 named.append(f"{character} at {place}")
             line += len(breaks)
@@ -159,83 +190,25 @@ class Numbering:
         different = f"not in the vocabulary ({len(unknown)} different)"
         return f"{subject} {different}: {'; '.join(named)}{more}"
 
-    def merge(self, ranks: Ranks) -> None:
-        """Become the numbering of the whole text, of which each rank has read a part.
-
-        What was read goes into a file of each machine, written by the rank that leads it.
-        """
-        parts = ranks.gather((self.code_points, self.characters, self.fingerprint.blocks()))
-        self.fingerprint = Fingerprint([block for _, _, blocks in parts for block in blocks])
-        # In the order in which they first come in the whole text.
-        points = dict.fromkeys(np.concatenate([points for points, _, _ in parts]).tolist())
-        dtype = np.min_scalar_type(len(points))
-        numbers = {point: number for number, point in enumerate(points)}
-        table = np.zeros(max(len(self.code_points), 256), dtype)
-        table[: len(self.code_points)] = [numbers[point] for point in self.code_points.tolist()]
-        with _disk_errors():
-            whole = _spool(named=ranks.leads_node)
-            for root, (_, characters, _) in enumerate(parts):
-                own = self._blocks() if ranks.rank == root else None
-                for at in range(0, characters, BLOCK):
-                    block = np.empty(min(BLOCK, characters - at), dtype)
-                    if own:
-                        block[...] = _look_up(table, next(own))
-                    ranks.broadcast(block, root)
-                    if ranks.leads_node:
-                        whole.write(block.data)
-        self.close()
-        self._file = whole
-        self.code_points = np.array(list(points), np.uint32)
-        self.characters = sum(characters for _, characters, _ in parts)
-        self._tabulate(dtype)
-
-    def shared(self, ranks: Ranks, vocabulary: NDArray[np.uint32], unknown: Unknown) -> Ids:
-        """Return what `encoded` does, on each machine from the file of the rank that leads it.
-
-        Raises:
-            UnknownCharactersError: as there.
-            CorpusError: as there.
-        """
-        ids: Ids = np.empty(0, np.uint8)
-        with ranks.agreeing():
-            if ranks.leads_node:
-                ids = self.encoded(vocabulary, unknown)
-        name, dtype, size = ranks.from_leader((self._file.name, ids.dtype, ids.nbytes))
-        with ranks.agreeing(), _disk_errors():
-            if size and not ranks.leads_node:
-                with Path(name).open("rb") as file:
-                    in_file = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
-                ids = np.frombuffer(in_file, dtype)
-        return ids
-
     def close(self) -> None:
-        """Let go of the temporary file; the ids that were returned stay."""
-        with suppress(OSError):  # of a last write that was reported already
-            self._file.close()
+        """Close the temporary file. The ids that were returned stay valid."""
+        self._numbers.close()
 
 
 def _pieces(text: str) -> Iterator[str]:
-    for at in range(0, len(text), BLOCK):
-        yield text[at : at + BLOCK]
+    for start, stop in spans(len(text)):
+        yield text[start:stop]
 
 
-def _spool(*, named: bool = False) -> IO[bytes]:
-    return tempfile.NamedTemporaryFile() if named else tempfile.SpooledTemporaryFile(_IN_MEMORY)
+def _table(values: NDArray[Any] | list[int], dtype: np.dtype[Any]) -> Numbers:
+    """Return values as a table for `_look_up`, with room for every byte."""
+    table = np.zeros(max(len(values), 256), dtype)
+    table[: len(values)] = values
+    return table
 
 
-@contextmanager
-def _disk_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CorpusError(
-            f"{tempfile.tempdir or 'TMPDIR'}: {error.strerror or error}; a long text takes room "
-            "there while it is read: name another folder by TMPDIR"
-        ) from None
-
-
-def _look_up(table: Ids, symbols: Ids) -> Ids:
-    """Return table[symbols]; from bytes to bytes, as with most texts, in a third of the time."""
+def _look_up(table: Numbers, symbols: Numbers) -> Numbers:
+    """Return table[symbols]. From bytes to bytes, the usual case, it takes a third of the time."""
     if table.itemsize == symbols.itemsize == 1:
         return np.frombuffer(symbols.tobytes().translate(table[:256].tobytes()), np.uint8)
     return table.take(symbols)

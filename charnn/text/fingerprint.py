@@ -1,25 +1,27 @@
-"""The fingerprint of a text: SHA-256 over its UTF-8 bytes, in blocks."""
+"""The fingerprint of a text, by which a checkpoint recognises the text it was trained on."""
 
 import hashlib
 from collections.abc import Sequence
 
-FINGERPRINT_BLOCK = 1 << 24  # bytes of text hashed as one, and cut between when ranks share it
+FINGERPRINT_BLOCK = 1 << 24  # Bytes of text hashed as one block. Ranks divide a text at blocks.
 
 
 class Fingerprint:
-    """SHA-256 of a text's UTF-8 bytes; of a long one over the digests of blocks, each on its own.
+    """SHA-256 of a text's UTF-8 bytes. For a text of several blocks: of the blocks' digests.
 
-    A block is the characters whose first byte lies in the same 16 MiB.
+    A block is the characters whose first byte lies in the same 16 MiB of the text. Blocks are
+    hashed independently, so that several processes can hash parts of one text.
     """
 
     def __init__(self, blocks: Sequence[bytes] = ()):
+        """Begin with the digests of complete blocks."""
         self._blocks = list(blocks)
         self._hash = hashlib.sha256()
         self._begun = False
         self._room = FINGERPRINT_BLOCK
 
     def update(self, raw: bytes) -> None:
-        """Add whole characters."""
+        """Append UTF-8 bytes that are whole characters."""
         while len(raw) > self._room:
             cut = max(self._room, 0)
             while cut < len(raw) and not begins_character(raw[cut]):
@@ -36,15 +38,15 @@ class Fingerprint:
         self._room -= len(raw)
 
     def blocks(self) -> list[bytes]:
-        """Return the digests of the blocks so far."""
+        """Return the digest of each block so far, the last one possibly incomplete."""
         return [*self._blocks, self._hash.digest()] if self._begun else self._blocks
 
     def hexdigest(self) -> str:
-        """Return the digest of the only block, or that of the digests of all."""
+        """Return the fingerprint in hexadecimal."""
         blocks = self.blocks()
         return (blocks[0] if len(blocks) == 1 else hashlib.sha256(b"".join(blocks)).digest()).hex()
 
 
 def begins_character(byte: int) -> bool:
-    """Whether a byte of UTF-8 is the first of a character."""
+    """Return whether a byte of UTF-8 is the first of its character."""
     return byte & 0xC0 != 0x80

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Reading UTF-8 text from files, folders, globs, gzip files and standard input, in pieces."""
 
 import codecs
 import glob
@@ -18,7 +18,7 @@ import numpy as np
 
 from charnn.errors import CorpusError
 from charnn.ranks import ALONE, Ranks
-from charnn.text.encoding import BLOCK
+from charnn.text import blocks
 from charnn.text.fingerprint import FINGERPRINT_BLOCK, begins_character
 
 
@@ -27,7 +27,7 @@ class ReadError(CorpusError):
 
 
 def read_text(paths: Sequence[str], *, normalize_newlines: bool = False) -> str:
-    """Return the text that `read_blocks` reads, in one piece."""
+    """Return the text that `read_blocks` reads, as one string."""
     return "".join(read_blocks(paths, normalize_newlines=normalize_newlines))
 
 
@@ -40,46 +40,50 @@ def read_blocks(
 ) -> Iterator[str]:
     """Read UTF-8 text from files, `.gz` files, folders (their *.txt, sorted), globs, or `-`.
 
-    Several texts are joined as they are. A byte-order mark is dropped, line ends are kept unless
-    `normalize_newlines`. The pieces are short, so that a text may be longer than the memory.
+    Several texts are joined without a separator. Byte-order marks are dropped. Line ends are kept
+    unless `normalize_newlines`. The pieces are short, so a text may be longer than the memory.
 
     Args:
         paths: what to read, in this order.
         normalize_newlines: turn \\r\\n and \\r into \\n.
-        on_read: called for each piece with the bytes read so far and, if it is known, of how many.
-        ranks: each of them reads a part, in their order; the first one all of a text that is
-            compressed, piped, short or to be normalized.
+        on_read: called for each piece with the bytes read so far and the total, or None if the
+            total is not known.
+        ranks: each rank reads one part of the text, in the order of the ranks. Rank 0 reads all of
+            a text that is compressed, piped, short or to be normalized.
 
     Raises:
-        ReadError: naming the path and what is wrong with it.
+        ReadError: if a path cannot be read. It names the path and the reason.
     """
-    parts = ranks.first(lambda: _divided(files_named(paths), ranks.size, normalize_newlines))
-    blocks = _read_parts(parts[ranks.rank], on_read)
-    return _normalized(blocks) if normalize_newlines else blocks
+    shares = ranks.first(lambda: _divided(files_named(paths), ranks.size, normalize_newlines))
+    pieces = _read_parts(shares[ranks.rank], on_read)
+    return _normalized(pieces) if normalize_newlines else pieces
 
 
-def _normalized(blocks: Iterable[str]) -> Iterator[str]:
-    held = ""  # a \r at the end of a block, as a \n may follow
-    for block in blocks:
-        joined = held + block
+def _normalized(pieces: Iterable[str]) -> Iterator[str]:
+    held = ""  # A \r at the end of a piece waits here, because a \n may follow.
+    for piece in pieces:
+        joined = held + piece
         held = "\r" if joined.endswith("\r") else ""
         yield joined.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n")
     if held:
         yield "\n"
 
 
+# --- which files ---------------------------------------------------------------------------------
+
+
 def files_named(paths: Sequence[str]) -> list[str]:
-    """Return the files that some paths name, in order; standard input stays `-`.
+    """Return the files that paths stand for, in order. Standard input stays `-`.
 
     Raises:
-        ReadError: for a folder without *.txt, or a glob that nothing matches.
+        ReadError: if a folder has no *.txt, or nothing matches a glob.
     """
     files: list[str] = []
-    for given in paths:
+    for path in paths:
         try:
-            files += _expand(given)
+            files += _expand(path)
         except OSError as error:
-            raise ReadError(f"{given}: {error.strerror or error}") from None
+            raise ReadError(f"{path}: {error.strerror or error}") from None
     return files
 
 
@@ -97,7 +101,7 @@ def _expand(given: str) -> list[str]:
     if any(mark in given for mark in "*?["):
         files = sorted(
             path
-            # Path.glob would refuse a pattern that begins at the root.
+            # Path.glob refuses absolute patterns.
             for path in glob.glob(given, recursive=True)  # noqa: PTH207
             if Path(path).is_file()
         )
@@ -107,35 +111,41 @@ def _expand(given: str) -> list[str]:
     return [given]
 
 
+# --- which part of them --------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class _Part:
-    """Bytes of a file: from `start` to `end`, or to its end."""
+    """The bytes of a file from `start` to `end`, or to the end of the file."""
 
     path: str
     start: int = 0
     end: int | None = None
 
     def size(self) -> int | None:
-        """Return how many they are, or None if that is known only when they have been read."""
+        """Return how many bytes these are, or None if only reading them will show it."""
         size = _size(self.path) if self.end is None else self.end
         return None if size is None else size - self.start
 
 
-def _divided(files: Sequence[str], ranks: int, normalize_newlines: bool) -> list[list[_Part]]:
-    """Divide texts among ranks where a block of the fingerprint, and a character, begins."""
-    undivided = [[_Part(path) for path in files], *([] for _ in range(ranks - 1))]
+def _divided(files: Sequence[str], count: int, normalize_newlines: bool) -> list[list[_Part]]:
+    """Divide texts into consecutive shares, each beginning with a block of the fingerprint."""
+    undivided = [[_Part(path) for path in files], *([] for _ in range(count - 1))]
     sizes = [None if p == "-" or p.endswith(".gz") else _size(p) for p in files]
-    if ranks == 1 or normalize_newlines or None in sizes:
+    if count == 1 or normalize_newlines or None in sizes:
         return undivided
-    spans = list[tuple[str, int, int, int]]()  # of a file in the text; and where its byte 0 were
+    # Of each file: where its text begins and ends in the whole text, and where its byte 0 would be
+    # (3 bytes before the text if the file has a byte-order mark, which is not part of the text).
+    spans = list[tuple[str, int, int, int]]()
     total = 0
     try:
         for path, size in zip(files, sizes, strict=True):
             zero = total - (3 if _bytes_at(path, 0, 3) == codecs.BOM_UTF8 else 0)
             spans.append((path, total, total := zero + (size or 0), zero))
         cuts = [0]
-        for rank in range(1, ranks):
-            at = -(-total // FINGERPRINT_BLOCK) * rank // ranks * FINGERPRINT_BLOCK
+        for share in range(1, count):
+            at = -(-total // FINGERPRINT_BLOCK) * share // count * FINGERPRINT_BLOCK
+            # Where the first byte of a block is inside a character, take a later block.
             while any(
                 begin < at < end and not begins_character(_bytes_at(path, at - zero, 1)[0])
                 for path, begin, end, zero in spans
@@ -143,7 +153,7 @@ def _divided(files: Sequence[str], ranks: int, normalize_newlines: bool) -> list
                 at += FINGERPRINT_BLOCK
             cuts.append(max(cuts[-1], min(at, total)))
     except (OSError, IndexError):
-        return undivided  # whoever reads it will tell
+        return undivided  # Reading the file will report what is wrong with it.
     return [
         [
             _Part(
@@ -164,6 +174,18 @@ def _bytes_at(path: str, at: int, count: int) -> bytes:
         return file.read(count)
 
 
+def _size(path: str) -> int | None:
+    """Return the size of a file in bytes, or None if only reading it will show it."""
+    try:
+        status = os.fstat(0) if path == "-" else Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+# --- bytes to characters -------------------------------------------------------------------------
+
+
 def _read_parts(
     parts: Sequence[_Part], on_read: Callable[[int, int | None], None]
 ) -> Iterator[str]:
@@ -172,31 +194,14 @@ def _read_parts(
     before = 0
     for part in parts:
         done = 0
-        for done, block in _read_part(part):
+        for done, piece in _read_part(part):
             on_read(before + done, total)
-            yield block
+            yield piece
         before += done
 
 
-def _size(path: str) -> int | None:
-    """Return the bytes of a file, or None if that is known only when they have been read."""
-    try:
-        status = os.fstat(0) if path == "-" else Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-def _opened(path: str) -> AbstractContextManager[BinaryIO]:
-    if path != "-":
-        return Path(path).open("rb")
-    if sys.stdin is None:
-        raise ReadError("standard input is closed")
-    return nullcontext(sys.stdin.buffer)
-
-
 def _read_part(part: _Part) -> Iterator[tuple[int, str]]:
-    """Yield a text in pieces, each with how many of the file's bytes are read so far."""
+    """Yield a part's text in pieces, each with how many of the part's bytes are read so far."""
     path, read = part.path, part.start
     name = "standard input" if path == "-" else path
     line, begun, last = 1, part.start > 0, False
@@ -207,23 +212,24 @@ def _read_part(part: _Part) -> Iterator[tuple[int, str]]:
             if part.start:
                 file.seek(part.start)
             while not last:
-                block = file.read(BLOCK if part.end is None else min(BLOCK, part.end - read))
+                size = blocks.BLOCK if part.end is None else min(blocks.BLOCK, part.end - read)
+                block = file.read(size)
                 last = not block
                 read += len(block)
                 text = decoder.decode(block, last)
-                line += _lines(block)
+                line += _line_breaks(block)
                 if text and not begun:
                     text, begun = text.removeprefix("\ufeff"), True
                 yield (raw.tell() if zipped else read) - part.start, text
     except UnicodeDecodeError as error:
-        # The decoder may have begun with bytes kept from the block before.
-        start = read - (len(error.object) - error.start)
+        # error.object may begin with bytes that the decoder kept from the block before.
+        offset = read - (len(error.object) - error.start)
         line += error.object.count(b"\n", 0, error.start)
-        for at in range(0, part.start, BLOCK):
-            line += _lines(_bytes_at(path, at, min(BLOCK, part.start - at)))
+        for start, stop in blocks.spans(part.start):
+            line += _line_breaks(_bytes_at(path, start, stop - start))
         wrong = error.object[error.start]
         raise ReadError(
-            f"{name}:{line}: not UTF-8 text: byte 0x{wrong:02x} at offset {start:,}; "
+            f"{name}:{line}: not UTF-8 text: byte 0x{wrong:02x} at offset {offset:,}; "
             "save it as plain text in UTF-8, or convert it, for instance with iconv"
         ) from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -234,5 +240,13 @@ def _read_part(part: _Part) -> Iterator[tuple[int, str]]:
         raise ReadError(f"{name}: {error}") from None
 
 
-def _lines(block: bytes) -> int:
+def _opened(path: str) -> AbstractContextManager[BinaryIO]:
+    if path != "-":
+        return Path(path).open("rb")
+    if sys.stdin is None:
+        raise ReadError("standard input is closed")
+    return nullcontext(sys.stdin.buffer)
+
+
+def _line_breaks(block: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))

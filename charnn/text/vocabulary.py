@@ -1,4 +1,4 @@
-"""Text to character ids: reading, the vocabulary, the splits, and the streams a run trains on."""
+"""The vocabulary: the characters that a model knows, and their ids."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from charnn.errors import CorpusError
-from charnn.text.encoding import Ids, Numbering, Unknown, text_of
+from charnn.text.encoding import Encoder, Ids, Unknown, text_of
 
 
 class Vocabulary:
-    """The K characters a model knows: id k stands for the k-th smallest code point.
+    """The K characters that a model knows. Id k stands for the character of code_points[k].
 
     Attributes:
         code_points: (K,) uint32, strictly increasing.
@@ -22,11 +22,11 @@ class Vocabulary:
         """Collect the distinct characters of a text.
 
         Raises:
-            CorpusError: if there are none.
+            CorpusError: if the text is empty.
         """
         if not characters:
             raise CorpusError("a vocabulary needs at least one character")
-        # Not np.unique, which imports a quarter of NumPy more.
+        # np.unique would do the same, but importing it takes a quarter of NumPy's import time.
         self.code_points = np.array(sorted(map(ord, set(characters))), np.uint32)
 
     def __len__(self) -> int:
@@ -47,18 +47,23 @@ class Vocabulary:
         return text_of(self.code_points)
 
     def encode(self, text: str, *, unknown: Unknown = "error") -> Ids:
-        """Return the ids of a text, (N,), in the smallest unsigned dtype that holds K ids.
+        """Return the ids of a text.
 
         Args:
             text: N characters.
-            unknown: what to do with characters outside the vocabulary: raise, or leave them out.
+            unknown: what to do with characters outside the vocabulary: raise an error, or skip
+                them.
+
+        Returns:
+            (N,) ids, in the smallest unsigned dtype for K ids. Skipped characters have none.
 
         Raises:
-            UnknownCharactersError: naming the first few unknown characters and their places.
+            UnknownCharactersError: if a character is unknown. It names the first few with their
+                places.
         """
-        with closing(Numbering(self.code_points)) as numbering:
-            numbering.read(text)
-            return numbering.encoded(self.code_points, unknown)
+        with closing(Encoder(self.code_points)) as encoder:
+            encoder.read(text)
+            return encoder.ids(self.code_points, unknown)
 
     def decode(self, ids: NDArray[np.integer[Any]] | Sequence[int]) -> str:
         """Return the text of some ids (any shape, read in C order)."""
@@ -67,8 +72,15 @@ class Vocabulary:
     def one_hot(
         self, ids: NDArray[np.integer[Any]] | Sequence[int], dtype: DTypeLike = np.float32
     ) -> NDArray[Any]:
-        """Return the vectors x of some ids: shape ids.shape + (K,), 1 at the id and 0 elsewhere.
+        """Return the one-hot vectors x of some ids: 1 at the id, 0 elsewhere.
 
-        U @ one_hot(k) is column k of U, which is what the model reads instead.
+        The fast network never builds them: U @ x is a column of U, so it looks that column up.
+
+        Args:
+            ids: of any shape.
+            dtype: of the vectors.
+
+        Returns:
+            An array of shape ids.shape + (K,).
         """
         return np.eye(len(self), dtype=dtype)[np.asarray(ids, dtype=np.intp)]

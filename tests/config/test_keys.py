@@ -1,5 +1,6 @@
 """The keys of a config: the values they accept, and one exact line for each bad value."""
 
+import json
 import re
 from typing import Any
 
@@ -9,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from charnn.config.keys import RESUMABLE, Config
-from charnn.config.loading import load_config
+from charnn.config.keys import ADDED_KEYS, RESUMABLE, Config
+from charnn.config.loading import load_config, parse_config_json
+from charnn.config.writing import config_json
 from charnn.errors import ConfigError
+from charnn.network.cells import CELLS
 from tests.helpers.configs import FILE, KEYS, read, refusal
 
 # The form of every line about a bad value.
@@ -168,3 +171,40 @@ def test_a_number_beyond_all_bounds_is_one_line(digits: int, unit: str, key: str
     found = refusal(f"training:\n  {key}: {'9' * digits}{unit}\n")
     assert re.match(rf"c\.yaml(:2: training\.{key} must|: not valid YAML)", found)
     assert "\n" not in found
+
+
+@pytest.mark.parametrize("value", ["lstm", "RNN", "5", "null", "[rnn]", "{}"])
+def test_the_cell_is_one_of_the_list(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"model:\n  cell: {value}\n"
+    assert refusal(text).startswith("c.yaml:2: model.cell must be rnn, got ")
+    monkeypatch.setitem(CELLS, "leaky", "tests:Leaky")
+    assert refusal(text).startswith("c.yaml:2: model.cell must be rnn or leaky, got ")
+    monkeypatch.setitem(CELLS, "toy", "tests:Toy")
+    assert refusal(text).startswith("c.yaml:2: model.cell must be rnn, leaky or toy, got ")
+
+
+def test_a_cell_that_is_added_to_the_list_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CELLS, "leaky", "tests:Leaky")
+    config = read("model: {cell: leaky}")
+    assert config.model.cell == "leaky"
+    assert parse_config_json(config_json(config)) == config
+
+
+def test_a_stored_config_leaves_out_added_keys_with_their_old_value() -> None:
+    every = json.loads(Config().model_dump_json())
+    stored = json.loads(config_json(Config()))
+    for key, old in ADDED_KEYS.items():
+        section, name = key.split(".")
+        assert every[section].pop(name) == old
+    assert stored == every
+
+
+def test_an_added_key_that_a_stored_config_lacks_has_its_old_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As if the default of a key had been another for the versions that did not have it.
+    monkeypatch.setitem(ADDED_KEYS, "model.num_layers", 3)
+    assert parse_config_json("{}").model.num_layers == 3
+    assert parse_config_json('{"model": {"num_layers": 1}}').model.num_layers == 1
+    config = Config()
+    assert parse_config_json(config_json(config)) == config

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import strategies as st
 
-from charnn.text import encoding, fingerprint, reading
+from charnn.text import blocks, fingerprint, reading
 
 
 @contextmanager
@@ -15,8 +15,7 @@ def short_blocks(size: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fingerprint, "FINGERPRINT_BLOCK", size)
         patch.setattr(reading, "FINGERPRINT_BLOCK", size)
-        patch.setattr(reading, "BLOCK", 3)
-        patch.setattr(encoding, "BLOCK", 3)
+        patch.setattr(blocks, "BLOCK", 3)
         yield
 
 
@@ -31,6 +30,5 @@ SIZES = st.sampled_from([1, 2, 3, 5, 8])
 def pieces_of(size: int) -> Iterator[None]:
     """Read and encode in pieces of `size` characters."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "BLOCK", size)
-        patch.setattr(encoding, "BLOCK", size)
+        patch.setattr(blocks, "BLOCK", size)
         yield

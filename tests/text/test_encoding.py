@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charnn.showing import show_character
-from charnn.text import encoding
+from charnn.text import spool
 from charnn.text.corpus import Corpus
 from charnn.text.encoding import UnknownCharactersError
 from charnn.text.vocabulary import Vocabulary
@@ -76,7 +76,7 @@ def test_the_ids_of_a_long_text_lie_in_a_file_without_a_name(
     text = "ba" * 5000 + "".join(map(chr, points[:different][::-1])) + "abc\n"
     plain = Corpus.from_text(text)
     assert plain.vocabulary.decode(plain.ids) == text
-    monkeypatch.setattr(encoding, "_IN_MEMORY", 5000)
+    monkeypatch.setattr(spool, "IN_MEMORY", 5000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     files = set(Path("/proc/self/fd").iterdir())
     long = Corpus.from_text(text)

@@ -94,6 +94,7 @@ data: {path: a.txt}
 data: {path: [a.txt, b.txt]}
 data: {val_fraction: 0}
 model: {hidden_size: 1e2}
+model: {cell: rnn}
 model: {init: identity}
 model: {init: normal(.5)}
 model: {init: normal(1e-2)}
@@ -122,6 +123,9 @@ model: {hidden_size: 0}
 model: {hidden_size: 8.5}
 model: {hidden_size: "8"}
 model: {hidden_size: null}
+model: {cell: none}
+model: {cell: [rnn]}
+model: {cell: null}
 model: {activation: gelu}
 model: {dropout: 1}
 model: {init: normal}

@@ -142,13 +142,13 @@ READ = """
 import random
 from pathlib import Path
 from charnn import ranks as mpi
-from charnn.text import encoding, fingerprint, reading
+from charnn.text import blocks, fingerprint, reading
 from charnn.text.corpus import Corpus
 from charnn.text.encoding import UnknownCharactersError
 from charnn.text.vocabulary import Vocabulary
 from charnn.text.reading import read_blocks
 fingerprint.FINGERPRINT_BLOCK = reading.FINGERPRINT_BLOCK = 16
-encoding.BLOCK = reading.BLOCK = 5
+blocks.BLOCK = 5
 ranks, path = mpi.join(), Path("text")
 for number in range(12):
     if ranks.rank == 0:
