@@ -1,26 +1,35 @@
-"""TODO."""
+"""Checkpoints: one `.npz` file, which `numpy.load(path, allow_pickle=False)` can read.
+
+Its members (docs/checkpoint.md describes them for other programs):
+
+    format_version   1
+    checksum         SHA-256 over all other members
+    config           the resolved config, JSON text
+    progress         how far training has come, JSON text (see `Progress`)
+    vocabulary       (K,) code points
+    U0, W0, b0, U1 … V, c       the parameters, or their running mean if the config asks for it
+    hidden_state     (L, B, H), h after the last step              } not in a best
+    optimizer.NAME   (P,), one for each slot of the optimizer      } checkpoint
+    optimizer.theta  (P,), the parameters whose mean is above      }
+
+Saving is atomic: a temporary file in the same folder is flushed to disk, read back, and renamed to
+the checkpoint's name. Loading trusts nothing: headers are checked against the size of the file
+before arrays are read, and arrays against the config, the vocabulary and the checksum.
+"""
 
 import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from charnn.checkpoint.npz import (
-    _MAX_TEXT,
-    _UNREADABLE,
-    FORMAT_VERSION,
-    _checksum,
-    _read_members,
-    _take,
-    _take_text,
-)
-from charnn.checkpoint.progress import _PROGRESS, Progress
+from charnn.checkpoint.members import MAX_TEXT, Members, write_members
+from charnn.checkpoint.npz import UNREADABLE
+from charnn.checkpoint.progress import Progress, parse_progress_json
 from charnn.config.keys import Config
 from charnn.config.loading import parse_config_json
 from charnn.config.writing import config_json
@@ -29,21 +38,22 @@ from charnn.files import write_atomically
 from charnn.network.network import Network
 from charnn.network.spec import Spec
 from charnn.optimizers import make_optimizer
+from charnn.text.encoding import text_of
 from charnn.text.vocabulary import Vocabulary
 
 
 @dataclass
 class Checkpoint:
-    """A model with all that sampling, evaluating and resuming need.
+    """A model with everything that sampling, evaluating and resuming need.
 
     Attributes:
         config: the resolved config of the run.
         vocabulary: K characters.
         model: the network with its parameters.
-        progress: where training stands.
+        progress: how far training has come.
         hidden_state: (L, B, H), or None in a best checkpoint, which cannot be resumed.
-        slots: the optimizer's memory by name, each (P,), and as `theta` the parameters whose
-            running mean the model is, if it is one; empty in a best checkpoint.
+        slots: the optimizer's state by name, each (P,). If the model is a running mean, `theta` is
+            the parameters under training. Empty in a best checkpoint.
     """
 
     config: Config
@@ -55,116 +65,109 @@ class Checkpoint:
 
     @property
     def resumable(self) -> bool:
-        """Whether it holds the optimizer's memory and the hidden state."""
+        """Whether it has the optimizer's state and the hidden state."""
         return self.hidden_state is not None
 
     def save(self, path: Path) -> None:
         """Write the file atomically: at any moment `path` is the old file or the new one, whole.
 
         Raises:
-            CheckpointError: if it cannot be written, or its config has too many paths; an older
-                file is then untouched.
-            DivergenceError: if an array holds a value that is not finite; likewise.
+            CheckpointError: if the file cannot be written, or the config has too many paths.
+            DivergenceError: if an array has a value that is not finite.
+            After either error, an older file is unchanged.
         """
-        members: dict[str, NDArray[Any]] = {
-            "format_version": np.array(FORMAT_VERSION),
+        arrays: dict[str, NDArray[Any]] = {
             "config": np.array(config_json(self.config)),
-            "progress": np.array(_PROGRESS.dump_json(self.progress).decode()),
+            "progress": np.array(self.progress.json()),
             "vocabulary": self.vocabulary.code_points,
             **self.model.parameters,
         }
         if self.hidden_state is not None:
-            members["hidden_state"] = self.hidden_state
-            members |= {f"optimizer.{name}": slot for name, slot in self.slots.items()}
-        for name, array in members.items():
+            arrays["hidden_state"] = self.hidden_state
+            arrays |= {f"optimizer.{name}": slot for name, slot in self.slots.items()}
+        for name, array in arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise DivergenceError(
                     f"{name} holds values that are not finite, so {path} was not written"
                 )
-        if members["config"].itemsize > 4 * _MAX_TEXT:
+        if arrays["config"].itemsize > 4 * MAX_TEXT:
             raise CheckpointError(
                 f"{path}: cannot be written: data.path is too long; name a folder or a glob"
             )
-        checksum = _checksum(members)
-        members["checksum"] = np.array(checksum)
-
-        def write(file: IO[bytes]) -> None:
-            np.savez(file, **cast(Any, members))
-            file.flush()
-            os.fsync(file.fileno())
-            # What the disk holds is read back before an older file is given up for it.
-            written = _read_members(file, file.tell())
-            if str(written.pop("checksum")) != checksum or _checksum(written) != checksum:
-                raise OSError("what was written cannot be read back")
-
         try:
-            write_atomically(path, write)
-        except (OSError, *_UNREADABLE) as error:
+            write_atomically(path, lambda file: write_members(file, arrays))
+        except (OSError, *UNREADABLE) as error:
             reason = getattr(error, "strerror", None) or error
             raise CheckpointError(f"{path}: cannot be written: {reason}") from None
 
 
 def load(path: Path | str) -> Checkpoint:
-    """Read a checkpoint, checking everything.
+    """Read a checkpoint and check everything in it.
 
     Raises:
-        CheckpointError: one line that names the file and what is wrong with it.
+        CheckpointError: if it cannot be used. One line names the file and the reason.
     """
     path = Path(path)
     try:
         with path.open("rb") as file:
-            return _build(_read_members(file, os.fstat(file.fileno()).st_size))
+            return _build(Members.read(file, os.fstat(file.fileno()).st_size))
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    except (ConfigError, *_UNREADABLE) as error:
-        # zipfile's own words may hold as much of the file as they have found.
+    except (ConfigError, *UNREADABLE) as error:
+        # The messages of zipfile may quote the file at length.
         reason = f"{error!s:.200}" if isinstance(error, zipfile.BadZipFile) else error
         raise CheckpointError(f"{path}: not a usable checkpoint: {reason}") from None
 
 
-def _build(members: dict[str, NDArray[Any]]) -> Checkpoint:
-    checksum = str(_take(members, "checksum", "U", ()))
-    if checksum != _checksum(members):
-        raise ValueError("the checksum does not match: the file was damaged or changed")
-    _take(members, "format_version", "i", ())
-    config = parse_config_json(_take_text(members, "config"))
-    try:
-        progress = _PROGRESS.validate_json(_take_text(members, "progress"))
-    except ValidationError as error:
-        raise ValueError(f"its progress is not valid: {error.errors()[0]['msg']}") from None
-    vocabulary = _vocabulary(members)
-    dtype, layers = np.dtype(config.training.dtype), config.model.num_layers
-    if len(members) < 2 + 3 * layers:
-        raise ValueError(f"{len(members)} arrays are too few for {layers} layers")
-    spec = Spec.from_config(config.model, len(vocabulary), dtype)
-    arrays = {name: _take(members, name, dtype, shape) for name, shape in spec.shapes.items()}
-    model = Network.from_config(config.model, len(vocabulary), dtype)
-    for name, array in arrays.items():
-        model.parameters[name][...] = array
+def _build(members: Members) -> Checkpoint:
+    members.take_seal()
+    config = parse_config_json(members.take_text("config"))
+    progress = parse_progress_json(members.take_text("progress"))
+    vocabulary = _take_vocabulary(members)
+    model = _take_model(members, config, len(vocabulary))
     checkpoint = Checkpoint(config, vocabulary, model, progress)
     if "hidden_state" in members:
-        # The batch may have been smaller than the config says, for a short text.
-        B = np.prod(members["hidden_state"].shape[1:2], dtype=int)
-        expected = spec.state_shape(int(np.clip(B, 1, config.training.batch_size)))
-        checkpoint.hidden_state = _take(members, "hidden_state", dtype, expected).copy()
-        slots = [*make_optimizer(config.training, model.parameters.flat[:0]).slots]
-        if config.training.ema_decay:
-            slots.append("theta")
-        checkpoint.slots = {
-            name: _take(members, f"optimizer.{name}", dtype, model.parameters.flat.shape).copy()
-            for name in slots
-        }
-    if members:
-        raise ValueError(f"unexpected member {min(members)!r}")
+        checkpoint.hidden_state = _take_hidden_state(members, config, model)
+        checkpoint.slots = _take_slots(members, config, model)
+    members.check_none_left()
     return checkpoint
 
 
-def _vocabulary(members: dict[str, NDArray[Any]]) -> Vocabulary:
-    shape = members["vocabulary"].shape if "vocabulary" in members else ()
-    points = _take(members, "vocabulary", np.dtype(np.uint32), shape)
+def _take_vocabulary(members: Members) -> Vocabulary:
+    points = members.take("vocabulary", np.dtype(np.uint32), members.shape("vocabulary"))
     surrogate = (points >= 0xD800) & (points < 0xE000)
     if points.ndim != 1 or not len(points) or int(points.max()) > 0x10FFFF or surrogate.any():
         raise ValueError("the vocabulary is not a list of Unicode code points")
     if (points[1:] <= points[:-1]).any():
         raise ValueError("the vocabulary repeats characters or is not sorted")
-    return Vocabulary(points.astype("<u4").tobytes().decode("utf-32-le"))
+    return Vocabulary(text_of(points))
+
+
+def _take_model(members: Members, config: Config, vocab_size: int) -> Network:
+    dtype, layers = np.dtype(config.training.dtype), config.model.num_layers
+    if layers > len(members):
+        raise ValueError(f"{len(members)} arrays are too few for {layers} layers")
+    # All arrays are checked before the network allocates memory for its parameters.
+    shapes = Spec.from_config(config.model, vocab_size, dtype).shapes
+    arrays = {name: members.take(name, dtype, shape) for name, shape in shapes.items()}
+    model = Network.from_config(config.model, vocab_size, dtype)
+    for name, array in arrays.items():
+        model.parameters[name][...] = array
+    return model
+
+
+def _take_hidden_state(members: Members, config: Config, model: Network) -> NDArray[Any]:
+    # For a short text, the batch is smaller than the config says.
+    B = np.prod(members.shape("hidden_state")[1:2], dtype=int)
+    B = int(np.clip(B, 1, config.training.batch_size))
+    return members.take("hidden_state", model.dtype, model.spec.state_shape(B)).copy()
+
+
+def _take_slots(members: Members, config: Config, model: Network) -> dict[str, NDArray[Any]]:
+    theta = model.parameters.flat
+    names = [*make_optimizer(config.training, theta[:0]).slots]
+    if config.training.ema_decay:
+        names.append("theta")
+    return {
+        name: members.take(f"optimizer.{name}", model.dtype, theta.shape).copy() for name in names
+    }

@@ -1,33 +1,22 @@
-"""TODO."""
+"""Reading `.npz` files that may be damaged or hostile.
 
-import hashlib
+Every header is checked against the size of the file before memory is allocated for an array.
+"""
+
 import math
 import re
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT_VERSION = 1
+_MAX_DIRECTORY = 1_000_000  # Bytes of the zip's list of members: enough for thousands of them.
 
-
-_MEMBER = re.compile(
-    r"format_version|checksum|config|progress|vocabulary|[UWb][0-9]{1,4}|V|c|hidden_state"
-    r"|optimizer\.[a-z]+"
-)
-
-
-_MAX_DIRECTORY = 1_000_000  # bytes of the zip's list of members: room for thousands of them
-
-
-_MAX_TEXT = 250_000  # characters of the config: room for thousands of paths
-
-
-# What a damaged or hostile zip makes zipfile raise, besides our own ValueErrors.
-_UNREADABLE = (
+# All that zipfile raises for a damaged or hostile file, and the ValueErrors of our own checks.
+UNREADABLE = (
     ValueError,
     EOFError,
     NotImplementedError,
@@ -38,21 +27,23 @@ _UNREADABLE = (
 )
 
 
-def _checksum(members: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(members):
-        array = members[name]
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        if array.nbytes:
-            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)  # no copy
-    return digest.hexdigest()
+def read_npz(
+    file: IO[bytes], size: int, allowed: re.Pattern[str], first: str
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield (name, array) for every member of an uncompressed `.npz` file.
 
+    Args:
+        file: open for reading.
+        size: of the file, in bytes.
+        allowed: what the whole name of a member must match.
+        first: name of the member to read first, if it is there.
 
-def _read_members(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
-    """Read every array of an npz whose headers agree with the size of the file."""
+    Raises:
+        One of `UNREADABLE`: if the file is not such an archive.
+    """
     limited = _Limited(file, _MAX_DIRECTORY)
     with zipfile.ZipFile(cast(IO[bytes], limited)) as archive:
-        limited.limit = size  # the list of members is read; now the members
+        limited.limit = size  # ZipFile has read the list of members. Now it reads the members.
         entries: dict[str, zipfile.ZipInfo] = {}
         for entry in archive.infolist():
             name = entry.filename.removesuffix(".npy")
@@ -63,19 +54,14 @@ def _read_members(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
             entries[name] = entry
         if sum(entry.file_size for entry in entries.values()) > size:
             raise ValueError("its members claim more bytes than the file has")
-        members: dict[str, NDArray[Any]] = {}
-        # The version first: a later one may have other members.
-        for name in sorted(entries, key=lambda name: name != "format_version"):
-            if not _MEMBER.fullmatch(name):
+        for name in sorted(entries, key=lambda name: name != first):
+            if not allowed.fullmatch(name):
                 raise ValueError(f"unexpected member {name!r:.60}")
-            members[name] = _read_array(name, archive.read(entries[name]))
-            if name == "format_version":
-                _check_version(members)
-        return members
+            yield name, _parse_npy(name, archive.read(entries[name]))
 
 
 class _Limited:
-    """A file whose reads are refused when they are longer than they can have reason to be."""
+    """A file that refuses to read more than `limit` bytes at a time."""
 
     def __init__(self, file: IO[bytes], limit: int):
         self._file = file
@@ -85,20 +71,14 @@ class _Limited:
         return getattr(self._file, name)
 
     def read(self, size: int = -1) -> bytes:
-        """Read up to `size` bytes, or all that is left."""
+        """Read up to `size` bytes, or the rest of the file."""
         content = self._file.read(self.limit + 1 if size < 0 else min(size, self.limit + 1))
         if len(content) > self.limit:
             raise ValueError("its list of members, or one of them, is longer than it can be")
         return content
 
 
-def _check_version(members: Mapping[str, NDArray[Any]]) -> None:
-    version = int(_take(dict(members), "format_version", "i", ()))
-    if version != FORMAT_VERSION:
-        raise ValueError(f"format version {version}; this charnn reads version {FORMAT_VERSION}")
-
-
-# A .npy header, version 1.0, as numpy writes it: a plain type, C order, a shape of sane lengths.
+# A .npy header, version 1.0, as NumPy writes it: a plain dtype, C order, at most 10 dimensions.
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00(?P<length>..)"
     rb"\{'descr': '(?P<dtype>[<|>][iufU][0-9]{1,7})', 'fortran_order': False, "
@@ -107,8 +87,8 @@ _HEADER = re.compile(
 )
 
 
-def _read_array(name: str, raw: bytes) -> NDArray[Any]:
-    """Read one `.npy` member; the header must account for every byte."""
+def _parse_npy(name: str, raw: bytes) -> NDArray[Any]:
+    """Return the array in the bytes of a `.npy` file. Its header must account for every byte."""
     header = _HEADER.match(raw)
     if not header or int.from_bytes(header["length"], "little") != header.end() - 10:
         raise ValueError(f"member {name} has a type or layout that is not allowed")
@@ -120,31 +100,3 @@ def _read_array(name: str, raw: bytes) -> NDArray[Any]:
     if math.prod(shape) * dtype.itemsize != len(raw) - header.end():
         raise ValueError(f"member {name} does not have the size its header claims")
     return np.frombuffer(raw, dtype, math.prod(shape), header.end()).reshape(shape)
-
-
-def _take_text(members: dict[str, NDArray[Any]], name: str) -> str:
-    """Take a member of JSON text out, if it is there and not longer than any that is saved."""
-    array = _take(members, name, "U", ())
-    if array.itemsize > 4 * _MAX_TEXT:
-        raise ValueError(f"{name} is longer than {_MAX_TEXT:,} characters")
-    return str(array)
-
-
-def _take(
-    members: dict[str, NDArray[Any]],
-    name: str,
-    dtype: np.dtype[Any] | str,
-    shape: tuple[int, ...],
-) -> NDArray[Any]:
-    """Take a member out, if it is there with this dtype (or kind) and shape and is finite."""
-    if name not in members:
-        raise ValueError(f"{name} is missing")
-    array = members.pop(name)
-    right = array.dtype.kind == dtype if isinstance(dtype, str) else array.dtype == dtype
-    if not right or array.shape != shape:
-        raise ValueError(
-            f"{name} is {array.dtype} {array.shape}, expected {np.dtype(dtype).name} {shape}"
-        )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"{name} holds values that are not finite")
-    return array

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from charnn.checkpoint.checkpoint import Checkpoint, load
-from charnn.checkpoint.npz import _checksum
+from charnn.checkpoint.members import checksum
 from charnn.checkpoint.progress import Progress
 from charnn.config.keys import Config
 from charnn.errors import CheckpointError
@@ -120,7 +120,7 @@ def spoil(path: Path, changes: Mapping[str, Any], *, seal: bool = True) -> None:
             members[name] = np.asarray(change(old) if callable(change) else change)
     if seal and "checksum" in members and not any(m.dtype.hasobject for m in members.values()):
         del members["checksum"]
-        members["checksum"] = np.array(_checksum(members))
+        members["checksum"] = np.array(checksum(members))
     np.savez(path, **members)
 
 
