@@ -151,8 +151,9 @@ class Writer:
         dtype = np.float64 if sampling.cuts else np.float32
         noise = np.empty((max(1, _DRAWS // K), *((K,) if M == 1 else (M, K))), dtype)
         each = [np.array([k]) for k in range(K)]
+        greedy, cuts = sampling.greedy, sampling.cuts
         while True:
-            if not sampling.greedy:
+            if not greedy:
                 for m, draw in enumerate(draws):
                     E = draw.standard_exponential((len(noise), K))
                     np.multiply(-scale, np.log(E, out=E), out=E)
@@ -160,15 +161,15 @@ class Writer:
             for G in noise:
                 stepper = self._stepper or self._stepping()
                 o = stepper.logits
-                if sampling.greedy:
+                if greedy:
                     scores = o
-                elif sampling.cuts:
+                elif cuts:
                     p = probabilities(o.reshape(M, K), sampling)
                     with np.errstate(divide="ignore"):
                         scores = np.log(p).reshape(o.shape) + G
                 else:
-                    scores = np.add(o, G, out=G)
-                ids = scores.argmax(axis=-1)
+                    scores = np.add(o, G, G)
+                ids = scores.argmax(-1)
                 best = scores[ids] if M == 1 else scores.max()
                 if not math.isfinite(best):
                     raise DivergenceError("the next character cannot be drawn: the model overflows")

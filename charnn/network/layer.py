@@ -94,7 +94,10 @@ class Layer:
         Wh = np.empty((len(self._a), 1, *states.shape[2:]), states.dtype)
         self._Wh = in_time(Wh)[0]
         # What every step takes, forward and back, so that no window has to collect it.
-        h, state, a = in_time(states[0]), states_in_time(states), in_time(gates)
+        # Where two of them are the same memory, they are the same object: that saves cache misses.
+        h = in_time(states[0])
+        state = [*h] if len(states) == 1 else states_in_time(states)
+        a = h[1:] if self.cell.in_place else in_time(gates)
         self._steps = list(zip(h, state, a, state[1:], strict=False))
         if work is not None:
             self._work = work

@@ -1,12 +1,12 @@
 """A network one character at a time, to generate text by."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charnn.network.arrays import Array, State
-from charnn.network.cells.cell import Cell
 from charnn.network.network import Network
 from charnn.network.products import in_time, states_in_time
 
@@ -14,13 +14,13 @@ from charnn.network.products import in_time, states_in_time
 class _Layer(NamedTuple):
     """What `step` needs of a layer: its cell, its memory, and where what it reads is written."""
 
-    cell: Cell
+    step: Callable[[Array, Array, State, State], None]  # of the cell
     a: Array | None  # (G + spare, M, H) memory; None for a cell that is `in_place`
     gates: Array  # (G, M, H), the first blocks of a
     Wh: Array  # (G, M, H), a part of `product`
     before: State
     after: State
-    h: Array  # (M, H), in `after`
+    times: Callable[[Array, Array], object]  # h.dot, for h (M, H) in `after`
     both: Array  # (H, G·H + n), W and the matrix above, side by side
     product: Array  # (M, G·H + n)
     up: Array  # (M, n), a part of `product`
@@ -48,9 +48,11 @@ class Stepper:
         # The steps alternate between two memories for the states: before and after.
         self._states = np.stack([state, np.empty_like(state)])
         self._now = 0
-        self._Ub = np.ascontiguousarray(p["U0"].T + p["b0"])
+        # Column x of U, plus b, for each character x. Of a list, a row is looked up faster.
+        Ub = np.ascontiguousarray(p["U0"].T + p["b0"])
+        self._Ub: Any = list(Ub) if one else Ub
         self._gates = (lambda x: x) if G == 1 else _by_gate(G, H)
-        turns: tuple[list[_Layer], list[_Layer]] = ([], [])
+        turns: tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]] = ([], [])
         for layer in range(L):
             own = p.of_layer(layer)
             W = own.pop("W")
@@ -69,9 +71,10 @@ class Stepper:
             up += p[bias]
             for turn in (0, 1):
                 (before, _), (after, h) = memories[turn], memories[1 - turn]
-                turns[turn].append(
-                    _Layer(cell, a, gates, Wh, before, after, h, both, product, up, p[bias])
+                found = _Layer(
+                    cell.step, a, gates, Wh, before, after, h.dot, both, product, up, p[bias]
                 )
+                turns[turn].append(tuple(found))  # a plain tuple is unpacked much faster
         self._turns = turns
         self.logits = up
 
@@ -85,13 +88,13 @@ class Stepper:
         """Read the next character: its id, or (M,) ids."""
         x, add = self._Ub[ids], np.add
         for layer in self._turns[self._now]:
-            cell, a, gates, Wh, before, after, h, both, product, up, bias = layer
+            step, a, gates, Wh, before, after, times, both, product, up, bias = layer
             if a is None:
-                cell.step(x, Wh, before, after)
+                step(x, Wh, before, after)
             else:
                 gates[...] = self._gates(x)
-                cell.step(a, Wh, before, after)
-            h.dot(both, product)
+                step(a, Wh, before, after)
+            times(both, product)
             add(up, bias, up)
             x = up
         self._now = 1 - self._now
