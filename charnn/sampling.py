@@ -151,33 +151,37 @@ class Writer:
         dtype = np.float64 if sampling.cuts else np.float32
         noise = np.empty((max(1, _DRAWS // K), *((K,) if M == 1 else (M, K))), dtype)
         each = [np.array([k]) for k in range(K)]
-        greedy, cuts = sampling.greedy, sampling.cuts
+        plain = not sampling.greedy and not sampling.cuts
+        stepper: Stepper | None = None
         while True:
-            if not greedy:
+            if not sampling.greedy:
                 for m, draw in enumerate(draws):
                     E = draw.standard_exponential((len(noise), K))
                     np.multiply(-scale, np.log(E, out=E), out=E)
                     (noise if M == 1 else noise[:, m])[...] = E
             for G in noise:
-                stepper = self._stepper or self._stepping()
-                o = stepper.logits
-                if greedy:
+                if stepper is not self._stepper or stepper is None:
+                    stepper = self._stepping()
+                    step, o = stepper.step, stepper.logits
+                if plain:
+                    scores = np.add(o, G, G)
+                elif sampling.greedy:
                     scores = o
-                elif cuts:
+                else:
                     p = probabilities(o.reshape(M, K), sampling)
                     with np.errstate(divide="ignore"):
                         scores = np.log(p).reshape(o.shape) + G
-                else:
-                    scores = np.add(o, G, G)
                 ids = scores.argmax(-1)
                 best = scores[ids] if M == 1 else scores.max()
                 if not math.isfinite(best):
                     raise DivergenceError("the next character cannot be drawn: the model overflows")
-                stepper.step(ids)
+                step(ids)
                 yield each[ids] if M == 1 else ids
 
     def _stepping(self) -> Stepper:
-        self._stepper = Stepper(self.network, self._state)
+        """Return what steps from the present state on; another after each `read`."""
+        if self._stepper is None:
+            self._stepper = Stepper(self.network, self._state)
         return self._stepper
 
 
