@@ -100,8 +100,8 @@ test: lint ## lint, types and all tests
 
 .PHONY: test-quick test-browser browser
 
-test-quick: $(VENV)/dev ## the tests without MPI, pseudo-terminals and campaigns (a minute)
-	$(BIN)/python -m pytest -n auto -m "not mpi and not terminal and not campaign"
+test-quick: $(VENV)/dev ## the tests that need no MPI, terminal, campaign or crowd of processes (a minute)
+	$(BIN)/python -m pytest -n auto -m "not mpi and not terminal and not campaign and not processes"
 
 test-browser: browser $(VENV)/dev ## the report page in a headless browser
 	$(BIN)/python -m pytest tests/whole/browser.py

@@ -1,9 +1,8 @@
-"""Random draws that depend on nothing but their name.
+"""Random draws, each determined by its name alone.
 
 Every draw is keyed by (seed, purpose, step, stream) with the counter-based generator Philox
-(Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011). So no draw depends on what
-was drawn before it, on previews, or on how the work is divided, and a resumed run needs no
-generator state.
+(Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011). So no draw depends on earlier
+draws, on previews, or on how the work is divided. A resumed run needs no generator state.
 """
 
 import secrets
@@ -23,8 +22,8 @@ class Purpose(IntEnum):
 def generator(seed: int, purpose: Purpose, step: int = 0, stream: int = 0) -> np.random.Generator:
     """Return the generator named by these four numbers (each at least 0 and below 2**64).
 
-    The counter's low 128 bits count the draws, its high words hold `step` and `stream`, so two
-    generators with different names never meet.
+    The low 128 bits of the counter count the draws. Its high words are `step` and `stream`, so two
+    generators with different names never repeat each other.
     """
     bits = np.random.Philox(
         key=np.array([seed, purpose], dtype=np.uint64),
@@ -34,5 +33,5 @@ def generator(seed: int, purpose: Purpose, step: int = 0, stream: int = 0) -> np
 
 
 def fresh_seed() -> int:
-    """Return a seed nobody chose, short enough to be typed again (32 bits)."""
+    """Return a random seed of 32 bits, short enough to be typed again."""
     return secrets.randbits(32)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Files: written atomically, and never over a file that somebody needs."""
 
 import contextlib
 import glob
@@ -12,7 +12,11 @@ from charnn.errors import RequestError
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Call `write` with a temporary file beside `path`, then rename that to `path`."""
+    """Call `write` with a temporary file in the folder of `path`, then rename it to `path`.
+
+    At any moment `path` is the old file or the new one, whole. Errors of `write` and of the system
+    pass through, and the temporary file is removed.
+    """
     handle, name = tempfile.mkstemp(".tmp", _prefix(path), path.parent)
     try:
         with os.fdopen(handle, "w+b") as file:
@@ -33,14 +37,14 @@ def _prefix(path: Path) -> str:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what a process that was killed while it wrote `path` has left beside it."""
+    """Remove the temporary files of processes that were killed while they wrote `path`."""
     for leftover in path.parent.glob(f"{glob.escape(_prefix(path))}*.tmp"):
         with contextlib.suppress(OSError):
             leftover.unlink()
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make a rename survive a power failure, where the system can."""
+    """Make a rename survive a power failure, if the system can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

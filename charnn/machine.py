@@ -1,4 +1,4 @@
-"""TODO."""
+"""The machine: its cores, its free memory, and the threads of BLAS."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ def cores() -> int:
 
 @contextmanager
 def blas_threads(threads: int | None) -> Iterator[None]:
-    """Hold BLAS to a number of threads; None leaves the choice to it."""
+    """Limit BLAS to a number of threads inside the block; None leaves the choice to BLAS."""
     if threads is None:
         yield
         return
@@ -26,7 +26,7 @@ def blas_threads(threads: int | None) -> Iterator[None]:
 
 
 def available_memory() -> int:
-    """Return the bytes of memory that can be had without swapping, as far as the system says."""
+    """Return the bytes of memory that are free without swapping, or a huge number if unknown."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

@@ -1,7 +1,7 @@
 """Optimizers, averaging, clipping and learning-rate schedules.
 
-Each optimizer updates all parameters θ as one flat array, in place, from the gradient g. Its
-slots (running means, one number a parameter) are what a checkpoint keeps.
+Each optimizer updates all parameters θ as one flat array, in place, from the gradient g. Its slots
+(running means, one number for each parameter) are stored in checkpoints.
 """
 
 import math
@@ -35,9 +35,9 @@ class Optimizer(ABC):
             theta: (P,) parameters.
             g: (P,) gradient.
             learning_rate: η.
-            step: how many updates this one makes, counted from 1.
+            step: the number of this update, counted from 1.
         """
-        # Block by block, so that the ten passes of a rule find its numbers in the cache.
+        # In blocks, because a rule passes ten times over numbers that then stay in the cache.
         for start in range(0, len(theta), _BLOCK):
             block = slice(start, start + _BLOCK)
             slots = {name: slot[block] for name, slot in self.slots.items()}
@@ -48,7 +48,7 @@ class Optimizer(ABC):
     def _apply(
         self, theta: Array, g: Array, scratch: Array, eta: float, step: int, **slots: Array
     ) -> None:
-        """Apply the rule to some of the parameters, with as much scratch memory."""
+        """Apply the rule to some of the parameters; `scratch` has their shape."""
 
 
 class SGD(Optimizer):
@@ -162,9 +162,9 @@ def make_optimizer(config: TrainingConfig, like: Array) -> Optimizer:
 
 
 class Average:
-    """Running mean of θ over the steps, whose weights fall by β for each: smoother than θ itself.
+    """Running mean of θ over the steps, with weights that fall by the factor β for each step.
 
-    θ̄ ← θ̄ + (1 − β) / (1 − βᵗ) (θ − θ̄): after the first step it is θ, and no zero start weighs in.
+    θ̄ ← θ̄ + (1 − β) / (1 − βᵗ) (θ − θ̄): after the first step it is θ, so that it has no bias towards a start at zero.
     """
 
     def __init__(self, mean: Array, decay: float):
@@ -174,7 +174,7 @@ class Average:
         self._scratch = np.empty_like(mean[:_BLOCK])
 
     def update(self, theta: Array, step: int) -> None:
-        """Take in θ, (P,), after so many steps, counted from 1."""
+        """Add θ, (P,), after so many steps, counted from 1."""
         share = (1 - self._decay) / (1 - self._decay**step)
         for start in range(0, len(theta), _BLOCK):
             part = self._mean[start : start + _BLOCK]
@@ -207,12 +207,12 @@ def clip(g: Array, max_norm: float | None, max_value: float | None) -> tuple[flo
 
 
 def learning_rate_at(config: TrainingConfig, step: int, total_steps: int) -> float:
-    """Return η of a step: a function of the step over the plan, and of nothing else.
+    """Return η of a step, which depends on nothing but the config, the step and the total.
 
     Args:
         config: schedule, warmup_steps and their parameters.
         step: counted from 0.
-        total_steps: of the whole plan, however many invocations it takes.
+        total_steps: of the whole run, over all invocations.
     """
     peak, warmup = config.learning_rate, config.warmup_steps
     if step < warmup:

@@ -1,11 +1,11 @@
 """The ranks of a run: the processes that an MPI launcher started, or this one alone.
 
-Everything that one rank tells another goes through here. A run on its own has `ALONE`, whose
-methods have nothing to tell; under a launcher `join` returns the ranks of the job.
+All communication between ranks is in this file. A single process uses `ALONE`, whose methods
+exchange nothing. Under a launcher, `join` returns the ranks of the job.
 
-A rank that fails by itself cannot be waited for: others may be in the middle of an exchange. So
-errors that one rank may see alone are exchanged where they may come up (`agreeing`, `first`), and
-whatever else ends a rank ends the job (`all_end`, `abort`).
+If one rank fails, the others may wait for it forever in an exchange. So ranks exchange the errors
+that one of them may see alone (`agreeing`, `first`). Any other failure of a rank ends the whole job
+(`all_end`, `abort`).
 """
 
 import os
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-# By the variables of the launcher's own wire, not those of Slurm's allocation, in which a command
-# without `srun` is alone: Open MPI; MPICH, Intel MPI and `srun --mpi=pmi2`; `srun --mpi=pmix`.
+# Set by Open MPI; by MPICH, Intel MPI and `srun --mpi=pmi2`; by `srun --mpi=pmix`. The variables of
+# a Slurm allocation do not count, because a command without `srun` runs alone in it.
 _VARIABLES = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),
@@ -33,17 +33,13 @@ _VARIABLES = (
 )
 
 
-_SPIN = 0.001  # seconds to look for the others before sleeping between looks
-
-
-_PASSING = 0.2  # seconds in which a launcher passes on what a rank has printed
-
-
-_GRACE = 1.0  # seconds in which ranks that fail alike come to their end
+_SPIN = 0.001  # seconds to poll for the others before sleeping between polls
+_PASSING = 0.2  # seconds that a launcher needs to forward what a rank has printed
+_GRACE = 1.0  # seconds in which ranks that fail alike all end
 
 
 class Place(NamedTuple):
-    """Where a launcher has put this process: its number, and of how many."""
+    """The number of this process, and how many the launcher started."""
 
     rank: int
     size: int
@@ -60,13 +56,13 @@ def launched() -> Place:
 
 
 class Ranks:
-    """One process alone, and what the ranks of a job have in common with it.
+    """The ranks of a run: here a single process, and the interface of several.
 
     Attributes:
         rank: its number, from 0.
         size: how many there are.
         on_node: how many of them are on its machine.
-        sharing: how many of those may use the same cores.
+        sharing: how many of those use the same cores.
         leads_node: whether it is the first on its machine.
     """
 
@@ -77,12 +73,12 @@ class Ranks:
     leads_node = True
 
     def first(self, call: Callable[[], T]) -> T:
-        """Let rank 0 call a function; return its result, or raise its CharnnError, everywhere."""
+        """Call a function in rank 0; return its result, or raise its CharnnError, in every rank."""
         return call()
 
     @contextmanager
     def agreeing(self) -> Iterator[None]:
-        """Raise everywhere the CharnnError that a rank raises within, the lowest rank's."""
+        """Raise a CharnnError of one rank in all ranks; of several, that of the lowest rank."""
         yield
 
     def gather(self, value: T) -> list[T]:
@@ -104,7 +100,7 @@ ALONE = Ranks()
 
 
 class _Job(Ranks):
-    """The ranks of an MPI job; while they wait for a slow one they sleep and hear signals."""
+    """The ranks of an MPI job. While they wait for a slow one, they sleep and signals reach them."""
 
     def __init__(self, world: "Comm", node: "Comm", ending: "Comm"):
         self._world, self._node, self._ending = world, node, ending
@@ -158,7 +154,7 @@ class _Job(Ranks):
 
     def all_end(self) -> bool:
         """Whether all ranks call this, each within a second or so of the first."""
-        # The lower its number, the sooner a rank gives up and speaks: so it is one that speaks.
+        # Ranks time out in order of their number, so exactly one of them reports the error.
         return _meet(self._ending, _GRACE * (1 + min(self.rank, 20) / 10))
 
     def abort(self, code: int) -> None:

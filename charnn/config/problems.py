@@ -15,8 +15,6 @@ Keys = tuple[str, ...]  # A section, or a section and a key, or () for the whole
 Places = dict[Keys, str]  # Where each of them was written: FILE:LINE or an option, in this order.
 
 _MAX_ERRORS = 20  # Errors reported; the rest are only counted.
-
-
 _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "greater_than": lambda ctx: f"must be > {ctx['gt']:g}",
     "greater_than_equal": lambda ctx: f"must be >= {ctx['ge']:g}",

@@ -17,11 +17,7 @@ from charnn.network.network import Network, Reader
 from charnn.text.encoding import Ids
 
 Floats = NDArray[np.float64]
-
-
 MAX_STATES = 50_000_000  # hidden units held, over all places and layers; bounds the memory
-
-
 _MAX_LOGITS = 2_000_000  # logits held at a time
 
 

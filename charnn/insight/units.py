@@ -1,4 +1,4 @@
-"""TODO."""
+"""Which features of a text single hidden units follow."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -33,10 +33,11 @@ class Unit:
 
 
 def features(text: str) -> dict[str, Floats]:
-    """Return what a unit might track, each (N,): its value after each character of a text.
+    """Return what a unit might follow, each (N,): its value after each character of a text.
 
-    Quotes are closed by an empty line at the latest; ' is no quote, as it is mostly an apostrophe.
-    A speaker's line stands after an empty one, begins with a capital and ends with a colon.
+    An empty line closes all quotes. The character ' does not count as a quote, because it is mostly
+    an apostrophe.
+    A speaker's line comes after an empty one, begins with a capital and ends with a colon.
     """
     N = len(text)
     places, characters = np.arange(N), np.array(list(text))
@@ -78,8 +79,9 @@ def units(
 ) -> list[Unit]:
     """Return units with the features they follow.
 
-    Without a choice the found are the best of each feature, then the second best of each …: no
-    feature hides the others. A text without any feature gives the units that vary most.
+    Without a choice, they are the best unit of each feature, then the second best of each, and so
+    on, so that no feature hides the others. If the text has no feature at all, they are the units
+    that vary most.
 
     Args:
         reading: of the text.

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The streams that a run trains on: a text side by side with itself, window by window."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,10 @@ from charnn.text.encoding import Ids
 class Streams:
     """A text cut into B parallel streams and read T characters at a time.
 
-    N ids give N - 1 predictions, (N - 1) // B for each stream (the few left over are not used).
-    An epoch reads every stream once; a leftover shorter than T is one shorter window, unless
-    `drop_last`, which also leaves out a full window that nothing follows (min-char-rnn's rule).
+    N ids give N - 1 predictions, (N - 1) // B for each stream. The few that are left over are not
+    used. An epoch reads every stream once. If its end is shorter than T, it is one shorter window.
+    With `drop_last` it is left out, and so is a full window that nothing follows: that is the rule
+    of min-char-rnn.
 
     Attributes:
         ids: (N,) the training text.
@@ -59,18 +60,18 @@ class Streams:
         resets: NDArray[np.bool_],
         streams: slice = slice(None),
     ) -> bool:
-        """Write the characters of a step over those of the last, for some of the B streams.
+        """Write the characters of a step into given arrays, for some of the B streams.
 
         Args:
             step: counted from 0, over all epochs.
-            inputs: (T, b); the first `length` rows become x(1) … of each stream.
-            targets: (T, b); likewise the character after each input.
-            resets: (T, b); likewise True where the state is zero before the character. Written
-                only if there is such a place.
-            streams: which b streams.
+            inputs: (T, b); its first `length` rows become x(1) … of each stream.
+            targets: (T, b); its first `length` rows become the character after each input.
+            resets: (T, b); its first `length` rows become True where the state is zero before the
+                character. It is written only if there is such a place.
+            streams: which b of the streams.
 
         Returns:
-            Whether the state is reset anywhere: here, at the first character of an epoch.
+            Whether the state is reset anywhere. It is at the first character of an epoch.
         """
         start = (step % self.steps_per_epoch) * self.seq_length
         length = self.length(step)
@@ -87,6 +88,6 @@ class Streams:
 def fitting_batch_size(characters: int, batch_size: int, seq_length: int) -> int:
     """Return the largest batch, at most `batch_size`, whose streams hold `seq_length` characters.
 
-    A text of N characters gives N - 1 predictions; with B streams each has (N - 1) // B.
+    N characters give N - 1 predictions, so each of B streams has (N - 1) // B.
     """
     return max(1, min(batch_size, (characters - 1) // seq_length))

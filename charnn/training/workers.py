@@ -1,4 +1,4 @@
-"""TODO."""
+"""Worker processes: they compute their shares of a step, and the gradients are summed."""
 
 import mmap
 import os
@@ -27,26 +27,24 @@ from charnn.text.streams import Streams
 from charnn.training.shares import Arrays, Share, StepSpec
 
 _FAILED = 255  # the highest notice
-
-
-_SPIN = 0.001  # seconds to look for a message before sleeping: waking up takes longer than a look
+_SPIN = 0.001  # seconds to poll for a message before sleeping, because waking up takes longer
 
 
 class Workers:
-    """BPTT over a batch by as many processes as the plan says; this one is the first of them.
+    """BPTT over a batch by several processes, of which this one is the first.
 
-    Used as a context: the others live from its beginning to its end.
+    It is a context manager: the other processes live inside the `with` block.
 
     Attributes:
-        state: (L, B, H), h of every stream of this rank after the last step.
+        state: (S, B, H), the state of every stream of this rank after the last step.
         gradient: (P,), dL/dθ of the last step, overwritten by the next.
     """
 
     def __init__(self, model: Network, spec: StepSpec, ranks: Ranks = ALONE):
-        """Allocate the memory, and move the model's parameters there.
+        """Allocate the shared memory, and move the model's parameters into it.
 
         Raises:
-            CharnnError: if the memory cannot be had.
+            CharnnError: if there is not enough memory.
         """
         self._spec, self._ranks = spec, ranks
         size = Arrays(spec).size
@@ -87,16 +85,16 @@ class Workers:
     def step(
         self, streams: Streams, step: int, *, mean: bool, notice: Callable[[], int] = lambda: 0
     ) -> tuple[float, int, int]:
-        """Run BPTT over a window; leave its gradient in `gradient` and h after it in `state`.
+        """Run BPTT over a window; leave its gradient in `gradient`, the state after it in `state`.
 
         Args:
             streams: the training text.
-            step: the number of the window, over all epochs; a new epoch starts from zero states.
+            step: the number of the window, counted over all epochs.
             mean: whether the gradient is of the mean loss, or of the sum over all characters.
-            notice: a number below 255 that this rank has for the others, asked before the exchange.
+            notice: called before the exchange; returns a number below 255 for the other ranks.
 
         Returns:
-            The summed loss in nats, the number of characters it is over, and the highest notice.
+            The loss summed over all characters in nats, how many they are, and the highest notice.
 
         Raises:
             CharnnError: if a worker of any rank has died.
@@ -129,7 +127,7 @@ class Workers:
         return nats, count, noticed
 
     def _work(self) -> float:
-        """Sum the gradients of the workers; return the sum of their losses."""
+        """Let all workers compute, sum their gradients; return the sum of their losses."""
         for other in self._others:
             other.start()
         self._share.work()
@@ -139,10 +137,11 @@ class Workers:
         return float(sum(job[4] for job in self._arrays.jobs))
 
     def _sum(self, nats: float, notice: int) -> tuple[float, int]:
-        """Sum the gradient over all ranks; return the sum of their losses, the highest notice.
+        """Sum the gradient over all ranks; return the sum of their losses and the highest notice.
 
-        It is one exchange. Every rank has a place of its own for its loss, in two parts which
-        together are exact enough, and its notice: what is added there is zero.
+        One exchange does it all. Every rank has its own place for its loss and its notice, and all
+        other ranks have zeros there. The loss comes in two parts, because float32 is not exact
+        enough for it.
         """
         summed, spec = self._arrays.summed, self._spec
         notices = summed[len(self.gradient) :].reshape(spec.ranks, 3)
@@ -160,17 +159,17 @@ class Workers:
 
 
 class _Process:
-    """A worker as the first process sees it: one byte to start a job, one back when it is done."""
+    """A worker as the first process sees it. One byte starts a job, one byte back ends it."""
 
     def __init__(self, spec: StepSpec, memory: int, worker: int):
-        # Found where this one found it, whatever lies in the current folder.
+        # The worker imports charnn from the same place, whatever the current folder contains.
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             "from charnn.training.workers import serve; "
             f"serve({asdict(spec)!r}, {memory}, {worker})"
         )
-        # Who ends a run means the first process, which saves: no worker ever hears of it.
-        heard = signal.pthread_sigmask(
+        # Signals are meant for the first process, which saves the run. Workers block them.
+        unblocked = signal.pthread_sigmask(
             signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         )
         try:
@@ -190,11 +189,11 @@ class _Process:
         except OSError as error:
             raise CharnnError(f"a worker cannot be started: {error.strerror}") from None
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
 
     def start(self) -> None:
-        """Tell the worker to do its job."""
-        with suppress(ConnectionError):  # `wait` will tell
+        """Start the worker's job."""
+        with suppress(ConnectionError):  # `wait` reports it
             self._socket.send(b"!")
 
     def wait(self) -> None:
@@ -211,14 +210,14 @@ class _Process:
             )
 
     def end(self) -> None:
-        """End the worker, whatever it is doing."""
+        """Kill the worker."""
         self._socket.close()
         self._process.kill()
         self._process.wait()
 
 
 def serve(fields: dict[str, Any], memory: int, worker: int) -> None:
-    """Be a worker: do a job for every byte that comes, until no more can come.
+    """Run a worker process: do a job for every byte received, until the pipe is closed.
 
     Args:
         fields: of the `StepSpec`, as plain values.
@@ -229,7 +228,7 @@ def serve(fields: dict[str, Any], memory: int, worker: int) -> None:
     arrays = Arrays(its, mmap.mmap(memory, Arrays(its).size))
     share = Share(its, arrays, worker)
     pipe = sys.stdin.fileno()
-    # What is not finite is looked for once, in the sum.
+    # Overflows need no warnings: the trainer checks the sum.
     with blas_threads(its.threads), np.errstate(all="ignore"), suppress(ConnectionError):
         while _receive(pipe):
             share.work()
@@ -237,7 +236,7 @@ def serve(fields: dict[str, Any], memory: int, worker: int) -> None:
 
 
 def _receive(pipe: int) -> bytes:
-    """Return the next byte of a pipe, or none at its end."""
+    """Return the next byte of a pipe, or no byte at its end."""
     look = select.poll()
     look.register(pipe, select.POLLIN)
     until = time.perf_counter() + _SPIN
@@ -250,7 +249,7 @@ def _receive(pipe: int) -> bytes:
 
 
 def _unnamed_file(size: int) -> int:
-    """Return the descriptor of a file in memory, where the system has such, or on disk."""
+    """Return the descriptor of a file in memory, or on disk if the system has no such files."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("charnn")
     else:

@@ -20,6 +20,8 @@ from charnn.text.corpus import Corpus
 from charnn.text.streams import Streams
 from tests.helpers.places import ROOT
 
+pytestmark = pytest.mark.processes
+
 # As if neither peer were installed.
 ALONE = """
 import runpy, sys

@@ -14,6 +14,8 @@ from tests.helpers.checkpoints import make_checkpoint
 from tests.helpers.commands import CHARNN, TRAIN, Terminal
 from tests.helpers.texts import english
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

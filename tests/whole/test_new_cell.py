@@ -23,6 +23,8 @@ from tests.helpers import leaky
 from tests.helpers.commands import CHARNN
 from tests.helpers.texts import english
 
+pytestmark = pytest.mark.processes
+
 SIZES = ["--set", "model.cell=leaky", "--set", "model.hidden_size=64"]
 SIZES += ["--set", "model.num_layers=2", "--set", "model.dropout=0.1", "--seed", "1", "-q"]
 # Two workers: a batch of 32 with 64 units is work enough for them.

@@ -14,6 +14,8 @@ import pytest
 from tests.helpers.places import ROOT
 from tests.helpers.texts import english
 
+pytestmark = pytest.mark.processes
+
 MAKE = [
     "make",
     "-f",

@@ -18,6 +18,8 @@ from tests.helpers.processes import alive, children
 from tests.helpers.runs import log_lines
 from tests.helpers.texts import english
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.mark.parametrize(
     ("program", "reason"),
