@@ -164,7 +164,8 @@ def make_optimizer(config: TrainingConfig, like: Array) -> Optimizer:
 class Average:
     """Running mean of θ over the steps, with weights that fall by the factor β for each step.
 
-    θ̄ ← θ̄ + (1 − β) / (1 − βᵗ) (θ − θ̄): after the first step it is θ, so that it has no bias towards a start at zero.
+    θ̄ ← θ̄ + (1 − β) / (1 − βᵗ) (θ − θ̄). After the first step it is θ, so that it has no
+    bias towards a start at zero.
     """
 
     def __init__(self, mean: Array, decay: float):

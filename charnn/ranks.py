@@ -100,7 +100,7 @@ ALONE = Ranks()
 
 
 class _Job(Ranks):
-    """The ranks of an MPI job. While they wait for a slow one, they sleep and signals reach them."""
+    """The ranks of an MPI job. They sleep while they wait for a slow one; signals reach them."""
 
     def __init__(self, world: "Comm", node: "Comm", ending: "Comm"):
         self._world, self._node, self._ending = world, node, ending
