@@ -101,7 +101,10 @@ class Layer:
         self._steps = list(zip(h, state, a, state[1:], strict=False))
         if work is not None:
             self._work = work
-            self._steps_back = list(zip(a, work.delta_at, work.d_at, strict=True))
+            d_before, dh_before = [work.d_past, *work.d_at], [work.dh_past, *work.dh_at]
+            self._steps_back = list(
+                zip(a, work.delta_at, work.d_at, d_before, dh_before, strict=False)
+            )
         self._x: NDArray[Any]
 
     # --- forward ---------------------------------------------------------------------------------
@@ -174,15 +177,14 @@ class Layer:
         if d_state is not None:
             work.dh[T - 1] += d_state[0]
             work.d_state[1:] = d_state[1:]
-        step_back, add, Wd, dh_at, d_at = cell.step_back, np.add, work.Wd, work.dh_at, work.d_at
+        step_back, add, Wd, steps = cell.step_back, np.add, work.Wd, self._steps_back
         times_W = times_all(self._W, cell.deltas_of_W, cell.deltas, self._batch_size)
         for start, end in reversed(runs):
-            for t in range(end - 1, start, -1):
-                a, delta, d_after = self._steps_back[t]
-                step_back(a, delta, d_after, d_at[t - 1])
+            for a, delta, d_after, d_before, dh_before in steps[start + 1 : end][::-1]:
+                step_back(a, delta, d_after, d_before)
                 times_W(delta, Wd)
-                add(dh_at[t - 1], Wd, dh_at[t - 1])
-            a, delta, d_after = self._steps_back[start]
+                add(dh_before, Wd, dh_before)
+            a, delta, d_after, _, dh_before = steps[start]
             if start == 0 and d_state is None:
                 step_back(a, delta, d_after, work.d_past)
                 continue
@@ -194,7 +196,7 @@ class Layer:
             if resets is not None:
                 work.d_state[:, resets[start]] = 0
             if start > 0:
-                dh_at[start - 1] += work.dh_past
+                add(dh_before, work.dh_past, dh_before)
         if d_state is not None:
             d_state[...] = work.d_state
 
