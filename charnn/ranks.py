@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from charnn.errors import CharnnError
 
@@ -118,10 +118,10 @@ class _Job(Ranks):
             except CharnnError as failed:
                 error = failed
         _meet(self._world)
-        told: tuple[T, CharnnError | None] = self._world.bcast((result, error))
-        if told[1] is not None:
-            raise told[1]
-        return told[0]
+        result, error = self._world.bcast((result, error))
+        if error is not None:
+            raise error
+        return cast(T, result)
 
     @contextmanager
     def agreeing(self) -> Iterator[None]:

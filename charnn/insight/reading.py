@@ -29,7 +29,7 @@ class Reading:
         ids: (N,) the characters.
         h: (L, N, H), what the layers pass up after each character.
         bits: (N,) surprisal, −log₂ of the probability of each character; not a number at place 0.
-        ranks: (N,) 1 where the most probable character came, 2 where the second did …; 0 at
+        char_ranks: (N,) 1 where the most probable character came, 2 where the second did …; 0 at
             place 0.
         likeliest: (N, C) ids of the C most probable characters, the likeliest first; 0 at place 0.
         probabilities: (N, C) of those; not a number at place 0.
@@ -39,7 +39,7 @@ class Reading:
     ids: Ids
     h: Array
     bits: Floats
-    ranks: NDArray[np.intp]
+    char_ranks: NDArray[np.intp]
     likeliest: NDArray[np.intp]
     probabilities: Floats
     states: Array
@@ -59,7 +59,7 @@ def read(model: Network, ids: Ids, top: int) -> Reading:
     N, C = len(ids), min(top, model.vocab_size)
     S, _, H = model.spec.state_shape(1)
     states, state = np.empty((S, N, H), model.dtype), model.zero_state()
-    bits, ranks = np.full(N, np.nan), np.zeros(N, np.intp)
+    bits, char_ranks = np.full(N, np.nan), np.zeros(N, np.intp)
     likeliest, probabilities = np.zeros((N, C), np.intp), np.full((N, C), np.nan)
     reader = Reader(model, min(N, max(1, _MAX_LOGITS // model.vocab_size)), 1)
     with np.errstate(all="ignore"):  # the check below reports an overflow
@@ -71,7 +71,7 @@ def read(model: Network, ids: Ids, top: int) -> Reading:
             log_y = log_softmax(o[: places.stop - places.start])
             came = np.take_along_axis(log_y, ids[places, None].astype(np.intp), axis=1)
             bits[places] = -came[:, 0].astype(np.float64) / np.log(2)
-            ranks[places] = 1 + (log_y > came).sum(axis=1)
+            char_ranks[places] = 1 + (log_y > came).sum(axis=1)
             best = np.argpartition(-log_y, C - 1, axis=1)[:, :C]
             order = np.argsort(-np.take_along_axis(log_y, best, axis=1), axis=1, kind="stable")
             likeliest[places] = np.take_along_axis(best, order, axis=1)
@@ -80,4 +80,4 @@ def read(model: Network, ids: Ids, top: int) -> Reading:
     if not np.isfinite(bits[1:]).all():
         raise DivergenceError("the loss over the text is not finite: the model overflows")
     h = model.hidden(states)
-    return Reading(ids, h, bits, ranks, likeliest, probabilities, states)
+    return Reading(ids, h, bits, char_ranks, likeliest, probabilities, states)

@@ -19,6 +19,7 @@ from charnn.insight.inspection import Inspection
 from charnn.sampling import sample
 from charnn.showing import escaped
 from charnn.text.encoding import Ids
+from charnn.training.outputs import Outputs
 
 _TEMPERATURES = (0.5, 0.8, 1.0, 1.2)  # one sample each
 _EXPECTED = 5  # characters listed at each place
@@ -69,7 +70,7 @@ def page(
         model, vocabulary, ids, max(n, _READ), top=_EXPECTED, find=_UNITS, chosen=chosen
     )
     evaluated = ids[:_EVALUATED]
-    log = path.with_name(path.name.removesuffix(".npz").removesuffix(".best") + ".jsonl")
+    log = Outputs.of(path).log
     template = files("charnn.insight").joinpath("report.html").read_text(encoding="utf-8")
     return (
         Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -125,7 +126,7 @@ def _text_data(seen: Inspection, n: int) -> dict[str, Any]:
         "width": reading.likeliest.shape[1],
         "probabilities": _packed(reading.probabilities[:n], "<f4"),
         "bits": _packed(reading.bits[:n], "<f4"),
-        "ranks": _packed(reading.ranks[:n], "<u4"),
+        "ranks": _packed(reading.char_ranks[:n], "<u4"),
         "units": [
             {
                 "name": unit.name,

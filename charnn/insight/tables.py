@@ -84,7 +84,7 @@ def _expectation(seen: Inspection) -> Table:
     return Table(
         columns,
         (
-            (place, character, reading.bits[place], int(reading.ranks[place]) or None, *(
+            (place, character, reading.bits[place], int(reading.char_ranks[place]) or None, *(
                 part if place else None
                 for pair in zip(
                     seen.vocabulary.decode(reading.likeliest[place]),

@@ -130,7 +130,7 @@ def _surprising_places(seen: Inspection, top: int) -> Group:
             visible(seen.text[place + 1 : place + 9]),
         )
         where.truncate(30, overflow="ellipsis")
-        bits, rank = f"{reading.bits[place]:4.1f}", f"{reading.ranks[place]:4}"
+        bits, rank = f"{reading.bits[place]:4.1f}", f"{reading.char_ranks[place]:4}"
         grid.add_row(f"{line}:{column}", bits, rank, _expected(seen, place, 2), where)
     return Group(_title("The most surprising characters"), grid)
 
@@ -161,7 +161,7 @@ def _expected_text(seen: Inspection) -> Group:
     reading = seen.reading
     for place in range(1, min(len(seen.text), _SHOWN["expectation"])):
         character = Text(visible_character(seen.text[place]), "bold")
-        bits, rank = f"{reading.bits[place]:4.1f}", f"{reading.ranks[place]:4}"
+        bits, rank = f"{reading.bits[place]:4.1f}", f"{reading.char_ranks[place]:4}"
         expected = _expected(seen, place, reading.likeliest.shape[1])
         grid.add_row(str(place), character, bits, rank, expected)
     return Group(_title("Expectation", _first_of(_SHOWN["expectation"], seen)), grid)

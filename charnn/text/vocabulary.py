@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from charnn.errors import CorpusError
+from charnn.network.arrays import one_hot
 from charnn.text.encoding import Encoder, Ids, Unknown, text_of
 
 
@@ -83,4 +84,4 @@ class Vocabulary:
         Returns:
             An array of shape ids.shape + (K,).
         """
-        return np.eye(len(self), dtype=dtype)[np.asarray(ids, dtype=np.intp)]
+        return one_hot(ids, len(self), dtype)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from charnn.errors import CharnnError
 from charnn.files import refuse_existing, refuse_inputs
@@ -17,6 +18,11 @@ class Outputs:
     """
 
     checkpoint: Path
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the files of the run that a checkpoint, the best one too, belongs to."""
+        return cls(path.with_name(path.name.removesuffix(".npz").removesuffix(".best") + ".npz"))
 
     @property
     def best(self) -> Path:

@@ -23,7 +23,9 @@ def test_surprisals_sum_to_the_exact_loss_and_ranks_and_expectations_are_those_o
     order = np.argsort(-y, axis=1)
     np.testing.assert_array_equal(reading.likeliest[1:], order[:, :3])
     np.testing.assert_allclose(reading.probabilities[1:], -np.sort(-y, axis=1)[:, :3])
-    np.testing.assert_array_equal(reading.ranks[1:], 1 + np.argmax(order == ids[1:, None], axis=1))
+    np.testing.assert_array_equal(
+        reading.char_ranks[1:], 1 + np.argmax(order == ids[1:, None], axis=1)
+    )
     state = model.zero_state()
     for place in range(N):
         model.logits(ids[place : place + 1, None].astype(np.intp), state)
