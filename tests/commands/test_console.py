@@ -43,6 +43,7 @@ def test_a_full_disk_behind_stdout_is_one_line(trained: Path) -> None:
         assert result.stderr == line
 
 
+@pytest.mark.processes
 def test_a_run_under_nohup_outlives_its_terminal(folder: Path) -> None:
     command = "trap '' HUP; exec " + " ".join([*CHARNN, *TRAIN, "--max-steps=400"])
     with subprocess.Popen(command, shell=True, cwd=folder, stderr=subprocess.PIPE) as process:
@@ -55,6 +56,7 @@ def test_a_run_under_nohup_outlives_its_terminal(folder: Path) -> None:
     assert charnn.load(folder / "run.npz").progress.step == 400
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_that_are_closed_stop_no_training(folder: Path, closed: str) -> None:
     command = " ".join([*CHARNN, *TRAIN, "--threads", "2", closed])

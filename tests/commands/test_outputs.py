@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.commands import TRAIN, ok, refused
 
 
+@pytest.mark.processes
 def test_outputs_are_never_overwritten_unasked(folder: Path) -> None:
     for name in ("run.npz", "run.best.npz", "run.jsonl"):
         (folder / name).write_text("precious")
@@ -21,6 +24,7 @@ def test_outputs_are_never_overwritten_unasked(folder: Path) -> None:
     assert (folder / "run.best.npz").read_bytes()[:2] == b"PK"
 
 
+@pytest.mark.processes
 def test_what_is_read_is_never_written(folder: Path) -> None:
     text = (folder / "text.txt").read_text()
     (folder / "run.jsonl").write_text(text)

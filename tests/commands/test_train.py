@@ -73,6 +73,7 @@ def test_stopping_and_resuming_by_commands_gives_the_same_files(
         assert (folder / name).read_bytes() == (trained / name).read_bytes()
 
 
+@pytest.mark.processes
 def test_a_second_run_on_the_same_files_is_refused_and_a_dead_one_blocks_nobody(
     folder: Path,
 ) -> None:
@@ -149,6 +150,7 @@ def test_the_time_limit_ends_an_invocation_and_not_the_plan(folder: Path) -> Non
     assert info["config"]["training"]["time_limit"] is None
 
 
+@pytest.mark.processes
 def test_standard_input_trains_and_resumes_on_the_same_text_alone(folder: Path) -> None:
     text = (folder / "text.txt").read_text()
     piped = ["-" if part == "text.txt" else part for part in TRAIN]

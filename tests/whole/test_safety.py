@@ -108,6 +108,7 @@ def test_an_empty_log_is_no_run(folder: Path) -> None:
     subprocess.run([*CHARNN, *TRAIN, "--quiet", "--stop-after", "1"], cwd=folder, check=True)
 
 
+@pytest.mark.processes
 def test_files_that_appear_while_the_text_is_read_are_not_replaced(folder: Path) -> None:
     command = [part if part != "text.txt" else "-" for part in TRAIN]
     with subprocess.Popen(
@@ -122,6 +123,7 @@ def test_files_that_appear_while_the_text_is_read_are_not_replaced(folder: Path)
     assert (folder / "run.npz").read_bytes() == before
 
 
+@pytest.mark.processes
 def test_a_run_that_another_has_gone_on_with_is_not_set_back(folder: Path) -> None:
     subprocess.run([*CHARNN, *TRAIN, "--quiet", "--stop-after", "9"], cwd=folder, check=True)
     stale = load(folder / "run.npz")
