@@ -20,7 +20,7 @@ LIMIT  ?= 8m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train sample eval test lint bench quality cluster peers docs clean
+.PHONY: help train sample eval test lint bench quality robust robust-quick cluster peers docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-zA-Z\/.]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -132,6 +132,12 @@ bench: $(VENV)/run ## measure speed, of all or of ONLY="step sampling"; see benc
 
 quality: $(VENV)/run data/tinyshakespeare.txt ## measure what each means of training is worth (half an hour)
 	@$(BIN)/python -m benchmarks.quality
+
+robust: $(VENV)/run ## train all recipes on texts of twelve kinds, with several seeds (an hour)
+	@$(BIN)/python -m benchmarks.robust
+
+robust-quick: $(VENV)/run ## the same with one recipe and three texts (minutes)
+	@$(BIN)/python -m benchmarks.robust --quick
 
 cluster: $(VENV)/dev ## measure training under MPI here, and predict it elsewhere (minutes)
 	@$(BIN)/python -m benchmarks.cluster

@@ -135,7 +135,9 @@ class TrainingConfig(_Section):
         lt=1,
         description="validate, save and sample a running mean of the parameters (0: themselves)",
     )
-    eval_every: Count = Field(250, description="steps between validations")
+    eval_every: Count | None = Field(
+        None, description="steps between validations; null = a tenth of the plan, at most 1000"
+    )
     save_every: Count = Field(500, description="steps between checkpoints")
     log_every: Count = Field(100, description="steps between lines of the metrics log")
     patience: Count | None = Field(

@@ -42,9 +42,19 @@ class Parameters(Mapping[str, Array]):
 
 
 def initialize(
-    parameters: Parameters, spec: Spec, init: str, seed: int, std: float | None = None
+    parameters: Parameters,
+    spec: Spec,
+    init: str,
+    seed: int,
+    std: float | None = None,
+    frequencies: Array | None = None,
 ) -> None:
-    """Draw the initial parameters; every bias is zero.
+    """Draw the initial parameters; biases are zero, except for c.
+
+    With c = log p the softmax starts at the frequencies p of the characters. If c starts at zero
+    instead, every character's gradient first points the same way: towards p, by way of all hidden
+    units at once. Adam follows it until the units are saturated, and many a network never recovers
+    (docs/learning.md).
 
     Args:
         parameters: written.
@@ -53,11 +63,15 @@ def initialize(
             "orthogonal" or "identity" (Le, Jaitly & Hinton 2015) for every gate's block of W, the
             rest uniform.
         seed: names the draws, which are the same for float32 and float64.
-        std: if given, draw every matrix from normal(0, std) instead.
+        std: if given, draw every matrix from normal(0, std) instead, and start c at zero too, as
+            min-char-rnn does.
+        frequencies: p, (K,), all above 0; None starts c at zero.
     """
     for stream, (name, parameter) in enumerate(parameters.items()):
         if parameter.ndim == 1:
             parameter[...] = 0
+            if name == "c" and frequencies is not None and std is None:
+                parameter[...] = np.log(frequencies)
             continue
         draw = generator(seed, Purpose.INIT, stream=stream)
         if std is not None:

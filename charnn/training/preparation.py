@@ -17,6 +17,9 @@ from charnn.text.encoding import Ids
 from charnn.text.streams import Streams, fitting_batch_size
 from charnn.training.shares import StepSpec, worker_count
 
+_VALIDATIONS = 10  # in any run, so that advice comes in time and the best checkpoint is near it
+_MAX_EVAL_EVERY = 1000  # steps
+
 
 def resumed_config(given: Config, stored: Config) -> Config:
     """Return the config of a resumed run: the stored one, with the given changes that are allowed.
@@ -29,8 +32,8 @@ def resumed_config(given: Config, stored: Config) -> Config:
     for key, value in given.given():
         section, _, name = key.partition(".")
         before = getattr(getattr(stored, section), name)
-        # A null seed asks for any seed, and the stored run has already drawn one.
-        if value == before or (key == "training.seed" and value is None):
+        # Null leaves the choice to the run, which made it when it began.
+        if value == before or (key in ("training.seed", "training.eval_every") and value is None):
             continue
         if key in RESUMABLE:
             changed[key] = value
@@ -127,6 +130,9 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
         if training.max_steps is None
         else training.max_steps
     )
+    if training.eval_every is None:
+        every = max(1, min(total_steps // _VALIDATIONS, _MAX_EVAL_EVERY))
+        config = config.with_values({"training.eval_every": every})
     if resume:
         shape = step.network.state_shape(B)
         if resume.hidden_state is None or resume.hidden_state.shape != shape:

@@ -98,7 +98,7 @@ class Trainer:
         if resume:
             self._state.restore(resume)
         else:
-            self._state.initialize(init)
+            self._state.initialize(init, self.streams.ids)
 
         self._clock = Clock()
         self._notice: Callable[[], int] = lambda: 0  # see charnn.training.stopping
@@ -227,8 +227,9 @@ class Trainer:
 
     def evaluation_is_due(self) -> bool:
         """Return whether the present step is validated: every eval_every-th step and the last."""
-        step = self.progress.step
-        return step % self.config.training.eval_every == 0 or step >= self.total_steps
+        step, every = self.progress.step, self.config.training.eval_every
+        assert every is not None
+        return step % every == 0 or step >= self.total_steps
 
     def _measurement_is_due(self) -> bool:
         """Return whether the log still lacks a line for the present step."""
