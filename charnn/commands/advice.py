@@ -6,7 +6,10 @@ from charnn.training.metrics import Metrics
 
 # So many validations must be worse than the best, with a lower training loss, for overfitting.
 _PATIENCE = 3
-_ENOUGH_STEPS = 1000  # steps before clipping and a stalled loss are worth a warning
+_CLIPPING_STEPS = 1000  # steps before clipping is worth a warning
+# A run that learns is below the unigram entropy after so many steps and characters.
+_STALL_STEPS = 300
+_STALL_CHARACTERS = 100_000
 
 
 class Advisor:
@@ -48,7 +51,8 @@ class Advisor:
         return (
             f"overfitting: validation is at {metrics.val_loss:.4f}, its best was "
             f"{self._best_val:.4f} at step {self._best_step:,}, and the training loss still falls; "
-            "end early with training.patience, lower model.hidden_size, or raise model.dropout"
+            "you can stop now, the best checkpoint is kept; next time use more text, fewer steps, "
+            "training.patience or a smaller model.hidden_size"
         )
 
     def _clipping(self, metrics: Metrics) -> str | None:
@@ -58,7 +62,7 @@ class Advisor:
         self._clipped += metrics.clipped * (metrics.step - self._last_step)
         self._last_step = metrics.step
         steps = metrics.step - self._first_step
-        if steps < _ENOUGH_STEPS or self._clipped < 0.5 * steps:
+        if steps < _CLIPPING_STEPS or self._clipped < 0.5 * steps:
             return None
         return (
             f"the gradient was clipped on {self._clipped / steps:.0%} of the last {steps:,} steps; "
@@ -67,7 +71,8 @@ class Advisor:
 
     def _stalled(self, metrics: Metrics) -> str | None:
         hopeless = self._unigram - 0.05  # below 0.05 the text has almost nothing to learn
-        if metrics.step < _ENOUGH_STEPS or metrics.train_loss < hopeless or hopeless < 0.05:
+        early = metrics.step < _STALL_STEPS or metrics.characters < _STALL_CHARACTERS
+        if early or metrics.train_loss < hopeless or hopeless < 0.05:
             return None
         return (
             f"after {metrics.step:,} steps the training loss, {metrics.train_loss:.3f}, is no "

@@ -58,12 +58,16 @@ def already_finished(trainer: "Trainer") -> list[str]:
 
 
 def closing(trainer: "Trainer", ending: "Reason") -> list[str]:
-    """Return why the run ended, its results, and the command that resumes it."""
+    """Return why the run ended, its results, and the commands that resume it and sample."""
     lines = [_ENDINGS[ending], *results(trainer)]
     if trainer.finished is None:
         again = f"charnn train --resume --out {shlex.quote(str(trainer.outputs.checkpoint))}"
         piped = " < TEXT" if "-" in trainer.config.data.path else ""
         lines.append(f"go on with: {again}{piped}")
+    best, last = trainer.outputs.best, trainer.outputs.checkpoint
+    ckpt = best if best.exists() else last
+    if ckpt.exists():
+        lines.append(f"sample with: charnn sample --ckpt {shlex.quote(str(ckpt))}")
     return lines
 
 

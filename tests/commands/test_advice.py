@@ -9,7 +9,7 @@ from charnn.training.metrics import Metrics
 
 
 def line(step: int, train: float = 1.5, val: float | None = None, clipped: float = 0.0) -> Metrics:
-    return Metrics(step, 0.0, 0, 0.0, train, val, 0.001, 1.0, clipped, 1.0)
+    return Metrics(step, 0.0, 2048 * step, 0.0, train, val, 0.001, 1.0, clipped, 1.0)
 
 
 def advice(lines: Iterable[Metrics], unigram: float = 3.3) -> list[str]:
@@ -27,7 +27,8 @@ def test_validation_that_rises_while_training_falls_is_overfitting() -> None:
     said = advice(line(100 * n, *pair) for n, pair in enumerate(losses, start=1))
     assert len(said) == 1
     assert "at 2.1500, its best was 2.0000 at step 200" in said[0]
-    assert "model.dropout" in said[0]
+    assert "the best checkpoint is kept" in said[0]
+    assert "model.hidden_size" in said[0]
 
 
 def test_validation_that_rises_with_training_is_not_overfitting() -> None:
@@ -45,4 +46,4 @@ def test_clipping_is_mentioned_when_most_steps_are_clipped(share: float, count: 
 def test_a_loss_at_the_unigram_level_is_stalled() -> None:
     said = advice(line(100 * n, 3.29) for n in range(1, 30))
     assert len(said) == 1
-    assert said[0].startswith("after 1,000 steps the training loss, 3.290, is no better")
+    assert said[0].startswith("after 300 steps the training loss, 3.290, is no better")

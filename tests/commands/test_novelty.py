@@ -45,7 +45,7 @@ def line(texts: list[str], source: str = TRAINING) -> tuple[str, str, str, str]:
     inside, longest = copied_runs(texts, source)
     total = sum(map(len, texts))
     shown = longest.replace("\n", "\\n")
-    return f"{100 * inside / max(1, total):.1f}", f"{total:,}", f"{len(longest):,}", shown
+    return f"{inside / max(1, total):.1%}"[:-1], f"{total:,}", f"{len(longest):,}", shown
 
 
 def said(result: Any) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """`charnn train`: what it writes and prints, how it stops and goes on."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -134,7 +135,9 @@ def test_a_signal_saves_and_says_how_to_go_on(
         rest = process.stderr.read()
     assert process.returncode == code
     assert "interrupted:\nrun.npz: step " in rest
-    assert rest.splitlines()[-1] == "go on with: charnn train --resume --out run.npz"
+    *_, go_on, draw = rest.splitlines()
+    assert go_on == "go on with: charnn train --resume --out run.npz"
+    assert re.fullmatch(r"sample with: charnn sample --ckpt run(\.best)?\.npz", draw)
     info = json.loads(ok("info", "run.npz", "--json", cwd=folder))
     assert info["step"] >= 10
 
@@ -156,7 +159,7 @@ def test_standard_input_trains_and_resumes_on_the_same_text_alone(folder: Path) 
     piped = ["-" if part == "text.txt" else part for part in TRAIN]
     result = run(*piped, "--stop-after", "5", cwd=folder, text=text)
     assert result.returncode == 0
-    assert result.stderr.endswith("charnn train --resume --out run.npz < TEXT\n")
+    assert "go on with: charnn train --resume --out run.npz < TEXT\n" in result.stderr
     line = refused(1, "train", "--resume", "--out", "run.npz", cwd=folder, text=text[1:])
     assert "the text is not the one run.npz was trained on" in line
     ok("train", "--resume", "--out", "run.npz", cwd=folder, text=text)

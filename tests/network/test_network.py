@@ -48,9 +48,17 @@ def test_orthogonal_and_identity_shape_w_alone() -> None:
 
 def test_normal_initialisation_has_its_standard_deviation() -> None:
     model = RNN(65, 128)
-    model.initialize("normal(0.01)", seed=3, std=0.01)
+    model.initialize("normal(0.01)", seed=3, std=0.01, frequencies=np.full(65, 1 / 65))
     for name in ("U0", "W0", "V"):
         assert model.parameters[name].std() == pytest.approx(0.01, rel=0.05)
+    assert not model.parameters["c"].any()  # as in min-char-rnn.py
+
+
+def test_the_softmax_starts_at_the_frequencies_of_the_characters() -> None:
+    model, frequencies = RNN(3, 8, dtype=np.float64), np.array([0.5, 0.3, 0.2])
+    model.initialize("orthogonal", seed=3, frequencies=frequencies)
+    np.testing.assert_allclose(np.exp(model.parameters["c"]), frequencies)
+    assert not model.parameters["b0"].any()
 
 
 def test_one_seed_gives_the_same_parameters_in_both_precisions() -> None:

@@ -14,7 +14,7 @@ from charnn.training.preparation import initial_config, resumed_config
 from charnn.training.trainer import Trainer
 from tests.helpers.blocks import short_blocks
 from tests.helpers.ranks import OneRank
-from tests.helpers.runs import SMALL, TEXT, make_config, make_corpus, resume, train
+from tests.helpers.runs import SMALL, TEXT, finish, make_config, make_corpus, resume, train
 from tests.helpers.texts import english
 
 
@@ -39,6 +39,24 @@ def test_a_changed_key_or_a_changed_text_is_refused_by_name(
             make_corpus(stored, TEXT.replace("king", "ging")),
             resume=load(uninterrupted / "run.npz"),
         )
+
+
+@pytest.mark.parametrize(
+    ("steps", "every"), [(1, 1), (9, 1), (25, 2), (1000, 100), (9999, 999), (50_000, 1000)]
+)
+def test_every_run_is_validated_at_least_ten_times(tmp_path: Path, steps: int, every: int) -> None:
+    config = make_config(tmp_path, training__max_steps=steps, training__eval_every=None)
+    assert Trainer(config, make_corpus(config)).config.training.eval_every == every
+
+
+def test_the_interval_between_validations_is_settled_when_a_run_begins(tmp_path: Path) -> None:
+    config = make_config(tmp_path, training__max_steps=40, training__eval_every=None)
+    finish(Trainer(config, make_corpus(config)))
+    assert load(tmp_path / "run.npz").config.training.eval_every == 4
+    longer = make_config(tmp_path, training__max_steps=80, training__eval_every=None)
+    assert resume(longer).config.training.eval_every == 4
+    changed = make_config(tmp_path, training__max_steps=80, training__eval_every=10)
+    assert resume(changed).config.training.eval_every == 10
 
 
 def test_a_best_checkpoint_never_steers_a_resume(tmp_path: Path, uninterrupted: Path) -> None:
