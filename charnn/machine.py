@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 
@@ -23,6 +24,15 @@ def blas_threads(threads: int | None) -> Iterator[None]:
 
     with threadpool_limits(threads, user_api="blas"):
         yield
+
+
+@cache
+def blas_kernel() -> str:
+    """Return what OpenBLAS calls the processor that it computes for, or "" for another BLAS."""
+    from threadpoolctl import threadpool_info
+
+    pools = (pool for pool in threadpool_info() if pool["user_api"] == "blas")
+    return next((str(pool.get("architecture", "")) for pool in pools), "")
 
 
 def available_memory() -> int:

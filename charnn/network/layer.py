@@ -122,16 +122,17 @@ class Layer:
         Returns:
             What the layer passes up, (T', B, H): h, or h ⊙ mask.
         """
-        self._x, T = x, len(x)
-        for U, b, memory in zip(self._U, self._b, self._a, strict=True):
+        self._x = x
+        (U, W, b), T = self._scaled(), len(x)
+        for U_g, b_g, memory in zip(U, b, self._a, strict=True):
             a = memory[:T]
             if self.index == 0:
                 # Column x(t) of U, plus b. "clip" skips a copy of `out`; ids are in range.
-                np.take(U.T + b, x, axis=0, out=a, mode="clip")
+                np.take(U_g.T + b_g, x, axis=0, out=a, mode="clip")
             else:
-                np.matmul(_rows(x), U.T, out=_rows(a))
-                a += b
-        times_W, step, Wh = times_each(self._W, self._batch_size), self.cell.step, self._Wh
+                np.matmul(_rows(x), U_g.T, out=_rows(a))
+                a += b_g
+        times_W, step, Wh = times_each(W, self._batch_size), self.cell.step, self._Wh
         for start, end in _runs(resets, T):
             steps = self._steps[start:end]
             if resets is not None:
@@ -143,6 +144,20 @@ class Layer:
         if mask is not None and self._masked is not None:
             output = np.multiply(output, mask, out=self._masked[:T])
         return output
+
+    def _scaled(self) -> tuple[list[Array], list[Array], list[Array]]:
+        """Return U, W and b by gate, with the factors that `cell.step` wants on them."""
+        factors = self.cell.scale
+        if not any(factor != 1 for factor in factors):
+            return self._U, self._W, self._b
+        U, W, b = (
+            [
+                part if factor == 1 else factor * part
+                for factor, part in zip(factors, parts, strict=True)
+            ]
+            for parts in (self._U, self._W, self._b)
+        )
+        return U, W, b
 
     def _reset(self, t: int, streams: NDArray[np.bool_]) -> tuple[Array, State]:
         """Return h and the state before step t with some streams' set to zero."""
@@ -178,7 +193,7 @@ class Layer:
             work.dh[T - 1] += d_state[0]
             work.d_state[1:] = d_state[1:]
         step_back, add, Wd, steps = cell.step_back, np.add, work.Wd, self._steps_back
-        times_W = times_all(self._W, cell.deltas_of_W, cell.deltas, self._batch_size)
+        times_W = times_all(self._W, cell.deltas_of_W, self._batch_size)
         for start, end in reversed(runs):
             for a, delta, d_after, d_before, dh_before in steps[start + 1 : end][::-1]:
                 step_back(a, delta, d_after, d_before)
@@ -207,6 +222,8 @@ class Layer:
         """
         x, cell, work, T = self._x, self.cell, self._work, len(self._x)
         delta, h_before = work.delta[:, :T], _rows(self._before[0])
+        if self.index == 0:
+            work.sums.sort(x)
         for of_U, of_W, dU, dW, db in zip(
             cell.deltas_of_U, cell.deltas_of_W, self._dU, self._dW, self._db, strict=True
         ):
@@ -214,7 +231,7 @@ class Layer:
             da = _rows(delta[of_U])
             work.sums.rows(da, db)
             if self.index == 0:
-                work.sums.columns(da, x, dU, spare=_rows(work.dh[:T]))
+                work.sums.columns(da, dU, spare=_rows(work.dh[:T]))
             else:
                 np.matmul(da.T, _rows(x), out=dU)
         if cell.own:
@@ -223,13 +240,14 @@ class Layer:
     def back_to_input(self) -> None:
         """Overwrite `work.dh` with dL/dx(t) = Uᵀ da(t), for the layer below."""
         work, T = self._work, len(self._x)
-        dx = _rows(work.dh[:T])
+        dx, part = _rows(work.dh[:T]), _rows(self._gates[0, :T])  # a is of no more use
         for gate, (block, U) in enumerate(zip(self.cell.deltas_of_U, self._U, strict=True)):
             da = _rows(work.delta[block, :T])
             if gate == 0:
                 np.matmul(da, U, out=dx)
             else:
-                dx += da @ U
+                np.matmul(da, U, out=part)
+                dx += part
 
 
 def _by_gate(

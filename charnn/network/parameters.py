@@ -49,7 +49,7 @@ def initialize(
     std: float | None = None,
     frequencies: Array | None = None,
 ) -> None:
-    """Draw the initial parameters; biases are zero, except for c.
+    """Draw the initial parameters; biases are as the cell has it, in most cases zero.
 
     With c = log p the softmax starts at the frequencies p of the characters. If c starts at zero
     instead, every character's gradient first points the same way: towards p, by way of all hidden
@@ -70,6 +70,8 @@ def initialize(
     for stream, (name, parameter) in enumerate(parameters.items()):
         if parameter.ndim == 1:
             parameter[...] = 0
+            if name[0] == "b":
+                parameter.reshape(spec.cell_class.gates, -1)[...] = np.c_[spec.cell_class.bias]
             if name == "c" and frequencies is not None and std is None:
                 parameter[...] = np.log(frequencies)
             continue

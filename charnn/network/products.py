@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
+from charnn.machine import blas_kernel
 from charnn.network.arrays import Array, CharacterIds, State
 
 Product = Callable[[Array, Array], object]
@@ -17,30 +18,21 @@ def times(A: Array, batch_size: int) -> Product:
     At every call a BLAS copies A into the order its inner loop reads, which for a small batch
     takes about as long as the arithmetic. OpenBLAS does without in products of up to 10⁶
     multiplications; so a larger A is cut into blocks here, once, that also fit in the first-level
-    cache.
+    cache. On processors without AVX-512 that copy is cheaper than smaller blocks.
 
     Args:
         A: (H, H), or a transposed view.
         batch_size: B; x and what is written, not in the same memory, are contiguous and (B, H), or
             (H,) if B is 1.
     """
-    B, H, small = batch_size, len(A), 10**6
     A = np.ascontiguousarray(A)
-    if B == 1:
+    if batch_size == 1:
         # Of all ways to multiply a vector, the call of least overhead.
         return A.T.dot
-    m, n = largest_divisor(H, 128), largest_divisor(H, 64)
-    if n < 16 or not B * m * n <= small < B * H * H:
+    sizes = _blocks(batch_size, len(A))
+    if sizes is None:
         return lambda x, out: x.dot(A, out)
-    blocks = np.ascontiguousarray(A.reshape(H // m, m, H // n, n).transpose(0, 2, 1, 3))
-    parts = np.empty((H // m, B, H), A.dtype)
-    part_blocks = parts.reshape(H // m, B, H // n, n).transpose(0, 2, 1, 3)
-
-    def product(x: Array, out: Array) -> None:
-        np.matmul(x.reshape(B, H // m, 1, m).transpose(1, 2, 0, 3), blocks, part_blocks)
-        np.add.reduce(parts, axis=0, out=out)
-
-    return product
+    return _in_blocks(A[None, None], batch_size, *sizes)
 
 
 def times_each(W: Sequence[Array], batch_size: int) -> Product:
@@ -54,41 +46,76 @@ def times_each(W: Sequence[Array], batch_size: int) -> Product:
     """
     if len(W) == 1:
         return times(W[0].T, batch_size)
-    products = [times(W_g.T, batch_size) for W_g in W]
+    if batch_size == 1:
+        all_of_W = np.concatenate(W)
+        return lambda x, out: all_of_W.dot(x, out.reshape(-1))
+    A = np.stack([W_g.T for W_g in W])
+    sizes = _blocks(batch_size, A.shape[1])
+    if sizes is None:
+        return lambda x, out: np.matmul(x, A, out)
+    return _in_blocks(A[None], batch_size, *sizes)
 
-    def each(x: Array, out: Array) -> None:
-        for product, part in zip(products, out, strict=True):
-            product(x, part)
 
-    return each
-
-
-def times_all(W: Sequence[Array], blocks: Sequence[int], deltas: int, batch_size: int) -> Product:
+def times_all(W: Sequence[Array], blocks: Sequence[int], batch_size: int) -> Product:
     """Return a function that writes Σ W_gᵀ delta_g over the gates g.
 
     It reads (deltas, B, H), or (B, H) where that is one, and writes (B, H).
 
     Args:
         W: (H, H) of each gate.
-        blocks: for each gate, which block of delta it multiplies.
-        deltas: how many blocks there are.
+        blocks: for each gate, which block of delta it multiplies: 0 to G − 1 in some order.
         batch_size: B, see `times`.
     """
-    if deltas == 1:
+    G = len(W)
+    if G == 1:
         return times(W[0], batch_size)
-    products = [times(W_g, batch_size) for W_g in W]
-    part = np.empty(0, W[0].dtype)
+    A = np.stack([W[blocks.index(block)] for block in range(G)])
+    H = A.shape[1]
+    if batch_size == 1:
+        flat = A.reshape(G * H, H).T.copy()
+        return lambda delta, out: flat.dot(delta[:G].reshape(-1), out)
+    sizes = _blocks(batch_size, H)
+    if sizes is None:
+        parts = np.empty((G, batch_size, H), A.dtype)
 
-    def all_of(delta: Array, out: Array) -> None:
-        nonlocal part
-        if part.shape != out.shape:
-            part = np.empty_like(out)
-        products[0](delta[blocks[0]], out)
-        for product, block in zip(products[1:], blocks[1:], strict=True):
-            product(delta[block], part)
-            np.add(out, part, out)
+        def product(delta: Array, out: Array) -> None:
+            np.matmul(delta[:G], A, parts)
+            np.add.reduce(parts, axis=0, out=out)
 
-    return all_of
+        return product
+    return _in_blocks(A[:, None], batch_size, *sizes)
+
+
+def _blocks(batch_size: int, H: int) -> tuple[int, int] | None:
+    """Return rows and columns of the blocks to cut an (H, H) matrix into, or None for not at all."""
+    m, n, small = largest_divisor(H, 128), largest_divisor(H, 64), 10**6
+    fit = n >= 16 and batch_size * m * n <= small < batch_size * H * H
+    return (m, n) if fit and blas_kernel() not in ("Haswell", "Zen") else None
+
+
+def _in_blocks(A: Array, batch_size: int, m: int, n: int) -> Product:
+    """Return a function that writes Σ_i x_i A_ij for each j, with A cut into blocks of m × n.
+
+    Args:
+        A: (I, J, H, H).
+        batch_size: B; the function reads (I, B, H) and writes (J, B, H). An axis of length 1 may
+            be left out.
+        m: rows of a block.
+        n: columns of a block.
+    """
+    (I, J, H, _), B = A.shape, batch_size
+    cut = A.reshape(I, J, H // m, m, H // n, n).transpose(0, 2, 1, 4, 3, 5)
+    blocks = np.ascontiguousarray(cut)  # (I, H/m, J, H/n, m, n)
+    parts = np.empty((I, H // m, J, B, H), A.dtype)
+    part_blocks = parts.reshape(I, H // m, J, B, H // n, n).swapaxes(3, 4)
+    summed = parts.reshape(-1, *([J] if J > 1 else []), B, H)
+
+    def product(x: Array, out: Array) -> None:
+        rows = (x[:I] if I > 1 else x).reshape(I, B, H // m, m)
+        np.matmul(rows.swapaxes(1, 2)[:, :, None, None], blocks, part_blocks)
+        np.add.reduce(summed, axis=0, out=out)
+
+    return product
 
 
 def in_time(series: Array) -> list[Array]:
@@ -132,25 +159,14 @@ class Sums:
         """Write Σ x(t) over `out`, (M,), for x (N, M): 1ᵀ x, which is faster than a sum."""
         np.dot(self._ones[: len(x)], x, out)
 
-    def columns(self, da: Array, ids: CharacterIds, out: Array, *, spare: Array) -> None:
-        """Write Σ da(t) x(t)ᵀ over `out`, (H, K), for one-hot x(t).
-
-        Its column k is the sum of the da(t) where k was read. A product with one-hot vectors adds
-        K - 1 zeros to each of them; instead the rows are sorted by character, and each run summed.
-
-        Args:
-            da: (N, H).
-            ids: (T, B) characters, T·B = N.
-            out: overwritten.
-            spare: (N, H) scratch.
-        """
-        N, K = len(da), out.shape[1]
+    def sort(self, ids: CharacterIds) -> None:
+        """Prepare for `columns`, which sums by these (T, B) characters until the next call."""
+        N = ids.size
         ids, numbers = ids.reshape(N), self._numbers[:N]
         if self._as_product:
             one_hot = self._one_hot[:N]
             one_hot.fill(0)
             one_hot[numbers, ids] = 1
-            np.matmul(da.T, one_hot, out)
             return
         # Sorted by id N + n, the rows n of one character follow each other.
         keys, order = self._sorted[:, :N]
@@ -158,11 +174,28 @@ class Sums:
         np.add(keys, numbers, keys)
         keys.sort()
         np.remainder(keys, N, order)
-        da.take(order, 0, spare, "clip")
-        counts = np.bincount(ids, minlength=K)
-        read, end = np.flatnonzero(counts), 0
-        for count, column in zip(counts[read].tolist(), self._columns, strict=False):
+        counts = np.bincount(ids, minlength=self._one_hot.shape[1])
+        self._read = np.flatnonzero(counts)
+        self._counts = counts[self._read].tolist()
+
+    def columns(self, da: Array, out: Array, *, spare: Array) -> None:
+        """Write Σ da(t) x(t)ᵀ over `out`, (H, K), for the one-hot x(t) given to `sort`.
+
+        Its column k is the sum of the da(t) where k was read. A product with one-hot vectors adds
+        K - 1 zeros to each of them; instead the rows are sorted by character, and each run summed.
+
+        Args:
+            da: (N, H).
+            out: overwritten.
+            spare: (N, H) scratch.
+        """
+        N, end = len(da), 0
+        if self._as_product:
+            np.matmul(da.T, self._one_hot[:N], out)
+            return
+        da.take(self._sorted[1, :N], 0, spare, "clip")
+        for count, column in zip(self._counts, self._columns, strict=False):
             start, end = end, end + count
             self.rows(spare[start:end], column)
         out.fill(0)
-        out[:, read] = self._columns[: len(read)].T
+        out[:, self._read] = self._columns[: len(self._read)].T

@@ -49,15 +49,17 @@ class Stepper:
         self._states = np.stack([state, np.empty_like(state)])
         self._now = 0
         # Column x of U, plus b, for each character x. Of a list, a row is looked up faster.
-        Ub = np.ascontiguousarray(p["U0"].T + p["b0"])
+        scale = np.repeat(np.array(spec.cell_class.scale, network.dtype), H)
+        Ub = np.ascontiguousarray((p["U0"].T + p["b0"]) * scale)
         self._Ub: Any = list(Ub) if one else Ub
         self._gates = (lambda x: x) if G == 1 else _by_gate(G, H)
         turns: tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]] = ([], [])
         for layer in range(L):
             own = p.of_layer(layer)
-            W = own.pop("W")
-            above, bias = ("V", "c") if layer == L - 1 else (f"U{layer + 1}", f"b{layer + 1}")
-            both = np.concatenate([W, p[above]]).T.copy()
+            W, above, bias = own.pop("W"), p["V"], p["c"]
+            if layer < L - 1:
+                above, bias = p[f"U{layer + 1}"] * scale[:, None], p[f"b{layer + 1}"] * scale
+            both = np.concatenate([W * scale[:, None], above]).T.copy()
             product = np.dot(state[layer, 0] if one else state[layer], both)
             cell = spec.cell_class(spec.activation, own)
             Wh, up = self._gates(product[..., : G * H]), product[..., G * H :]
@@ -68,11 +70,11 @@ class Stepper:
                 (states_in_time(part[layer::L, None])[0], part[layer, 0] if one else part[layer])
                 for part in self._states
             ]
-            up += p[bias]
+            up += bias
             for turn in (0, 1):
                 (before, _), (after, h) = memories[turn], memories[1 - turn]
                 found = _Layer(
-                    cell.step, a, gates, Wh, before, after, h.dot, both, product, up, p[bias]
+                    cell.step, a, gates, Wh, before, after, h.dot, both, product, up, bias
                 )
                 turns[turn].append(tuple(found))  # a plain tuple is unpacked much faster
         self._turns = turns

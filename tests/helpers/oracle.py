@@ -28,6 +28,26 @@ def vanilla(activation: str) -> Step:
     return step
 
 
+def lstm(p: Mapping[str, Any], x: Any, before: Any) -> Any:
+    """Return a step of the LSTM, in PyTorch's definition."""
+    i, f, g, q = anp.split(x @ p["U"].T + before[0] @ p["W"].T + p["b"], 4, axis=1)
+    s = _sigmoid(f) * before[1] + _sigmoid(i) * anp.tanh(g)
+    return anp.stack([_sigmoid(q) * anp.tanh(s), s])
+
+
+def gru(p: Mapping[str, Any], x: Any, before: Any) -> Any:
+    """Return a step of the GRU, in PyTorch's definition."""
+    h = before[0]
+    a_r, a_u, a_n = anp.split(x @ p["U"].T + p["b"], 3, axis=1)
+    m_r, m_u, m_n = anp.split(h @ p["W"].T, 3, axis=1)
+    r, u = _sigmoid(a_r + m_r), _sigmoid(a_u + m_u)
+    return anp.stack([u * h + (1 - u) * anp.tanh(a_n + r * (m_n + p["d"]))])
+
+
+def _sigmoid(a: Any) -> Any:
+    return (1 + anp.tanh(a / 2)) / 2
+
+
 def loss_and_gradients(
     network: Network,
     step: Step,

@@ -10,18 +10,23 @@ from hypothesis import strategies as st
 
 from charnn.network import cells
 from charnn.network.bptt import BPTT
+from charnn.network.cells.cell import Activation
 from charnn.network.dropout import Dropout
 from charnn.network.network import Network
 from charnn.network.textbook import TextbookBPTT
 from tests.helpers import leaky
 from tests.helpers.networks import B, H, K, T, relative
-from tests.helpers.oracle import Float, Step, loss_and_gradients, vanilla
+from tests.helpers.oracle import Float, Step, gru, loss_and_gradients, lstm, vanilla
 
 STEPS: dict[str, Step] = {
     "tanh": vanilla("tanh"),
     "relu": vanilla("relu"),
     "leaky": leaky.leaky_step,
+    "lstm": lstm,
+    "gru": gru,
 }
+CELLS = {"tanh": "rnn", "relu": "rnn"}  # the others are named like their cell
+
 # Where a stream's state is zero before its character: nowhere; at the start, as in an epoch; at one
 # place each; as in short documents; everywhere.
 NOWHERE = None
@@ -50,8 +55,8 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_network(layers: int, kind: str, *, away_from_kinks: bool = False) -> Network:
     """Return a float64 network with every parameter, biases too, drawn at random."""
-    cell, activation = ("leaky", "tanh") if kind == "leaky" else ("rnn", kind)
-    network = Network(K, H, layers, activation, np.float64, cell=cell)  # type: ignore[arg-type]
+    activation: Activation = "relu" if kind == "relu" else "tanh"
+    network = Network(K, H, layers, activation, np.float64, cell=CELLS.get(kind, kind))
     rng = np.random.default_rng(layers)
     for parameter in network.parameters.values():
         parameter[...] = rng.normal(0, 0.5, parameter.shape)
@@ -63,14 +68,16 @@ def make_network(layers: int, kind: str, *, away_from_kinks: bool = False) -> Ne
 
 
 def make_window(
-    layers: int, dropout: str, steps: int = T, streams: int = B
+    network: Network, dropout: str, steps: int = T, streams: int = B
 ) -> tuple[Any, Any, Float, Float | None]:
     """Return inputs, targets, an incoming state and dropout masks."""
+    layers = network.num_layers
     rng = np.random.default_rng(100 + layers)
     inputs, targets = rng.integers(0, K, (2, steps, streams))
-    shape = (layers, streams, H)
-    masks: Any = Dropout(0.3, shape, np.float64, seed=1)(2) if dropout == "dropout" else None
-    return inputs, targets, rng.normal(0, 0.3, shape), masks
+    masks: Any = (
+        Dropout(0.3, (layers, streams, H), np.float64, seed=1)(2) if dropout == "dropout" else None
+    )
+    return inputs, targets, rng.normal(0, 0.3, network.spec.state_shape(streams)), masks
 
 
 @pytest.mark.parametrize("steps", [T, 4], ids=["full", "ragged"])
@@ -79,7 +86,7 @@ def test_fast_path_and_textbook_loop_equal_automatic_differentiation(
     layers: int, kind: str, dropout: str, resets: Any, steps: int
 ) -> None:
     network = make_network(layers, kind, away_from_kinks=kind == "relu")
-    inputs, targets, state, masks = make_window(layers, dropout, steps)
+    inputs, targets, state, masks = make_window(network, dropout, steps)
     used = None if resets is None else resets[:steps]
     right, gradients = loss_and_gradients(
         network, STEPS[kind], inputs, targets, state, masks=masks, resets=used
@@ -100,7 +107,7 @@ def test_fast_path_and_textbook_loop_equal_automatic_differentiation(
 @pytest.mark.parametrize("layers", [1, 3])
 def test_gradients_equal_central_differences(layers: int, kind: str, resets: Any) -> None:
     network = make_network(layers, kind, away_from_kinks=kind == "relu")
-    inputs, targets, state, masks = make_window(layers, "dropout")
+    inputs, targets, state, masks = make_window(network, "dropout")
     bptt = BPTT(network, T, B, dropout=True)
 
     def loss() -> float:
@@ -127,7 +134,7 @@ def test_a_window_with_resets_is_its_parts_each_from_the_zero_state(
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(cells.CELLS, leaky.NAME, leaky.PLACE)
         network = make_network(layers, kind)
-        inputs, targets, state, _ = make_window(layers, "whole", T, streams)
+        inputs, targets, state, _ = make_window(network, "whole", T, streams)
         flags = st.lists(st.booleans(), min_size=T * streams, max_size=T * streams)
         resets = np.array(data.draw(flags)).reshape(T, streams)
         bptt, after = BPTT(network, T, streams), state.copy()
@@ -150,7 +157,7 @@ def test_a_window_with_resets_is_its_parts_each_from_the_zero_state(
 
 def test_a_mask_without_any_reset_is_as_none() -> None:
     network = make_network(2, "tanh")
-    inputs, targets, state, _ = make_window(2, "whole")
+    inputs, targets, state, _ = make_window(network, "whole")
     found = []
     for resets in (None, np.zeros((T, B), bool)):
         bptt, after = BPTT(network, T, B), state.copy()
@@ -161,7 +168,7 @@ def test_a_mask_without_any_reset_is_as_none() -> None:
 
 def test_buffers_of_an_earlier_window_with_resets_leave_nothing_behind() -> None:
     network = make_network(2, "leaky")
-    inputs, targets, state, _ = make_window(2, "whole")
+    inputs, targets, state, _ = make_window(network, "whole")
     used, fresh = BPTT(network, T, B), BPTT(network, T, B)
     used(inputs, targets, state.copy(), resets=SHORT)
     for bptt in (used, fresh):

@@ -21,7 +21,8 @@ def test_the_sums_of_columns_are_a_product_with_one_hot_vectors(
         ids: Any = np.array(data.draw(characters), dtype)
         da = np.random.default_rng(0).normal(size=(len(ids), H))
         found = np.full((H, vocabulary), np.nan)
-        sums.columns(da, ids[:, None], found, spare=np.full_like(da, np.nan))
+        sums.sort(ids[:, None])
+        sums.columns(da, found, spare=np.full_like(da, np.nan))
         np.testing.assert_allclose(found, da.T @ np.eye(vocabulary)[ids], atol=1e-12)
 
 
@@ -32,7 +33,9 @@ def test_character_ids_of_any_dtype_are_sorted(dtype: type[np.integer[Any]]) -> 
     rng = np.random.default_rng(0)
     ids, da = rng.integers(0, K, N).astype(dtype), rng.normal(size=(N, H))
     found = np.full((H, K), np.nan)
-    Sums(N, K, H, da.dtype).columns(da, ids[:, None], found, spare=np.empty_like(da))
+    sums = Sums(N, K, H, da.dtype)
+    sums.sort(ids[:, None])
+    sums.columns(da, found, spare=np.empty_like(da))
     np.testing.assert_allclose(found, da.T @ np.eye(K)[ids], atol=1e-12)
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 # The name in a config, and where its class is.
 CELLS = {
     "rnn": "charnn.network.cells.rnn:RNNCell",
+    "lstm": "charnn.network.cells.lstm:LSTMCell",
+    "gru": "charnn.network.cells.gru:GRUCell",
 }
 
 

@@ -31,15 +31,21 @@ class Cell(ABC):
     Attributes:
         gates: G, how many blocks of H rows U, W and b have.
         spare: how many more blocks of memory `step` gets in `a`, to keep something for going back.
+        scale: for each gate, the factor on its rows of U, W and b in what `step` gets. A cell may
+            want −a rather than a: exp(−a) is then one call for several gates.
+        bias: for each gate, what b is at the beginning.
         states: 1, or 2 for a cell whose state is (h, s).
         in_place: whether h(t) may be written over a(t), as the derivative needs h alone.
         deltas: how many (B, H) blocks `window_back` writes and `step_back` turns into gradients.
         deltas_of_U: for each gate, the block that becomes its dL/d(U x(t) + b).
-        deltas_of_W: for each gate, the block that becomes its dL/d(W h(t-1)).
+        deltas_of_W: for each gate, the block that becomes its dL/d(W h(t-1)): 0 to G − 1 in some
+            order.
     """
 
     gates: ClassVar[int] = 1
     spare: ClassVar[int] = 0
+    scale: ClassVar[tuple[float, ...]] = (1.0,)
+    bias: ClassVar[tuple[float, ...]] = (0.0,)
     states: ClassVar[int] = 1
     in_place: ClassVar[bool] = False
     deltas: ClassVar[int] = 1
@@ -66,10 +72,10 @@ class Cell(ABC):
         """Compute one time step.
 
         Args:
-            a: (G + spare, B, H), of which the first G are U x(t) + b. A cell that is not
+            a: (G + spare, B, H), of which the first G are U x(t) + b, times `scale`. A cell that is not
                 `in_place` leaves here what going back needs. One that is writes nothing here, but
                 `after` may be the same memory.
-            Wh: (G, B, H), W h(t-1); may be overwritten.
+            Wh: (G, B, H), W h(t-1), times `scale`; may be overwritten.
             before: the state at t-1, not to be changed.
             after: written with the state at t.
         """
