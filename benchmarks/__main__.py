@@ -10,9 +10,9 @@ from benchmarks.workload import Case
 
 
 def case(given: str) -> Case:
-    """Read H,layers,B,T."""
-    H, layers, B, T = map(int, given.split(","))
-    return Case(H, layers, B, T)
+    """Read H,layers,B,T or H,layers,B,T,CELL."""
+    H, layers, B, T, *cell = given.split(",")
+    return Case(int(H), int(layers), int(B), int(T), *cell)
 
 
 def main() -> None:

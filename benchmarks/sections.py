@@ -99,7 +99,7 @@ def _case(case: Case, options: Options) -> dict[str, Value]:
                     for name, form in forms.items()
                 }
                 for name, job in prepared.items():
-                    more = peer == "PyTorch" and forms[name]["embedding"]
+                    more = peer == "PyTorch" and (forms[name]["embedding"] or case.cell == "gru")
                     _same(f"{peer} ({name})", job, losses[: 1 if more else 2])
                 form = best(prepared, options.seconds)
                 row[f"{peer}'s form"], jobs[peer] = form, prepared[form]
@@ -148,7 +148,7 @@ def _same(name: str, job: Job, losses: tuple[float, ...]) -> None:
     """See that a side computes what charnn does, by the losses of steps 1 and 3.
 
     Step 3 comes after two updates, so that gradients, clipping and Adam are in it. In PyTorch
-    an embedding has one matrix more to learn, and only step 1 is the same.
+    an embedding has one matrix more to learn, and nn.GRU two biases; there only step 1 is the same.
     """
     for n, loss in enumerate(losses, start=1):
         found = job(n)

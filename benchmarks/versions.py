@@ -89,9 +89,9 @@ def main() -> None:
     given = parser.parse_args()
     work: list[tuple[str, str, tuple[Any, ...]]] = []
     for case in GRID:
-        work.append((f"step {tuple(case)}", "step", ("training", "{0}", tuple(case))))
+        work.append((f"step {tuple(case)}", "step", ("training", "{0}", tuple(case)[:4])))
     case = next(one for one in GRID if one.B == 1)
-    loop = ("training", "{0}", tuple(case), "textbook")
+    loop = ("training", "{0}", tuple(case)[:4], "textbook")
     work.append((f"textbook step {tuple(case)}", "step", loop))
     for layers, streams in ((1, 1), (2, 1), (1, 64), (2, 64)):
         made = ("sampling", "{1}", streams)

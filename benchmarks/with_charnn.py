@@ -31,7 +31,7 @@ def _trainer(
     config = charnn.Config.model_validate(
         {
             "data": data,
-            "model": {"hidden_size": case.H, "num_layers": case.layers},
+            "model": {"hidden_size": case.H, "num_layers": case.layers, "cell": case.cell},
             "training": {
                 "batch_size": case.B,
                 "seq_length": case.T,

@@ -10,33 +10,54 @@ from benchmarks.measuring import Run
 from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Case, K, Start, streams
 
 
+def _lstm(a: Any, Wh: Any, state: Any, p: Any) -> Any:
+    i, f, g, q = jnp.split(a + Wh, 4, axis=-1)
+    s = jax.nn.sigmoid(f) * state[1] + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jnp.stack([jax.nn.sigmoid(q) * jnp.tanh(s), s])
+
+
+def _gru(a: Any, Wh: Any, state: Any, p: Any) -> Any:
+    (a_r, a_u, a_n), (m_r, m_u, m) = jnp.split(a, 3, axis=-1), jnp.split(Wh, 3, axis=-1)
+    r, u = jax.nn.sigmoid(a_r + m_r), jax.nn.sigmoid(a_u + m_u)
+    n = jnp.tanh(a_n + r * (m + p["d"]))
+    return (u * state[0] + (1 - u) * n)[None]
+
+
+STEPS: dict[str, Any] = {
+    "rnn": lambda a, Wh, state, p: jnp.tanh(a + Wh)[None],
+    "lstm": _lstm,
+    "gru": _gru,
+}
+
+
 def training(checkpoint: str, case: Case, embedding: bool, unroll: int) -> Run:
     """Train with one jit-compiled step a window: loss, clipping and Adam, buffers donated.
 
     What does not wait for the character before is outside of the scan, one product for the
     whole window; the windows are cut from the text inside the step.
     """
-    H, _, B, T = case
+    _, _, B, T, cell = case
 
     def loss_of(parameters: Any, inputs: Any, targets: Any, state: Any) -> tuple[Any, Any]:
         layers, V, c = parameters
         states = []
         h: Any = None
-        for n, (U, W, b) in enumerate(layers):
+        for n, p in enumerate(layers):
+            U, b = p["U"], p["b"]
             if n > 0:
-                a = h.reshape(T * B, H) @ U.T
+                a = h.reshape(T * B, -1) @ U.T
             elif embedding:
                 a = U.T[inputs]
             else:
                 a = jax.nn.one_hot(inputs.reshape(T * B), K) @ U.T
 
-            def cell_of(h: Any, a: Any, W: Any = W) -> tuple[Any, Any]:
-                h = jnp.tanh(a + h @ W.T)
-                return h, h
+            def cell_of(state: Any, a: Any, p: Any = p) -> tuple[Any, Any]:
+                state = STEPS[cell](a, state[0] @ p["W"].T, state, p)
+                return state, state[0]
 
-            last, h = lax.scan(cell_of, state[n], a.reshape(T, B, H) + b, unroll=unroll)
+            last, h = lax.scan(cell_of, state[n], a.reshape(T, B, -1) + b, unroll=unroll)
             states.append(last)
-        log_y = jax.nn.log_softmax(h.reshape(T * B, H) @ V.T + c)
+        log_y = jax.nn.log_softmax(h.reshape(T * B, -1) @ V.T + c)
         if embedding:
             chosen = jnp.take_along_axis(log_y, targets.reshape(T * B, 1), axis=1)
         else:
@@ -69,7 +90,8 @@ def training(checkpoint: str, case: Case, embedding: bool, unroll: int) -> Run:
     compiled = jax.jit(step, donate_argnums=(0, 1, 2, 3, 4))
     start = jax.tree.map(jnp.asarray, tuple(Start.read(checkpoint)))
     zeros = [jax.tree.map(jnp.zeros_like, start) for _ in range(2)]
-    held = [start, *zeros, jnp.float32(0), jnp.zeros((case.layers, B, H))]
+    shape = (case.layers, 2 if cell == "lstm" else 1, B, case.H)
+    held = [start, *zeros, jnp.float32(0), jnp.zeros(shape)]
     data = jnp.asarray(streams(B, T), jnp.int32)
     made = 0
 

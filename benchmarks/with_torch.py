@@ -1,4 +1,4 @@
-"""PyTorch on the CPU: nn.RNN, and the best that was found with bare tensors."""
+"""PyTorch on the CPU: nn.RNN, nn.LSTM, nn.GRU, and the best that was found with bare tensors."""
 
 from typing import Any
 
@@ -11,43 +11,51 @@ from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Case, K, Star
 NOISE = 1024  # turns whose noise is drawn at once
 
 
-def _network(start: Start, embedding: bool) -> tuple[nn.Embedding, nn.RNN, nn.Linear]:
-    """Return input, nn.RNN and output layers that compute what charnn's parameters do.
+CELLS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+
+def network(start: Start, cell: str, embedding: bool) -> tuple[nn.Embedding, nn.RNNBase, nn.Linear]:
+    """Return input, recurrent and output layers that compute what charnn's parameters do.
 
     One-hot vectors are rows of an identity, looked up. An embedding has Uᵀ as its table and the
     identity as the first layer's input matrix, so that it starts from the same function, but has
     more to learn.
     """
-    (U, _, _), L, H = start.layers[0], len(start.layers), len(start.layers[0][1])
-    rnn, output = nn.RNN(H if embedding else K, H, L), nn.Linear(H, K)
+    L, H, U = len(start.layers), start.V.shape[1], start.layers[0]["U"]
+    inputs = len(U) if embedding else K
+    rnn, output = CELLS[cell](inputs, H, L), nn.Linear(H, K)
     table = torch.tensor(U.T) if embedding else torch.eye(K)
     entry = nn.Embedding.from_pretrained(table.contiguous(), freeze=not embedding)
     with torch.no_grad():
-        for n, (U, W, b) in enumerate(start.layers):
-            first = torch.eye(H) if embedding and n == 0 else torch.tensor(U)
+        for n, p in enumerate(start.layers):
+            first = torch.eye(inputs) if embedding and n == 0 else torch.tensor(p["U"])
+            second = torch.zeros(len(p["b"]))
+            if cell == "gru":
+                second[2 * H :] = torch.tensor(p["d"])
             for name, value in (
                 ("weight_ih", first),
-                ("weight_hh", torch.tensor(W)),
-                ("bias_ih", torch.tensor(b)),
-                ("bias_hh", torch.zeros(H)),
+                ("weight_hh", torch.tensor(p["W"])),
+                ("bias_ih", torch.tensor(p["b"])),
+                ("bias_hh", second),
             ):
                 getattr(rnn, f"{name}_l{n}").copy_(value)
-            # The second bias of nn.RNN would learn b twice as fast.
-            getattr(rnn, f"bias_hh_l{n}").requires_grad_(False)
+            # A second bias would learn b twice as fast. The GRU needs a part of it.
+            getattr(rnn, f"bias_hh_l{n}").requires_grad_(cell == "gru")
         output.weight.copy_(torch.tensor(start.V))
         output.bias.copy_(torch.tensor(start.c))
     return entry, rnn, output
 
 
 def training(checkpoint: str, case: Case, embedding: bool, threads: int) -> Run:
-    """Train nn.RNN: cross entropy, clip_grad_norm_, fused Adam."""
-    start = Start.read(checkpoint)
-    network = nn.ModuleList(_network(start, embedding))
-    entry, rnn, output = network
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    """Train nn.RNN, nn.LSTM or nn.GRU: cross entropy, clip_grad_norm_, fused Adam."""
+    modules = nn.ModuleList(network(Start.read(checkpoint), case.cell, embedding))
+    entry, rnn, output = modules
+    parameters = [p for p in modules.parameters() if p.requires_grad]
     adam = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
     data = torch.from_numpy(streams(case.B, case.T))
-    state = torch.zeros(case.layers, case.B, case.H)
+    state: Any = torch.zeros(case.layers, case.B, case.H)
+    if case.cell == "lstm":
+        state = state, state
     step = 0
 
     def run(n: int) -> float:
@@ -58,7 +66,9 @@ def training(checkpoint: str, case: Case, embedding: bool, threads: int) -> Run:
             window = data[at : at + case.T + 1]
             adam.zero_grad(set_to_none=True)
             h, state = rnn(entry(window[:-1]), state)
-            state = state.detach()
+            state = (
+                tuple(part.detach() for part in state) if case.cell == "lstm" else state.detach()
+            )
             loss = nn.functional.cross_entropy(output(h).flatten(0, 1), window[1:].flatten())
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
@@ -69,11 +79,13 @@ def training(checkpoint: str, case: Case, embedding: bool, threads: int) -> Run:
     return run
 
 
-def stepped(checkpoint: str, streams: int, threads: int) -> Run:
-    """Sample as a PyTorch script does: nn.RNN a character at a time, softmax, multinomial."""
+def stepped(checkpoint: str, streams: int, threads: int, cell: str = "rnn") -> Run:
+    """Sample as a PyTorch script does: a character at a time, softmax, multinomial."""
     start = Start.read(checkpoint)
-    entry, rnn, output = _network(start, embedding=False)
-    state = torch.zeros(len(start.layers), streams, len(start.layers[0][1]))
+    entry, rnn, output = network(start, cell, embedding=False)
+    state: Any = torch.zeros(len(start.layers), streams, start.V.shape[1])
+    if cell == "lstm":
+        state = state, state
     ids = torch.zeros(1, streams, dtype=torch.long)
 
     def run(n: int) -> None:
@@ -96,7 +108,7 @@ class _Tensors:
     """
 
     def __init__(self, start: Start):
-        (U, W, b), *above = [[torch.tensor(p) for p in layer] for layer in start.layers]
+        (U, W, b), *above = [[torch.tensor(p[name]) for name in "UWb"] for p in start.layers]
         self.table = (U.T + b).contiguous()
         self.matrices = [self._columns(W)]
         self.matrices += [self._columns(torch.cat((U, W), dim=1)) for U, W, _ in above]
@@ -141,7 +153,7 @@ def _loop(
 def by_hand(checkpoint: str, script: bool) -> Run:
     """Sample one stream with bare tensors and one thread; `script` compiles it by TorchScript."""
     start = Start.read(checkpoint)
-    tensors, L, H = _Tensors(start), len(start.layers), len(start.layers[0][1])
+    tensors, L, H = _Tensors(start), len(start.layers), start.V.shape[1]
     state, i = torch.zeros(L * H), 0
     written = [state[n * H : (n + 1) * H] for n in range(L)]
     read = [state[max(0, n - 1) * H : (n + 1) * H] for n in range(L)]
@@ -163,10 +175,51 @@ def by_hand(checkpoint: str, script: bool) -> Run:
     return run
 
 
+def gated_by_hand(checkpoint: str, cell: str) -> Run:
+    """Sample one stream of one gated layer with bare tensors and one thread."""
+    start = Start.read(checkpoint)
+    tensors, H, i = _Tensors(start), start.V.shape[1], 0
+    rows, W = list(tensors.table), tensors.matrices[0]
+    h, s, o = torch.zeros(H), torch.zeros(H), torch.empty(K)
+    a, m = torch.empty(len(W)), torch.zeros(len(W))
+    if cell == "gru":
+        m[2 * H :] = torch.tensor(start.layers[0]["d"])
+
+    def lstm(i: int) -> None:
+        torch.addmv(rows[i], W, h, out=a)
+        torch.sigmoid_(a[: 2 * H])
+        torch.tanh_(a[2 * H : 3 * H])
+        torch.sigmoid_(a[3 * H :])
+        s.mul_(a[H : 2 * H]).addcmul_(a[:H], a[2 * H : 3 * H])
+        torch.mul(torch.tanh(s), a[3 * H :], out=h)
+
+    def gru(i: int) -> None:
+        torch.addmv(m, W, h, out=a)
+        x = rows[i]
+        gates = torch.sigmoid_(a[: 2 * H].add_(x[: 2 * H]))
+        n = torch.tanh_(torch.addcmul(x[2 * H :], gates[:H], a[2 * H :]))
+        torch.lerp(n, h, gates[H:], out=h)
+
+    step = {"lstm": lstm, "gru": gru}[cell]
+
+    def run(n: int) -> None:
+        nonlocal i
+        torch.set_num_threads(1)
+        with torch.inference_mode():
+            while n > 0:
+                for z in tensors.noise(min(n, NOISE)):
+                    step(i)
+                    torch.addmv(z, tensors.V, h, out=o)
+                    i = int(torch.argmax(o))
+                n -= NOISE
+
+    return run
+
+
 def by_hand_batched(checkpoint: str, streams: int, threads: int) -> Run:
     """Sample several streams with bare tensors: `_loop` with matrices for vectors."""
     start = Start.read(checkpoint)
-    tensors, L, H = _Tensors(start), len(start.layers), len(start.layers[0][1])
+    tensors, L, H = _Tensors(start), len(start.layers), start.V.shape[1]
     matrices = [matrix.T for matrix in tensors.matrices]
     state, ids = torch.zeros(streams, L * H), torch.zeros(streams, dtype=torch.long)
     rows, a, o = torch.empty(streams, H), torch.empty(streams, H), torch.empty(streams, K)

@@ -22,11 +22,12 @@ class Case(NamedTuple):
     layers: int
     B: int
     T: int
+    cell: str = "rnn"
 
     @property
     def flop(self) -> float:
         """Floating-point operations of the step's matrix products, forward and backward."""
-        return Spec(K, self.H, self.layers).step_flop(self.T, self.B)
+        return Spec(K, self.H, self.layers, self.cell).step_flop(self.T, self.B)
 
 
 def character_ids(n: int) -> NDArray[np.intp]:
@@ -50,7 +51,7 @@ def streams(B: int, T: int) -> NDArray[np.intp]:
 class Start(NamedTuple):
     """The parameters that charnn starts from, read from its checkpoint."""
 
-    layers: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]  # U, W, b
+    layers: list[dict[str, NDArray[Any]]]  # by the letters U, W, b, and d of a GRU
     V: NDArray[Any]
     c: NDArray[Any]
 
@@ -59,5 +60,7 @@ class Start(NamedTuple):
         """Read a checkpoint with nothing but NumPy."""
         with np.load(checkpoint, allow_pickle=False) as file:
             L = sum(name.startswith("W") for name in file.files)
-            layers = [(file[f"U{n}"], file[f"W{n}"], file[f"b{n}"]) for n in range(L)]
+            layers = [
+                {name[0]: file[name] for name in file.files if name[1:] == str(n)} for n in range(L)
+            ]
             return cls(layers, file["V"], file["c"])

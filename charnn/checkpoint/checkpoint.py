@@ -2,7 +2,7 @@
 
 Its members (docs/checkpoint.md describes them for other programs):
 
-    format_version   1
+    format_version   1, or 2 where the config has a key that version 1 does not know
     checksum         SHA-256 over all other members
     config           the resolved config, JSON text
     progress         how far training has come, JSON text (see `Progress`)
@@ -32,7 +32,7 @@ from charnn.checkpoint.npz import UNREADABLE
 from charnn.checkpoint.progress import Progress, parse_progress_json
 from charnn.config.keys import Config
 from charnn.config.loading import parse_config_json
-from charnn.config.writing import config_json
+from charnn.config.writing import config_json, has_added_keys
 from charnn.errors import CheckpointError, ConfigError, DivergenceError
 from charnn.files import write_atomically
 from charnn.network.network import Network
@@ -94,8 +94,9 @@ class Checkpoint:
             raise CheckpointError(
                 f"{path}: cannot be written: data.path is too long; name a folder or a glob"
             )
+        version = 2 if has_added_keys(self.config) else 1
         try:
-            write_atomically(path, lambda file: write_members(file, arrays))
+            write_atomically(path, lambda file: write_members(file, arrays, version))
         except (OSError, *UNREADABLE) as error:
             reason = getattr(error, "strerror", None) or error
             raise CheckpointError(f"{path}: cannot be written: {reason}") from None

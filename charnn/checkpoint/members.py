@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from charnn.checkpoint.npz import read_npz
 
-FORMAT_VERSION = 1
+VERSIONS = (1, 2)  # Version 2 has what version 1 cannot: keys that came later, and their members.
 MAX_TEXT = 250_000  # Characters of the config, or the progress: enough for thousands of paths.
 
 # A parameter is a letter and, except for those of the output, the number of its layer.
@@ -55,9 +55,9 @@ class Members:
             arrays[name] = array
             if name == "format_version":
                 version = int(_checked(name, array, "i", ()))
-                if version != FORMAT_VERSION:
+                if version not in VERSIONS:
                     raise ValueError(
-                        f"format version {version}; this charnn reads version {FORMAT_VERSION}"
+                        f"format version {version}; this charnn reads versions 1 and 2"
                     )
         return cls(arrays)
 
@@ -111,18 +111,19 @@ def _checked(
     return array
 
 
-def write_members(file: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_members(file: IO[bytes], arrays: Mapping[str, NDArray[Any]], version: int) -> None:
     """Write arrays with a version and a seal, flush them to disk, and read them back.
 
     Args:
         file: empty, open for reading and writing.
         arrays: the members of a checkpoint by name, without version and checksum.
+        version: of the format.
 
     Raises:
         OSError: if the file cannot be written, or reading it back gives something else.
         ValueError, or another of `npz.UNREADABLE`: if it cannot be read back.
     """
-    arrays = {"format_version": np.array(FORMAT_VERSION), **arrays}
+    arrays = {"format_version": np.array(version), **arrays}
     seal = checksum(arrays)
     np.savez(file, **cast(Any, {**arrays, "checksum": np.array(seal)}))
     file.flush()

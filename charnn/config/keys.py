@@ -23,7 +23,7 @@ from charnn.config.values import (
     listed,
     normal_std,
 )
-from charnn.network.cells import CELLS
+from charnn.network.cells import CELLS, GATED
 
 
 class _Section(BaseModel):
@@ -66,7 +66,7 @@ class ModelConfig(_Section):
     cell: Cell = Field("rnn", description=f"recurrent cell: {listed(list(CELLS))}")
     hidden_size: Count = Field(256, description="H, units in each layer")
     num_layers: Count = Field(1, description="recurrent layers")
-    activation: Literal["tanh", "relu"] = Field("tanh", description="f: tanh or relu")
+    activation: Literal["tanh", "relu"] = Field("tanh", description="f of cell rnn: tanh or relu")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="share of each layer's outputs dropped, window by window"
     )
@@ -74,6 +74,16 @@ class ModelConfig(_Section):
         "uniform",
         description="uniform (±1/√fan-in), normal(STD); orthogonal or identity for W, else uniform",
     )
+
+    @model_validator(mode="after")
+    def _activation_is_that_of_the_cell(self) -> Self:
+        if self.activation != "tanh" and self.cell in GATED:
+            raise PydanticCustomError(
+                "activation",
+                "activation {activation} is for cell rnn; {cell} has functions of its own",
+                {"activation": self.activation, "cell": self.cell},
+            )
+        return self
 
     @property
     def init_std(self) -> float | None:

@@ -30,6 +30,8 @@ _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "tuple_type": lambda ctx: "must be a path or a list of paths",
     "model_type": lambda ctx: "must be a section of keys",
 }
+# Errors of two keys that do not go together.
+_PAIRS = {"split": ("val_fraction", "test_fraction"), "activation": ("cell", "activation")}
 
 
 def explain_all(error: ValidationError, places: Places, path: Path | None) -> str:
@@ -65,9 +67,9 @@ def _order(places: Iterable[Keys]) -> Mapping[Keys, int]:
 def _keys(error: ErrorDetails, places: Places) -> Keys:
     """Return the key that an error is about. If it is about two, return the one written last."""
     keys = tuple(str(part) for part in error["loc"])
-    if error["type"] == "split":
+    if error["type"] in _PAIRS:
         written = list(places)
-        pair = [(*keys, "val_fraction"), (*keys, "test_fraction")]
+        pair = [(*keys, name) for name in _PAIRS[error["type"]]]
         return max(pair, key=lambda key: written.index(key) if key in places else -1)
     return keys[:2]  # An item of a list has the place of the list.
 
@@ -81,7 +83,7 @@ def _explain(error: ErrorDetails, places: Places, path: Path | None) -> str:
     kind = error["type"]
     if kind == "extra_forbidden":
         return f"{place}unknown key {name}{_did_you_mean(keys)}"
-    if kind == "split":
+    if kind in _PAIRS:
         return f"{place}{name}.{error['msg']}"
     reason = _REASONS[kind](error.get("ctx", {})) if kind in _REASONS else error["msg"]
     return f"{place}{name} {reason}, got {show_value(error['input'])}"

@@ -36,11 +36,24 @@ def config_json(config: Config) -> str:
     Keys that earlier versions did not have are left out if they have no effect (see `ADDED_KEYS`).
     """
     left_out: dict[str, set[str]] = {}
-    for key, old in ADDED_KEYS.items():
+    for key in ADDED_KEYS.keys() - _added(config):
         section, name = key.split(".")
-        if getattr(getattr(config, section), name) == old:
-            left_out.setdefault(section, set()).add(name)
+        left_out.setdefault(section, set()).add(name)
     return config.model_dump_json(exclude=left_out)
+
+
+def has_added_keys(config: Config) -> bool:
+    """Return whether a stored config has keys that the first version of the format lacks."""
+    return bool(_added(config))
+
+
+def _added(config: Config) -> set[str]:
+    sections = {key: key.split(".") for key in ADDED_KEYS}
+    return {
+        key
+        for key, (section, name) in sections.items()
+        if getattr(getattr(config, section), name) != ADDED_KEYS[key]
+    }
 
 
 class _Untitled(GenerateJsonSchema):

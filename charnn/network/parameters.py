@@ -71,7 +71,9 @@ def initialize(
         if parameter.ndim == 1:
             parameter[...] = 0
             if name[0] == "b":
-                parameter.reshape(spec.cell_class.gates, -1)[...] = np.c_[spec.cell_class.bias]
+                parameter.reshape(spec.cell_class.gates, -1)[...] = np.array(spec.cell_class.bias)[
+                    :, None
+                ]
             if name == "c" and frequencies is not None and std is None:
                 parameter[...] = np.log(frequencies)
             continue

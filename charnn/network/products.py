@@ -87,31 +87,31 @@ def times_all(W: Sequence[Array], blocks: Sequence[int], batch_size: int) -> Pro
 
 
 def _blocks(batch_size: int, H: int) -> tuple[int, int] | None:
-    """Return rows and columns of the blocks to cut an (H, H) matrix into, or None for not at all."""
+    """Return the rows and columns of blocks to cut an (H, H) matrix into, or None."""
     m, n, small = largest_divisor(H, 128), largest_divisor(H, 64), 10**6
     fit = n >= 16 and batch_size * m * n <= small < batch_size * H * H
     return (m, n) if fit and blas_kernel() not in ("Haswell", "Zen") else None
 
 
 def _in_blocks(A: Array, batch_size: int, m: int, n: int) -> Product:
-    """Return a function that writes Σ_i x_i A_ij for each j, with A cut into blocks of m × n.
+    """Return a function that writes Σ_r x_r A_rg for each g, with A cut into blocks of m × n.
 
     Args:
-        A: (I, J, H, H).
-        batch_size: B; the function reads (I, B, H) and writes (J, B, H). An axis of length 1 may
+        A: (R, G, H, H).
+        batch_size: B; the function reads (R, B, H) and writes (G, B, H). An axis of length 1 may
             be left out.
         m: rows of a block.
         n: columns of a block.
     """
-    (I, J, H, _), B = A.shape, batch_size
-    cut = A.reshape(I, J, H // m, m, H // n, n).transpose(0, 2, 1, 4, 3, 5)
-    blocks = np.ascontiguousarray(cut)  # (I, H/m, J, H/n, m, n)
-    parts = np.empty((I, H // m, J, B, H), A.dtype)
-    part_blocks = parts.reshape(I, H // m, J, B, H // n, n).swapaxes(3, 4)
-    summed = parts.reshape(-1, *([J] if J > 1 else []), B, H)
+    (R, G, H, _), B = A.shape, batch_size
+    cut = A.reshape(R, G, H // m, m, H // n, n).transpose(0, 2, 1, 4, 3, 5)
+    blocks = np.ascontiguousarray(cut)  # (R, H/m, G, H/n, m, n)
+    parts = np.empty((R, H // m, G, B, H), A.dtype)
+    part_blocks = parts.reshape(R, H // m, G, B, H // n, n).swapaxes(3, 4)
+    summed = parts.reshape(-1, *([G] if G > 1 else []), B, H)
 
     def product(x: Array, out: Array) -> None:
-        rows = (x[:I] if I > 1 else x).reshape(I, B, H // m, m)
+        rows = (x[:R] if R > 1 else x).reshape(R, B, H // m, m)
         np.matmul(rows.swapaxes(1, 2)[:, :, None, None], blocks, part_blocks)
         np.add.reduce(summed, axis=0, out=out)
 

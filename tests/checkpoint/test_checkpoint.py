@@ -178,8 +178,11 @@ def test_no_member_can_be_left_out_or_added(path: Path, good: bytes) -> None:
         ({"W0": put(1, 2, value=np.nan)}, "W0 holds values that are not finite"),
         ({"hidden_state": put(0, 1, 2, value=np.inf)}, "hidden_state holds values that are not"),
         ({"optimizer.v": put(4, value=-np.inf)}, "optimizer.v holds values that are not finite"),
-        ({"format_version": 2}, "format version 2; this charnn reads version 1"),
-        ({"format_version": 2, "averaged": 1}, "format version 2; this charnn reads version 1"),
+        ({"format_version": 3}, "format version 3; this charnn reads versions 1 and 2"),
+        (
+            {"format_version": 3, "averaged": 1},
+            "format version 3; this charnn reads versions 1 and 2",
+        ),
         ({"format_version": 1.0}, "format_version is float64"),
         ({"format_version": [1]}, "format_version is int64 (1,)"),
         ({"vocabulary": np.array([1, 2, 2, 3, 4], np.uint32)}, "the vocabulary repeats"),

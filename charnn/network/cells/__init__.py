@@ -17,6 +17,8 @@ CELLS = {
     "gru": "charnn.network.cells.gru:GRUCell",
 }
 
+GATED = frozenset({"lstm", "gru"})  # These have no `activation` to choose.
+
 
 def cell_class(name: str) -> "type[Cell]":
     """Return the class of a cell by its name in `CELLS`."""
