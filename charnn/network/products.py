@@ -49,7 +49,7 @@ def times_each(W: Sequence[Array], batch_size: int) -> Product:
     if batch_size == 1:
         all_of_W = np.concatenate(W)
         return lambda x, out: all_of_W.dot(x, out.reshape(-1))
-    A = np.stack([W_g.T for W_g in W])
+    A = np.ascontiguousarray(np.stack([W_g.T for W_g in W]))
     sizes = _blocks(batch_size, A.shape[1])
     if sizes is None:
         return lambda x, out: np.matmul(x, A, out)
