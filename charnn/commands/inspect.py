@@ -15,7 +15,7 @@ def inspect(
     ckpt: Annotated[Path, CKPT],
     text: Annotated[list[str] | None, TEXT] = None,
     view: Annotated[
-        Literal["surprise", "expectation", "memory", "gradients"] | None,
+        Literal["surprise", "expectation", "memory", "gates", "gradients"] | None,
         typer.Option(help="Show one view in full. Default: a summary of all."),
     ] = None,
     unit: Annotated[list[str] | None, UNIT] = None,
@@ -35,15 +35,17 @@ def inspect(
 
     Surprise: the bits that each character costs. Expectation: the most likely characters at each
     place. Memory: what hidden units follow, measured as the correlation of the activation with a
-    feature of the text; the feature is chosen on the first half and measured on the second.
-    Gradients: how many characters back the loss still reaches each layer. A terminal shows the
-    beginning of the text in colour; a pipe gets tab-separated tables of all that was read.
+    feature of the text; the feature is chosen on the first half and measured on the second. Gates:
+    those of the same units, in an LSTM or a GRU. Gradients: how many characters back the loss still
+    reaches each layer. A terminal shows the beginning of the text in colour; a pipe gets
+    tab-separated tables of all that was read.
 
     \b
     Examples:
       charnn inspect --ckpt run1.best.npz
       charnn inspect --ckpt run1.npz --view memory --unit 0:17 --text mine.txt
       charnn inspect --ckpt run1.npz --view surprise > surprise.tsv
+      charnn inspect --ckpt lstm.npz --view gates --unit 0:17
       charnn inspect --ckpt run1.npz --view gradients --json | jq .layers
     """
     chosen = units_named(unit)

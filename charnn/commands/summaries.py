@@ -22,9 +22,8 @@ def headline(trainer: "Trainer") -> list[str]:
     """Return a few short lines about the run that is about to start."""
     config, streams = trainer.config, trainer.streams
     layers, H = config.model.num_layers, config.model.hidden_size
-    stack = (
-        f"{layers} {'layer' if layers == 1 else 'layers'} of {H} {config.model.activation} units"
-    )
+    units = f"{H} {trainer.model.spec.unit_name} units"
+    stack = f"{layers} {'layer' if layers == 1 else 'layers'} of {units}"
     steps = f"{trainer.total_steps:,} {'step' if trainer.total_steps == 1 else 'steps'}"
     lines = [
         f"text: {len(trainer.corpus.ids):,} characters, {len(trainer.corpus.vocabulary)} different",

@@ -14,20 +14,29 @@ LOST, EXPLODED = 0.01, 100.0  # shares of the gradient at lag 0
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """How the gradient of one layer fades, or grows, into the past.
+    """How the gradient of one layer's h, or of its s, fades or grows into the past.
 
     Attributes:
-        norms: for each lag k from 0 the mean over positions t of ‖∂L(t)/∂h(t−k)‖₂, where L(t) is
-            the loss, in nats, of the one character after x(t), and all paths count.
+        layer: the number of the layer, from 0.
+        letter: "h" or "s".
+        norms: for each lag k from 0 the mean over positions t of ‖∂L(t)/∂h(t−k)‖₂, or of that for
+            s. L(t) is the loss, in nats, of the one character after x(t), and all paths count.
         positions: how many t, evenly spaced over the text.
         spectral_radius: the largest |eigenvalue| of W, or of any gate's block of W.
         largest_singular_value: likewise.
     """
 
+    layer: int
+    letter: str
     norms: Floats
     positions: int
     spectral_radius: float
     largest_singular_value: float
+
+    @property
+    def name(self) -> str:
+        """The number of the layer, with the letter of its state if that is not h."""
+        return str(self.layer) if self.letter == "h" else f"{self.layer} {self.letter}"
 
     @property
     def shares(self) -> Floats:
@@ -66,7 +75,7 @@ def _first(wanted: NDArray[np.bool_]) -> int | None:
 def gradient_flow(
     model: Network, reading: Reading, lags: int = 200, positions: int = 100
 ) -> list[GradientFlow]:
-    """Follow the gradients of single losses back through time, in float64; one result per layer.
+    """Follow the gradients of single losses back through time, in float64: to h, then to s.
 
     All positions go back together. In a short text there are fewer lags. They also end where a
     gradient (or its square) is too large for a number.
@@ -88,10 +97,15 @@ def gradient_flow(
                 break
             norms.append(found)
     flows = []
-    for layer, layer_norms in enumerate(np.transpose(norms)):
+    for index, layer_norms in enumerate(np.transpose(norms)):
+        layer, letter = index % model.num_layers, "hs"[index // model.num_layers]
         W = model.recurrent_matrices(layer).astype(np.float64)
         radius = float(np.abs(np.linalg.eigvals(W)).max())
-        flows.append(GradientFlow(layer_norms, len(places), radius, _largest_singular_value(W)))
+        flows.append(
+            GradientFlow(
+                layer, letter, layer_norms, len(places), radius, _largest_singular_value(W)
+            )
+        )
     return flows
 
 

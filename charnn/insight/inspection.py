@@ -10,7 +10,8 @@ from charnn.errors import RequestError
 from charnn.insight.gradients import GradientFlow, gradient_flow
 from charnn.insight.reading import MAX_STATES, Floats, Reading, read
 from charnn.insight.units import Unit, units
-from charnn.network.network import Network
+from charnn.network.arrays import Array
+from charnn.network.network import Network, Reader
 from charnn.text.encoding import Ids
 from charnn.text.vocabulary import Vocabulary
 
@@ -94,6 +95,29 @@ class Inspection:
     def activations(self, unit: Unit) -> Floats:
         """Return a unit's activation at every place, (N,)."""
         return self.reading.h[unit.layer, :, unit.index].astype(np.float64)
+
+    def gates(self, unit: Unit) -> dict[str, Floats]:
+        """Return the gates of a unit at every place by name, each (N,), and s if the cell has one.
+
+        Raises:
+            RequestError: if the cell has no gates.
+        """
+        names, L = self.model.spec.cell_class.gate_names, self.model.num_layers
+        if not names:
+            raise RequestError(f"a cell of kind {self.model.spec.cell} has no gates to show")
+        own = self._gates[unit.layer][:, :, unit.index].astype(np.float64)
+        found = dict(zip(names, own, strict=True))
+        for s in self.reading.states[L + unit.layer :: L]:
+            found["state"] = s[:, unit.index].astype(np.float64)
+        return found
+
+    @cached_property
+    def _gates(self) -> list[Array]:
+        """Return the gates of every layer, each (G, N, H)."""
+        reader = Reader(self.model, len(self.ids), 1, keep_gates=True)
+        with np.errstate(over="ignore"):
+            reader.read(self.ids[:, None].astype(np.intp), self.model.zero_state())
+        return [layer.gates[:, :, 0] for layer in reader.layers]
 
     def scaled(self, unit: Unit) -> Floats:
         """Return a unit's activation from −1 to 1: as it is for tanh; relu's by its largest."""

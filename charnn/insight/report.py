@@ -95,7 +95,9 @@ def page(
             data={
                 **_text_data(seen, n),
                 "curves": _charts(read_curves(log)) if log.exists() else [],
-                "gradients": [flow.shares.tolist() for flow in seen.gradients],
+                "gradients": [
+                    {"name": flow.name, "shares": flow.shares.tolist()} for flow in seen.gradients
+                ],
             },
         )
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from charnn.insight.inspection import Inspection
 from charnn.showing import printable
 
-View = Literal["surprise", "expectation", "memory", "gradients"]
+View = Literal["surprise", "expectation", "memory", "gates", "gradients"]
 
 
 class Table(NamedTuple):
@@ -34,9 +34,11 @@ def tables(seen: Inspection, view: View | None, top: int) -> dict[str, Table]:
             return {"expectation": _expectation(seen)}
         case "memory":
             return {"units": _units(seen), "memory": _memory(seen)}
+        case "gates":
+            return {"units": _units(seen), "gates": _gates(seen)}
         case "gradients":
             lags = Table(
-                ["lag", *(f"layer_{layer}" for layer in range(len(seen.gradients)))],
+                ["lag", *(f"layer_{flow.name.replace(' ', '_')}" for flow in seen.gradients)],
                 _numbered(zip(*(flow.norms for flow in seen.gradients), strict=True)),
             )
             return {"layers": _layers(seen), "gradients": lags}
@@ -109,14 +111,24 @@ def _memory(seen: Inspection) -> Table:
     return Table(columns, _numbered(zip(seen.text, *activations, strict=True)))
 
 
+def _gates(seen: Inspection) -> Table:
+    columns, values = ["place", "character"], []
+    for unit in seen.units:
+        for gate, series in seen.gates(unit).items():
+            columns.append(f"{unit.name} {gate}")
+            values.append(series)
+    return Table(columns, _numbered(zip(seen.text, *values, strict=True)))
+
+
 def _layers(seen: Inspection) -> Table:
     return Table(
         ["layer", "spectral_radius", "largest_singular_value", "reach", "verdict"],
-        _numbered(
-            (flow.spectral_radius, flow.largest_singular_value, flow.reach, flow.verdict)
+        (
+            (flow.layer if flow.letter == "h" else flow.name,
+             flow.spectral_radius, flow.largest_singular_value, flow.reach, flow.verdict)
             for flow in seen.gradients
         ),
-    )
+    )  # fmt: skip
 
 
 def tab_separated(found: Iterable[Table]) -> Iterable[str]:

@@ -4,10 +4,9 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from rich.console import Console, Group, RenderableType
-from rich.table import Table as RichTable
 from rich.text import Text
-
 from charnn.insight.gradients import LOST, GradientFlow
 from charnn.insight.inspection import Inspection
 from charnn.insight.reading import Floats
@@ -16,7 +15,7 @@ from charnn.insight.units import Unit
 from charnn.showing import visible, visible_character
 
 # How many characters a terminal shows. The tables have all that were read.
-_SHOWN = {"summary": 400, "surprise": 2000, "expectation": 40, "memory": 600}
+_SHOWN = {"summary": 400, "surprise": 2000, "expectation": 40, "memory": 600, "gates": 200}
 
 _LAGS = (0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128)
 
@@ -56,6 +55,8 @@ def show(seen: Inspection, view: View | None, top: int, console: Console) -> Non
             parts = [_expected_text(seen)]
         case "memory":
             parts = _remembered_text(seen)
+        case "gates":
+            parts = _gated_text(seen)
         case "gradients":
             parts = [_fading(seen.gradients, console.width), _verdicts(seen.gradients)]
         case None:
@@ -194,9 +195,23 @@ def _remembered_text(seen: Inspection) -> Iterable[RenderableType]:
         )
 
 
+def _gated_text(seen: Inspection) -> Iterable[RenderableType]:
+    most = _SHOWN["gates"]
+    yield Group(
+        _title("Gates", f"after each character; {_first_of(most, seen)}"),
+        _legend(_ACTIVATION, "−1 to 1; the state is shown by its largest"),
+    )
+    for unit in seen.units:
+        for gate, values in seen.gates(unit).items():
+            if gate == "state":
+                values = values / (np.abs(values).max() or 1)
+            title = _title(f"Unit {unit.name}, {gate}", ", correlation ".join(_follows(unit)))
+            yield Group(title, _coloured(seen.text[:most], values[:most], _ACTIVATION))
+
+
 def _fading(flows: Sequence[GradientFlow], width: int) -> Group:
     """Return bars for the gradient at some lags, on a log scale from 1 % of lag 0 to all of it."""
-    grid = _grid("lag", *(f"layer {layer}" for layer in range(len(flows))))
+    grid = _grid("lag", *(f"layer {flow.name}" for flow in flows))
     longest = max(1, min(20, (width - 5) // len(flows) - 10))
     last = len(flows[0].norms) - 1
     for lag in [*(lag for lag in _LAGS if lag < last), last]:
@@ -213,8 +228,8 @@ def _bar(share: float, longest: int) -> str:
 
 def _verdicts(flows: Sequence[GradientFlow]) -> Group:
     grid = _grid("layer", "gradient", "ρ", "σ")
-    for layer, flow in enumerate(flows):
+    for flow in flows:
         radius, value = f"{flow.spectral_radius:.2f}", f"{flow.largest_singular_value:.2f}"
-        grid.add_row(str(layer), flow.verdict, radius, value)
+        grid.add_row(flow.name, flow.verdict, radius, value)
     title = _title("How far back it learns", "W: spectral radius ρ, largest singular value σ")
     return Group(title, grid)

@@ -14,10 +14,11 @@ from charnn.network.network import Network, Reader
 def gradients_back(
     network: Network, ids: CharacterIds, states: Array, places: NDArray[np.intp], lags: int
 ) -> Iterator[Array]:
-    """Yield dL(t)/dh(t−k) of every layer for k = 0, 1 … lags, each (L, n, H) in float64.
+    """Yield dL(t)/d(state at t−k) for k = 0, 1 … lags, each (S, n, H) in float64.
 
-    L(t) is the loss, in nats, of the one character after x(t), and all paths count. The n places t
-    go back side by side, as a batch of n streams with one character each.
+    That is dL(t)/dh(t−k) of every layer, then dL(t)/ds(t−k) of every layer with an s. L(t) is the
+    loss, in nats, of the one character after x(t), and all paths count. The n places t go back side
+    by side, as a batch of n streams with one character each.
 
     Args:
         network: of any dtype.
@@ -44,12 +45,15 @@ def gradients_back(
     for lag in range(lags + 1):
         at = places - lag
         reader.read(ids[at][None].astype(np.intp), states[:, at].copy())
-        dh = np.empty((L, n, H))
+        found = np.empty(exact.spec.state_shape(n))
         for layer in reversed(reader.layers):
-            d_state = later[layer.index]
-            dh[layer.index] = work.dh[0] + d_state[0]
+            d_state, own = later[layer.index], found[layer.index :: L]
+            own[...] = d_state
+            own[0] += work.dh[0]
             layer.back_through_time(d_state=d_state)
+            if layer.cell.delta_of_s is not None:
+                own[1] += work.delta[layer.cell.delta_of_s, 0]
             if layer.index > 0:
                 layer.back_to_input()
-        yield dh
+        yield found
         work.dh.fill(0)

@@ -148,7 +148,7 @@ class Layer:
     def _scaled(self) -> tuple[list[Array], list[Array], list[Array]]:
         """Return U, W and b by gate, with the factors that `cell.step` wants on them."""
         factors = self.cell.scale
-        if not any(factor != 1 for factor in factors):
+        if factors == (1.0,):
             return self._U, self._W, self._b
         U, W, b = (
             [
@@ -166,6 +166,11 @@ class Layer:
             state = state.copy()
         state[:, 0, streams] = 0
         return in_time(state[0])[0], states_in_time(state)[0]
+
+    @property
+    def gates(self) -> Array:
+        """What `cell.gate_names` names, (G, T, B, H), of the last window; a view."""
+        return self._gates[: len(self.cell.gate_names)]
 
     # --- back ------------------------------------------------------------------------------------
 

@@ -141,6 +141,7 @@ class Reader:
         batch_size: int,
         *,
         dropout: bool = False,
+        keep_gates: bool = False,
         work: Work | None = None,
         gradients: Parameters | None = None,
     ):
@@ -151,6 +152,7 @@ class Reader:
             seq_length: T.
             batch_size: B.
             dropout: whether masks will be given.
+            keep_gates: whether every layer's `gates` will be looked at.
             work: memory for the layers to go back with, or None for reading alone.
             gradients: where the layers write the gradients of the parameters, or None.
         """
@@ -166,7 +168,7 @@ class Reader:
             states = self.states[index::L]
             if spec.cell_class.in_place:
                 gates = states[:, 1:]  # h is written over a
-            elif gates is None or work is not None:  # kept until the way back, else shared
+            elif gates is None or keep_gates or work is not None:  # kept, else shared
                 blocks = spec.cell_class.gates + spec.cell_class.spare
                 gates = np.empty((blocks, T, B, H), network.dtype)
             masked = np.empty((T, B, H), network.dtype) if dropout else None

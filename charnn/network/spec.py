@@ -69,6 +69,11 @@ class Spec:
         """The class of the cell."""
         return cell_class(self.cell)
 
+    @property
+    def unit_name(self) -> str:
+        """What to call the units: by the function of a vanilla RNN, else by the cell."""
+        return self.activation if self.cell == "rnn" else self.cell.upper()
+
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The name and shape of every parameter, in storage order.

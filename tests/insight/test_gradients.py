@@ -71,7 +71,7 @@ def test_gradient_flow_is_that_of_automatic_differentiation(
 def test_the_verdict_is_on_what_happens_first(
     norms: list[float], reach: int | None, verdict: str
 ) -> None:
-    flow = GradientFlow(np.array(norms), 1, 1.0, 1.0)
+    flow = GradientFlow(0, "h", np.array(norms), 1, 1.0, 1.0)
     assert (flow.reach, flow.verdict) == (reach, verdict)
 
 

@@ -40,6 +40,8 @@ class Cell(ABC):
         deltas_of_U: for each gate, the block that becomes its dL/d(U x(t) + b).
         deltas_of_W: for each gate, the block that becomes its dL/d(W h(t-1)): 0 to G − 1 in some
             order.
+        delta_of_s: the block that becomes what s(t) receives by way of h(t), in a cell with an s.
+        gate_names: what `step` leaves in the first G blocks of `a`, for people to look at.
     """
 
     gates: ClassVar[int] = 1
@@ -51,6 +53,8 @@ class Cell(ABC):
     deltas: ClassVar[int] = 1
     deltas_of_U: ClassVar[tuple[int, ...]] = (0,)
     deltas_of_W: ClassVar[tuple[int, ...]] = (0,)
+    delta_of_s: ClassVar[int | None] = None
+    gate_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, activation: Activation, own: Mapping[str, Array]):
         """Take f, and the parameters of `own_shapes` by name."""
@@ -72,9 +76,9 @@ class Cell(ABC):
         """Compute one time step.
 
         Args:
-            a: (G + spare, B, H), of which the first G are U x(t) + b, times `scale`. A cell that is not
-                `in_place` leaves here what going back needs. One that is writes nothing here, but
-                `after` may be the same memory.
+            a: (G + spare, B, H), of which the first G are U x(t) + b, times `scale`. A cell that is
+                not `in_place` leaves here what going back needs. One that is writes nothing here,
+                but `after` may be the same memory.
             Wh: (G, B, H), W h(t-1), times `scale`; may be overwritten.
             before: the state at t-1, not to be changed.
             after: written with the state at t.

@@ -39,6 +39,7 @@ class LSTMCell(Cell):
     gate_names = ("input", "forget", "new", "output")
     deltas = 5  # di, df, dg, dq, and what ds(t) receives
     deltas_of_U = deltas_of_W = (0, 1, 2, 3)
+    delta_of_s = 4
 
     def step(self, a: Array, Wh: Array, before: Any, after: Any) -> None:
         """The equations above."""
