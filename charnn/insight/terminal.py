@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
+from rich.table import Table as RichTable
 from rich.text import Text
+
 from charnn.insight.gradients import LOST, GradientFlow
 from charnn.insight.inspection import Inspection
 from charnn.insight.reading import Floats
