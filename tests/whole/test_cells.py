@@ -1,6 +1,6 @@
-"""A cell is one file: a leaky RNN, registered in the list of cells, works everywhere.
+"""A cell is one file: the gated ones, and a leaky RNN that the tests register, work everywhere.
 
-Its gradients are checked in tests/network/test_gradients.py.
+Their gradients are checked in tests/network/test_gradients.py.
 """
 
 import json
@@ -25,29 +25,35 @@ from tests.helpers.texts import english
 
 pytestmark = pytest.mark.processes
 
-SIZES = ["--set", "model.cell=leaky", "--set", "model.hidden_size=64"]
-SIZES += ["--set", "model.num_layers=2", "--set", "model.dropout=0.1", "--seed", "1", "-q"]
+SIZES = ["--set", "model.hidden_size=64", "--set", "model.num_layers=2"]
+SIZES += ["--set", "model.dropout=0.1", "--seed", "1", "-q"]
 # Two workers: a batch of 32 with 64 units is work enough for them.
 TRAIN = ["train", "--data", "t.txt", *SIZES, "--threads", "2", "--set", "training.eval_every=20"]
 
 Run = Callable[..., str]
 
 
+@pytest.fixture(scope="module", params=["leaky", "lstm", "gru"])
+def cell(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("leaky")
+def folder(cell: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(cell)
     (folder / "t.txt").write_text(english(30_000))
     return folder
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(cell: str, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Return a function that runs a command which must succeed, in a Python that has the cell."""
+    model = ["--set", f"model.cell={cell}"]
     variables = os.environ | leaky.environment(tmp_path_factory.mktemp("site"))
 
     def command(*arguments: str) -> str:
         result = subprocess.run(
-            [*CHARNN, *arguments],
+            [*CHARNN, *arguments, *(model if "--data" in arguments else [])],
             cwd=folder,
             env=variables,
             capture_output=True,
@@ -100,7 +106,7 @@ def test_one_process_and_the_textbook_loop_follow_the_same_losses(folder: Path, 
     np.testing.assert_allclose(losses[0], losses[2], rtol=1e-10)
 
 
-def test_it_is_sampled_evaluated_inspected_and_shown(folder: Path, run: Run) -> None:
+def test_it_is_sampled_evaluated_inspected_and_shown(cell: str, folder: Path, run: Run) -> None:
     assert len(run("sample", "--ckpt", "whole.npz", "--n", "50", "--seed", "1")) == 50
     several = run("sample", "--ckpt", "whole.npz", "--n", "9", "--samples", "3", "--seed", "1")
     assert several.count("\n---\n") == 2
@@ -108,13 +114,13 @@ def test_it_is_sampled_evaluated_inspected_and_shown(folder: Path, run: Run) -> 
     context = json.loads(run("eval", "--ckpt", "whole.npz", "--context", "64", "--json"))
     assert exact["nats_per_char"] != context["nats_per_char"]
     views = json.loads(run("inspect", "--ckpt", "whole.npz", "--json", "-n", "500"))
-    assert len(views["layers"]) == 2
+    assert len(views["layers"]) == (4 if cell == "lstm" else 2)
     run("inspect", "--ckpt", "whole.npz", "--view", "memory", "--unit", "1:3", "-n", "500")
     run("report", "--ckpt", "whole.npz", "-o", "page.html", "-n", "300")
-    assert "cell: leaky" in run("info", "whole.npz")
+    assert f"cell: {cell}" in run("info", "whole.npz")
     assert "# FLOP a step" in run(*TRAIN, "--dry-run", "--out", "dry.npz")
     run("train", "--init", "whole.npz", "--data", "t.txt", "--max-steps", "2", "--out", "i.npz")
-    assert "cell: leaky" in run("info", "i.npz")
+    assert f"cell: {cell}" in run("info", "i.npz")
 
 
 def test_one_character_at_a_time_is_as_a_whole_window(network: Network) -> None:
@@ -147,11 +153,18 @@ def test_gradients_go_back_through_time_by_every_path(network: Network) -> None:
     states, t, lags = reader.states[:, 1:, 0].copy(), 9, 4
     found = list(gradients_back(exact, ids, states, np.array([t]), lags))
 
-    def loss(lag: int, unit: int, change: float) -> float:
-        """L(t) when one h of the top layer is changed at t − lag, from there on."""
+    L, states_of_a_layer = exact.num_layers, exact.spec.cell_class.states
+
+    def loss(lag: int, unit: int, change: float, of_s: bool) -> float:
+        """L(t) when one h, or s, of the top layer is changed at t − lag, from there on."""
         state = states[:, t - lag, None].copy()
-        state[-1, 0, unit] += change
-        top = state[-1].copy()
+        if of_s:  # which changes h, too: q tanh(s)
+            h, s = state[[L - 1, -1], 0, unit]
+            state[-1, 0, unit] += change
+            state[L - 1, 0, unit] = h / np.tanh(s) * np.tanh(s + change)
+        else:
+            state[L - 1, 0, unit] += change
+        top = state[L - 1].copy()
         o = exact.outputs(top, np.empty((1, exact.vocab_size)))
         if lag > 0:
             o = exact.logits(ids[t - lag + 1 : t + 1, None], state)[-1]
@@ -159,5 +172,7 @@ def test_gradients_go_back_through_time_by_every_path(network: Network) -> None:
 
     for lag in range(lags + 1):
         for unit in range(0, exact.hidden_size, 16):
-            numeric = (loss(lag, unit, 1e-6) - loss(lag, unit, -1e-6)) / 2e-6
-            assert found[lag][-1, 0, unit] == pytest.approx(numeric, abs=1e-7)
+            for part in range(states_of_a_layer):
+                higher, lower = (loss(lag, unit, e, part == 1) for e in (1e-6, -1e-6))
+                numeric = (higher - lower) / 2e-6
+                assert found[lag][L - 1 + part * L, 0, unit] == pytest.approx(numeric, abs=1e-7)
