@@ -4,8 +4,9 @@ import argparse
 import json
 import sys
 
+from benchmarks.measuring import Options
 from benchmarks.report import machine
-from benchmarks.sections import GRID, SECTIONS, Options
+from benchmarks.sections import SECTIONS
 from benchmarks.workload import Case
 
 
@@ -21,14 +22,14 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--rounds", type=int, default=11, help="turns of each side (11)")
     parser.add_argument("--seconds", type=float, default=0.2, help="of each turn (0.2)")
-    parser.add_argument("--case", type=case, action="append", help="H,layers,B,T of a step")
+    parser.add_argument("--case", type=case, action="append", help="H,layers,B,T[,CELL] of a step")
     parser.add_argument("--megabytes", type=int, default=300, help="of the large corpus (300)")
     parser.add_argument("--json", action="store_true", help="for a program")
     given = parser.parse_args()
     unknown = set(given.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    options = Options(given.rounds, given.seconds, given.case or GRID, given.megabytes)
+    options = Options(given.rounds, given.seconds, given.case or [], given.megabytes)
     try:
         tables = [SECTIONS[name](options) for name in given.sections or SECTIONS]
     except RuntimeError as error:

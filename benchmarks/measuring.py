@@ -5,7 +5,9 @@ or without a pause, one library's threads would take the cores from the next one
 """
 
 import multiprocessing
+import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,9 +17,22 @@ from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
+from benchmarks.workload import Case
+
 Run = Callable[[int], Any]  # does n units of some work, and may return something about it
 
 PAUSE = 0.1  # seconds before each turn, until the threads of the last one sleep
+THREADS = sorted({1, os.cpu_count() or 1})
+
+
+@dataclass(frozen=True)
+class Options:
+    """How long to measure, and what of it."""
+
+    rounds: int
+    seconds: float  # of each turn
+    cases: list[Case]  # of the training step; none for the grid
+    megabytes: int  # of the corpus
 
 
 @dataclass(frozen=True)
@@ -168,3 +183,8 @@ def best(forms: dict[str, Job], seconds: float) -> str:
         for name, job in forms.items():
             taken[name] = min(taken[name], job.seconds(units[name]))
     return min(taken, key=taken.__getitem__)
+
+
+def progress(text: str) -> None:
+    """Say on stderr what is being measured."""
+    print(text, file=sys.stderr, flush=True)

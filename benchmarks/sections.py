@@ -1,160 +1,30 @@
 """What is measured: each section prepares the sides, lets them take turns and makes a table."""
 
 import contextlib
-import math
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import geometric_mean
 
-from benchmarks.measuring import Job, Spread, Worker, best, installed, quotient, race, workers
+from benchmarks.measuring import (
+    THREADS,
+    Job,
+    Options,
+    Spread,
+    Worker,
+    best,
+    installed,
+    progress,
+    quotient,
+    race,
+    workers,
+)
 from benchmarks.report import Table, Value
-from benchmarks.workload import SGEMM, Case, text
+from benchmarks.steps import gated, step
+from benchmarks.workload import Case, text
 from charnn.config.loading import load_config
-
-GRID = [
-    Case(100, 1, 1, 25),
-    Case(128, 1, 32, 64),
-    Case(128, 2, 50, 50),
-    Case(256, 1, 32, 64),
-    Case(256, 2, 64, 64),
-    Case(512, 1, 64, 64),
-    Case(512, 2, 64, 128),
-    Case(1024, 1, 64, 64),
-]
-THREADS = sorted({1, os.cpu_count() or 1})
-SGEMM_FLOP = 2.0 * SGEMM**3
-
-
-@dataclass(frozen=True)
-class Options:
-    """How long to measure, and what of it."""
-
-    rounds: int
-    seconds: float  # of each turn
-    cases: list[Case]
-    megabytes: int  # of the corpus
-
-
-def progress(text: str) -> None:
-    """Say on stderr what is being measured."""
-    print(text, file=sys.stderr, flush=True)
-
-
-# --- training ------------------------------------------------------------------------------------
-
-
-def step(options: Options) -> Table:
-    """Measure the training step on a grid of sizes."""
-    table = Table("Training step")
-    for case in options.cases:
-        progress(f"step {tuple(case)}")
-        table.rows.append(_case(case, options))
-    table.notes.append(
-        "Cases are (H, layers, B, T); milliseconds per step, median (lowest–highest); ÷: how many "
-        "times faster charnn is, round by round. % of sgemm: charnn's speed, with "
-        "6·B·T·H·((2L−1)·H + K) FLOP a step, as a share of the speed of a 2048 × 2048 × 2048 "
-        "product in NumPy, which took its turns, too. Loop: the textbook's equations one character "
-        "at a time."
-    )
-    for peer in ("PyTorch", "JAX"):
-        ratios = {
-            case: value.median
-            for case, row in zip(options.cases, table.rows, strict=True)
-            if isinstance(value := row.get(f"{peer} ÷"), Spread)
-        }
-        batched = [value for case, value in ratios.items() if case.B > 1]
-        if batched:
-            table.notes.append(
-                f"Against {peer}: geometric mean {geometric_mean(ratios.values()):.2f}×, "
-                f"without B = 1 {geometric_mean(batched):.2f}×, lowest {min(ratios.values()):.2f}×."
-            )
-    return table
-
-
-def _case(case: Case, options: Options) -> dict[str, Value]:
-    """Measure one case in new processes, so that no side inherits another case's memory."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        workers("with_charnn", "with_numpy", "with_torch", "with_jax") as sides,
-    ):
-        checkpoint = str(Path(folder, "run.npz"))
-        own = sides["with_charnn"].prepare("training", checkpoint=checkpoint, case=case)
-        losses = own(1), own(2)
-        row: dict[str, Value] = {"case": str(tuple(case))}
-        jobs = {"charnn": own, "sgemm": sides["with_numpy"].prepare("sgemm")}
-        for peer, side, forms in (
-            ("PyTorch", "with_torch", _torch_forms()),
-            ("JAX", "with_jax", _jax_forms()),
-        ):
-            if side in sides:
-                common = {"checkpoint": checkpoint, "case": case}
-                prepared = {
-                    name: sides[side].prepare("training", **common, **form)
-                    for name, form in forms.items()
-                }
-                for name, job in prepared.items():
-                    more = peer == "PyTorch" and (forms[name]["embedding"] or case.cell == "gru")
-                    _same(f"{peer} ({name})", job, losses[: 1 if more else 2])
-                form = best(prepared, options.seconds)
-                row[f"{peer}'s form"], jobs[peer] = form, prepared[form]
-        if case.B == 1:
-            path = str(Path(folder, "loop.npz"))
-            jobs["loop"] = sides["with_charnn"].prepare(
-                "training", checkpoint=path, case=case, loop="textbook"
-            )
-            _same("the loop", jobs["loop"], losses)
-        taken = race(jobs, options.rounds, options.seconds)
-    forms_of = {name: row.pop(name) for name in list(row) if name.endswith("form")}
-    peers = [name for name in ("PyTorch", "JAX", "loop") if name in taken]
-    for name in ("charnn", *peers):
-        row[name] = Spread.of(taken[name]).scaled(1e3)
-    for name in peers:
-        row[f"{name} ÷"] = quotient(taken[name], taken["charnn"])
-    row["sgemm GFLOP/s"] = Spread.of(taken["sgemm"]).rate(SGEMM_FLOP / 1e9)
-    share = quotient(taken["sgemm"], taken["charnn"]).scaled(100 * case.flop / SGEMM_FLOP)
-    row["% of sgemm"] = share
-    return row | forms_of
-
-
-def _torch_forms() -> dict[str, dict[str, object]]:
-    return {
-        f"{entry}, {threads} thread{'s' * (threads > 1)}": {
-            "embedding": entry == "embedding",
-            "threads": threads,
-        }
-        for entry in ("one-hot", "embedding")
-        for threads in THREADS
-    }
-
-
-def _jax_forms() -> dict[str, dict[str, object]]:
-    return {
-        f"{entry}{f', unrolled by {unroll}' * (unroll > 1)}": {
-            "embedding": entry == "embedding",
-            "unroll": unroll,
-        }
-        for entry in ("one-hot", "embedding")
-        for unroll in (1, 4)
-    }
-
-
-def _same(name: str, job: Job, losses: tuple[float, ...]) -> None:
-    """See that a side computes what charnn does, by the losses of steps 1 and 3.
-
-    Step 3 comes after two updates, so that gradients, clipping and Adam are in it. In PyTorch
-    an embedding has one matrix more to learn, and nn.GRU two biases; there only step 1 is the same.
-    """
-    for n, loss in enumerate(losses, start=1):
-        found = job(n)
-        if not math.isclose(found, loss, abs_tol=1e-4):
-            raise RuntimeError(f"{name} computes something else: loss {found}, charnn {loss}")
-
 
 # --- sampling ------------------------------------------------------------------------------------
 
@@ -162,29 +32,33 @@ def _same(name: str, job: Job, losses: tuple[float, ...]) -> None:
 def sampling(options: Options) -> Table:
     """Measure how fast text is drawn, H 256."""
     table = Table("Sampling")
-    for layers, streams in ((1, 1), (2, 1), (1, 64), (2, 64)):
-        progress(f"sampling {layers} layers, {streams} streams")
-        row: dict[str, Value] = {"layers": str(layers), "streams": str(streams)}
+    sizes = [("rnn", layers, streams) for streams in (1, 64) for layers in (1, 2)]
+    sizes += [(cell, 1, streams) for cell in ("lstm", "gru") for streams in (1, 64)]
+    for cell, layers, streams in sizes:
+        progress(f"sampling {cell}, {layers} layers, {streams} streams")
+        row: dict[str, Value] = {"cell": cell, "layers": str(layers), "streams": str(streams)}
         with (
             tempfile.TemporaryDirectory() as folder,
             workers("with_charnn", "with_torch") as sides,
         ):
-            checkpoint = _checkpoint(sides["with_charnn"], folder, Case(256, layers, 1, 8))
+            case = Case(256, layers, 1, 8, cell)
+            checkpoint = _checkpoint(sides["with_charnn"], folder, case)
             jobs = {
                 "charnn": sides["with_charnn"].prepare(
                     "sampling", checkpoint=checkpoint, streams=streams
                 )
             }
             if "with_torch" in sides:
-                jobs |= _torch_loops(sides["with_torch"], checkpoint, streams, options)
+                jobs |= _torch_loops(sides["with_torch"], checkpoint, case, streams, options)
             taken = race(jobs, options.rounds, options.seconds)
         row |= {name: Spread.of(seconds).rate(streams) for name, seconds in taken.items()}
         for name in list(taken)[1:]:
             row[f"{name} ÷"] = quotient(taken[name], taken["charnn"])
         table.rows.append(row)
     table.notes.append(
-        "Characters per second, all streams together; ÷: how many times faster charnn is. nn.RNN: "
-        "stepped under inference_mode. By hand: bare tensors. TorchScript: that loop, compiled."
+        "Characters per second, all streams together; ÷: how many times faster charnn is. nn.*: "
+        "nn.RNN, nn.LSTM or nn.GRU, stepped under inference_mode. By hand: bare tensors. "
+        "TorchScript: that loop, compiled."
     )
     return table
 
@@ -196,17 +70,23 @@ def _checkpoint(worker: Worker, folder: str, case: Case) -> str:
     return path
 
 
-def _torch_loops(worker: Worker, checkpoint: str, streams: int, options: Options) -> dict[str, Job]:
-    def fastest(function: str) -> Job:
+def _torch_loops(
+    worker: Worker, checkpoint: str, case: Case, streams: int, options: Options
+) -> dict[str, Job]:
+    def fastest(function: str, **more: str) -> Job:
         forms = {
             str(threads): worker.prepare(
-                function, checkpoint=checkpoint, streams=streams, threads=threads
+                function, checkpoint=checkpoint, streams=streams, threads=threads, **more
             )
             for threads in THREADS
         }
         return forms[best(forms, options.seconds)]
 
-    jobs = {"nn.RNN": fastest("stepped")}
+    jobs = {"nn.*": fastest("stepped", cell=case.cell)}
+    if case.cell != "rnn":
+        if streams == 1:
+            jobs["by hand"] = worker.prepare("gated_by_hand", checkpoint=checkpoint, cell=case.cell)
+        return jobs
     if streams > 1:
         return jobs | {"by hand": fastest("by_hand_batched")}
     for name, script in (("by hand", False), ("TorchScript", True)):
@@ -411,5 +291,5 @@ def memory(options: Options) -> Table:
 
 SECTIONS: dict[str, Callable[[Options], Table]] = {
     function.__name__: function
-    for function in (step, sampling, evaluation, validation, startup, corpora, memory)
+    for function in (step, gated, sampling, evaluation, validation, startup, corpora, memory)
 }

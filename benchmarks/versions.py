@@ -46,7 +46,7 @@ def serve(handle: int) -> None:
 def main() -> None:
     """Measure and print."""
     from benchmarks.measuring import Job, Spread, Worker, quotient, race
-    from benchmarks.sections import GRID
+    from benchmarks.steps import GRID
 
     class Checkout(Worker):
         """A worker that has a checkout's own charnn and benchmarks."""

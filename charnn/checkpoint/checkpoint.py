@@ -8,7 +8,7 @@ Its members (docs/checkpoint.md describes them for other programs):
     progress         how far training has come, JSON text (see `Progress`)
     vocabulary       (K,) code points
     U0, W0, b0, U1 … V, c       the parameters, or their running mean if the config asks for it
-    hidden_state     (L, B, H), h after the last step              } not in a best
+    hidden_state     (S, B, H), h (and s) after the last step      } not in a best
     optimizer.NAME   (P,), one for each slot of the optimizer      } checkpoint
     optimizer.theta  (P,), the parameters whose mean is above      }
 
@@ -51,7 +51,7 @@ class Checkpoint:
         vocabulary: K characters.
         model: the network with its parameters.
         progress: how far training has come.
-        hidden_state: (L, B, H), or None in a best checkpoint, which cannot be resumed.
+        hidden_state: (S, B, H), or None in a best checkpoint, which cannot be resumed.
         slots: the optimizer's state by name, each (P,). If the model is a running mean, `theta` is
             the parameters under training. Empty in a best checkpoint.
     """

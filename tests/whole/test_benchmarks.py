@@ -13,7 +13,7 @@ from benchmarks.cluster import CASES, FITTED, RANKS, SUMMED, Compute, Model, tab
 from benchmarks.measuring import Spread, Worker, quotient
 from benchmarks.ngram import kneser_ney, witten_bell
 from benchmarks.report import Table, shown
-from benchmarks.sections import _same
+from benchmarks.steps import _same
 from benchmarks.workload import ALPHABET, Case, streams, text
 from charnn.machine import cores
 from charnn.text.corpus import Corpus
