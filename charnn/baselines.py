@@ -19,37 +19,20 @@ _BLOCK = 1 << 20  # characters processed at a time, to bound the memory
 def unigram_entropy(ids: Ids, vocab_size: int) -> float:
     """Return the entropy of the character frequencies of a text, in nats per character.
 
+    In a text of more than 64 blocks, only 64 blocks spread over it are counted.
+
     Args:
         ids: (N,) character ids, N at least 1.
         vocab_size: K, the number of different ids.
     """
-    counts = _counts(ids, vocab_size)
-    p = counts[counts > 0] / counts.sum()
-    return float((p * np.log(1 / p)).sum())
-
-
-def frequencies(ids: Ids, vocab_size: int) -> NDArray[np.float64]:
-    """Return how often each character comes, (K,), as shares of 1 that are all above 0.
-
-    P(k) = (count of k + 1) / (N + K), as `unigram_bits` has it.
-
-    Args:
-        ids: (N,) character ids.
-        vocab_size: K, the number of different ids.
-    """
-    counts = _counts(ids, vocab_size) + 1.0
-    return np.asarray(counts / counts.sum())
-
-
-def _counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
-    """Count each character, (K,). Of more than 64 blocks, 64 spread over the text are counted."""
     starts = np.arange(0, len(ids), _BLOCK)
     if len(starts) > 64:
         starts = np.linspace(0, len(ids) - _BLOCK, 64, dtype=np.int64)
     counts = np.zeros(vocab_size, np.int64)
     for start in starts:
         counts += np.bincount(ids[start : start + _BLOCK], minlength=vocab_size)
-    return counts
+    p = counts[counts > 0] / counts.sum()
+    return float((p * np.log(1 / p)).sum())
 
 
 def unigram_bits(ids: Ids, vocab_size: int) -> float:

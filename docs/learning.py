@@ -1,11 +1,14 @@
-"""Draw docs/learning.svg: the first steps of a run on C code, with c at zero and at log p.
+"""Draw docs/learning.svg: the first steps of a run on C code, with a small and a large U0.
 
-    PYTHONPATH=. python docs/learning.py
+    cat /usr/include/*.h | head -c 60000 > headers.txt
+    PYTHONPATH=. python docs/learning.py headers.txt
 
-Trains configs/tinyshakespeare-fast.yaml on the text "c" of `benchmarks.texts` for 600 steps of
-1,000; at every tenth a fixed window shows what the parameters make of it. Takes matplotlib.
+Trains configs/tinyshakespeare-fast.yaml on the text for 600 steps of 1,000; at every tenth a fixed
+window shows what the parameters make of it. Takes matplotlib.
 """
 
+import math
+import sys
 import tempfile
 from typing import Any
 
@@ -14,13 +17,13 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from picture import HERE
 
-from benchmarks.texts import c
 from charnn.baselines import unigram_entropy
 from charnn.config.loading import Override, load_config
 from charnn.network.bptt import BPTT
 from charnn.network.network import Network, Reader
 from charnn.optimizers import learning_rate_at
 from charnn.text.corpus import Corpus
+from charnn.text.reading import read_text
 from charnn.training.events import Stepped
 from charnn.training.trainer import Trainer
 
@@ -37,7 +40,7 @@ TITLES = {
 }
 
 
-def profile(corpus: Corpus, *, zero: bool) -> dict[str, list[list[float]]]:
+def profile(corpus: Corpus, *, small: bool) -> dict[str, list[list[float]]]:
     """Train; return each quantity's values, one a layer or one in all, at every tenth step."""
     with tempfile.TemporaryDirectory() as folder:
         values: dict[str, Any] = {
@@ -48,8 +51,8 @@ def profile(corpus: Corpus, *, zero: bool) -> dict[str, list[list[float]]]:
         overrides = {key: Override(value, "docs/learning.py") for key, value in values.items()}
         config = load_config(HERE.parent / "configs" / "tinyshakespeare-fast.yaml", overrides)
         trainer = Trainer(config, corpus)
-        if zero:
-            trainer.model.parameters["c"][...] = 0
+        if small:
+            trainer.model.parameters["U0"][...] /= math.sqrt(trainer.model.vocab_size)
         seen: dict[str, list[list[float]]] = {title: [] for title in TITLES}
         losses: list[float] = []
         smoothed: list[float] | None = None
@@ -122,22 +125,22 @@ def draw(profiles: dict[str, dict[str, list[list[float]]]], unigram: float) -> N
             axes.set_title(title, loc="left", fontsize="medium")
             axes.grid(alpha=0.3)
             if key in ("loss", "saturated"):
-                axes.legend(fontsize="small")
+                axes.legend(fontsize="small", loc="upper right" if key == "loss" else (0.6, 0.42))
         for axes in figure.axes[-2:]:
             axes.set_xlabel("step")
         figure.savefig(HERE / "learning.svg", metadata={"Date": None})
 
 
-def main() -> None:
+def main(text: str) -> None:
     """Train twice and draw."""
-    corpus = Corpus.from_text(c(), val_fraction=0.1)
+    corpus = Corpus.from_text(read_text([text]), val_fraction=0.1)
     ids = np.asarray(corpus.split("train"))
     profiles = {
-        "c = 0": profile(corpus, zero=True),
-        "c = log p": profile(corpus, zero=False),
+        "±1/√K": profile(corpus, small=True),
+        "±1": profile(corpus, small=False),
     }
     draw(profiles, unigram_entropy(ids, len(corpus.vocabulary)))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -29,6 +29,7 @@ def info(
     model, progress = checkpoint.model, checkpoint.progress
     characters = checkpoint.vocabulary.characters
     figures: dict[str, Any] = {
+        "cell": model.spec.cell,
         "hidden_size": model.hidden_size,
         "num_layers": model.num_layers,
         "activation": model.activation,

@@ -104,7 +104,7 @@ class Inspection:
         """
         names, L = self.model.spec.cell_class.gate_names, self.model.num_layers
         if not names:
-            raise RequestError(f"a cell of kind {self.model.spec.cell} has no gates to show")
+            raise RequestError(f"an {self.model.spec.cell} has no gates to show; see --view memory")
         own = self._gates[unit.layer][:, :, unit.index].astype(np.float64)
         found = dict(zip(names, own, strict=True))
         for s in self.reading.states[L + unit.layer :: L]:

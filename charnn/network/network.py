@@ -89,15 +89,9 @@ class Network:
         """Return (P,) numbers by the parameters' names: the parameters, or a gradient."""
         return Parameters(self.spec.shapes, flat)
 
-    def initialize(
-        self,
-        init: str,
-        seed: int,
-        std: float | None = None,
-        frequencies: Array | None = None,
-    ) -> None:
+    def initialize(self, init: str, seed: int, std: float | None = None) -> None:
         """Draw the initial parameters; see `charnn.network.parameters.initialize`."""
-        initial.initialize(self.parameters, self.spec, init, seed, std, frequencies)
+        initial.initialize(self.parameters, self.spec, init, seed, std)
 
     def zero_state(self, batch_size: int = 1) -> Array:
         """Return the state before anything is read, (S, B, H); see `Spec.state_shape`."""

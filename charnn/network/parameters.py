@@ -42,19 +42,14 @@ class Parameters(Mapping[str, Array]):
 
 
 def initialize(
-    parameters: Parameters,
-    spec: Spec,
-    init: str,
-    seed: int,
-    std: float | None = None,
-    frequencies: Array | None = None,
+    parameters: Parameters, spec: Spec, init: str, seed: int, std: float | None = None
 ) -> None:
     """Draw the initial parameters; biases are as the cell has it, in most cases zero.
 
-    With c = log p the softmax starts at the frequencies p of the characters. If c starts at zero
-    instead, every character's gradient first points the same way: towards p, by way of all hidden
-    units at once. Adam follows it until the units are saturated, and many a network never recovers
-    (docs/learning.md).
+    U of the first layer counts as having a fan-in of 1, since of the K numbers of a one-hot vector
+    one is not zero. With the usual 1/√K, h hardly differs from character to character at first:
+    all gradients point the same way, Adam follows them until the units are saturated, and many a
+    network never recovers (docs/learning.md).
 
     Args:
         parameters: written.
@@ -63,19 +58,15 @@ def initialize(
             "orthogonal" or "identity" (Le, Jaitly & Hinton 2015) for every gate's block of W, the
             rest uniform.
         seed: names the draws, which are the same for float32 and float64.
-        std: if given, draw every matrix from normal(0, std) instead, and start c at zero too, as
-            min-char-rnn does.
-        frequencies: p, (K,), all above 0; None starts c at zero.
+        std: if given, draw every matrix from normal(0, std) instead.
     """
     for stream, (name, parameter) in enumerate(parameters.items()):
         if parameter.ndim == 1:
             parameter[...] = 0
             if name[0] == "b":
-                parameter.reshape(spec.cell_class.gates, -1)[...] = np.array(spec.cell_class.bias)[
-                    :, None
-                ]
-            if name == "c" and frequencies is not None and std is None:
-                parameter[...] = np.log(frequencies)
+                blocks = np.split(parameter, spec.cell_class.gates)
+                for block, value in zip(blocks, spec.cell_class.bias, strict=True):
+                    block[...] = value
             continue
         draw = generator(seed, Purpose.INIT, stream=stream)
         if std is not None:
@@ -83,13 +74,12 @@ def initialize(
                 parameter[...] = draw.normal(0, std, parameter.shape)
         elif name.startswith("W") and init in ("orthogonal", "identity"):
             for block in np.split(parameter, spec.cell_class.gates):
-                block[...] = (
-                    _orthogonal(draw, spec.hidden_size)
-                    if init == "orthogonal"
-                    else (np.eye(spec.hidden_size))
-                )
+                orthogonal = init == "orthogonal"
+                H = spec.hidden_size
+                block[...] = _orthogonal(draw, H) if orthogonal else np.eye(H)
         else:
-            bound = 1 / np.sqrt(parameter.shape[1])
+            fan_in = 1 if name == "U0" else parameter.shape[1]
+            bound = 1 / math.sqrt(fan_in)
             parameter[...] = draw.uniform(-bound, bound, parameter.shape)
 
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from charnn.baselines import frequencies
 from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.checkpoint.progress import Progress
 from charnn.config.keys import Config
@@ -13,7 +12,6 @@ from charnn.network.network import Network
 from charnn.optimizers import Average, make_optimizer
 from charnn.ranks import Ranks
 from charnn.text.corpus import Corpus
-from charnn.text.encoding import Ids
 
 
 def new_network(config: Config, vocab_size: int) -> Network:
@@ -55,15 +53,14 @@ class RunState:
         theta = {"theta": self.model.parameters.flat} if self._average else {}
         return self._optimizer.slots | theta
 
-    def initialize(self, init: Checkpoint | None, ids: Ids) -> None:
-        """Draw the parameters for a training text, (N,) ids, or copy those of a checkpoint."""
+    def initialize(self, init: Checkpoint | None) -> None:
+        """Draw the parameters, or copy those of a checkpoint."""
         if init:
             self.model.parameters.flat[...] = init.model.parameters.flat
         else:
             sizes, seed = self._config.model, self._config.training.seed
             assert seed is not None
-            p = frequencies(ids, self.model.vocab_size)
-            self.model.initialize(sizes.init, seed, sizes.init_std, p)
+            self.model.initialize(sizes.init, seed, sizes.init_std)
         self.averaged.parameters.flat[...] = self.model.parameters.flat
 
     def update(self, g: Array, learning_rate: float, step: int) -> None:

@@ -98,7 +98,7 @@ class Trainer:
         if resume:
             self._state.restore(resume)
         else:
-            self._state.initialize(init, self.streams.ids)
+            self._state.initialize(init)
 
         self._clock = Clock()
         self._notice: Callable[[], int] = lambda: 0  # see charnn.training.stopping

@@ -115,6 +115,9 @@ def test_it_is_sampled_evaluated_inspected_and_shown(cell: str, folder: Path, ru
     assert exact["nats_per_char"] != context["nats_per_char"]
     views = json.loads(run("inspect", "--ckpt", "whole.npz", "--json", "-n", "500"))
     assert len(views["layers"]) == (4 if cell == "lstm" else 2)
+    if cell != "leaky":
+        gates = run("inspect", "--ckpt", "whole.npz", "--view", "gates", "--unit", "1:3", "-n", "9")
+        assert len(gates.splitlines()) == 1 + 9
     run("inspect", "--ckpt", "whole.npz", "--view", "memory", "--unit", "1:3", "-n", "500")
     run("report", "--ckpt", "whole.npz", "-o", "page.html", "-n", "300")
     assert f"cell: {cell}" in run("info", "whole.npz")

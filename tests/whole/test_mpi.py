@@ -65,15 +65,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_same_run(folder: Path, name: str) -> None:
+def assert_same_run(folder: Path, name: str, alone: str = "alone.npz") -> None:
     """Compare a run with that of one process, up to the order of summation."""
     for suffix in (".npz", ".best.npz"):
-        expected, found = (arrays((folder / n).with_suffix(suffix)) for n in ("alone.npz", name))
+        expected, found = (arrays((folder / n).with_suffix(suffix)) for n in (alone, name))
         for member, array in expected.items():
             if array.dtype.kind == "f":
                 scale = np.abs(array).max()
                 assert np.abs(found[member] - array).max() <= 1e-6 * scale, member
-    logs = (log_lines((folder / n).with_suffix(".jsonl")) for n in ("alone.npz", name))
+    logs = (log_lines((folder / n).with_suffix(".jsonl")) for n in (alone, name))
     for expected, found in zip(*logs, strict=True):
         assert expected.keys() == found.keys()
         for key, value in expected.items():
@@ -96,6 +96,15 @@ def test_any_number_of_ranks_makes_the_same_run(folder: Path, n: int) -> None:
         first = (folder / name).read_bytes()
         assert ranks(n, *RUN, "--out", name, "--overwrite", cwd=folder).returncode == 0
         assert (folder / name).read_bytes() == first
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_two_ranks_make_the_same_run_with_gates(folder: Path, cell: str) -> None:
+    settings = ["--set", f"model.cell={cell}", "--max-steps", "200"]
+    ok(*RUN, *settings, "--out", f"{cell}.npz", cwd=folder)
+    result = ranks(2, *RUN, *settings, "--out", f"{cell}-2.npz", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert_same_run(folder, f"{cell}-2.npz", f"{cell}.npz")
 
 
 def test_what_some_ranks_begin_others_finish(folder: Path) -> None:

@@ -98,3 +98,14 @@ def test_the_table_of_equations_names_what_is_there() -> None:
                     thing = getattr(thing, attribute)
                 break
         assert thing is not None, name
+
+
+def test_the_tables_of_the_cells_quote_the_code() -> None:
+    page = (ROOT / "docs" / "cells.md").read_text(encoding="utf-8")
+    for cell in ("rnn", "lstm", "gru"):
+        code = (ROOT / "charnn" / "network" / "cells" / f"{cell}.py").read_text(encoding="utf-8")
+        table = page.split(f"`{cell.upper()}Cell.textbook_step`")[1].split("\n\n")[0]
+        lines = re.findall(r"`(.+?)` \|$", table, re.MULTILINE)
+        assert len(lines) > 6
+        for line in lines:
+            assert line in code, line
