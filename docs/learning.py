@@ -125,7 +125,7 @@ def draw(profiles: dict[str, dict[str, list[list[float]]]], unigram: float) -> N
             axes.set_title(title, loc="left", fontsize="medium")
             axes.grid(alpha=0.3)
             if key in ("loss", "saturated"):
-                axes.legend(fontsize="small", loc="upper right" if key == "loss" else (0.6, 0.42))
+                axes.legend(fontsize="small", loc="upper right" if key == "loss" else (0.6, 0.4))
         for axes in figure.axes[-2:]:
             axes.set_xlabel("step")
         figure.savefig(HERE / "learning.svg", metadata={"Date": None})
