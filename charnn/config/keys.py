@@ -72,7 +72,7 @@ class ModelConfig(_Section):
     )
     init: Init = Field(
         "uniform",
-        description="uniform (±1/√fan-in), normal(STD); orthogonal or identity for W, else uniform",
+        description="uniform (W on ±1/√H), normal(STD); orthogonal or identity for W, else uniform",
     )
 
     @model_validator(mode="after")

@@ -46,17 +46,18 @@ def initialize(
 ) -> None:
     """Draw the initial parameters; biases are as the cell has it, in most cases zero.
 
-    U of the first layer counts as having a fan-in of 1, since of the K numbers of a one-hot vector
-    one is not zero. With the usual 1/√K, h hardly differs from character to character at first:
-    all gradients point the same way, Adam follows them until the units are saturated, and many a
-    network never recovers (docs/learning.md).
+    Every U starts so large that U x(t) differs from character to character by about 1, which for
+    the first layer means that its fan-in is 1: one of a one-hot vector's K numbers is not zero. With
+    smaller ones all gradients point the same way at first, Adam follows them until the units are
+    saturated, and many a network never recovers (docs/learning.md).
 
     Args:
         parameters: written.
         spec: of their network.
-        init: "uniform" on ±1/√n with n the fan-in (the heuristic of Glorot & Bengio 2010, eq. 1);
-            "orthogonal" or "identity" (Le, Jaitly & Hinton 2015) for every gate's block of W, the
-            rest uniform.
+        init: "uniform": each matrix on ±1/√n with n the fan-in (the heuristic of Glorot & Bengio
+            2010, eq. 1), but U on ±g√(3/n), whose variance is g²/n (LeCun et al. 1998, section
+            4.6, with g = 1), where g is the cell's `gain`; "orthogonal" or "identity" (Le, Jaitly
+            & Hinton 2015) for every gate's block of W, the rest uniform.
         seed: names the draws, which are the same for float32 and float64.
         std: if given, draw every matrix from normal(0, std) instead.
     """
@@ -79,7 +80,8 @@ def initialize(
                 block[...] = _orthogonal(draw, H) if orthogonal else np.eye(H)
         else:
             fan_in = 1 if name == "U0" else parameter.shape[1]
-            bound = 1 / math.sqrt(fan_in)
+            variance = spec.cell_class.gain**2 if name[0] == "U" else 1 / 3
+            bound = math.sqrt(3 * variance / fan_in)
             parameter[...] = draw.uniform(-bound, bound, parameter.shape)
 
 

@@ -79,4 +79,4 @@ def test_output_is_utf8_whatever_the_locale(folder: Path) -> None:
     printed = subprocess.run(
         [*CHARNN, "config"], cwd=folder, env=environment, capture_output=True, check=True
     ).stdout
-    assert "uniform (±1/√fan-in)" in printed.decode("utf-8")
+    assert "W on ±1/√H" in printed.decode("utf-8")

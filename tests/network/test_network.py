@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from charnn.network.loss import log_softmax
-from charnn.network.network import RNN
+from charnn.network.network import RNN, Network
+from charnn.network.spec import Spec
 from tests.helpers.networks import B, K, T, make_model, make_window
 from tests.helpers.textbook import loop
 
@@ -23,16 +24,18 @@ def test_logits_are_those_of_the_textbook_loop(activation: Literal["tanh", "relu
     np.testing.assert_allclose(state, expected.state, atol=1e-12)
 
 
-def test_uniform_initialisation_is_bounded_by_the_fan_in_and_biases_are_zero() -> None:
-    model = RNN(65, 128, 2)
+@pytest.mark.parametrize(("cell", "gain"), [("rnn", 1), ("gru", 2), ("lstm", 4)])
+def test_uniform_initialisation_goes_by_the_fan_in(cell: str, gain: float) -> None:
+    model = Network.from_config(Spec(65, 128, 2, cell), 65, np.float32)
     model.initialize("uniform", seed=3)
     for name, parameter in model.parameters.items():
         if parameter.ndim == 1:
-            assert not parameter.any(), name
-        else:
-            bound = 1 if name == "U0" else 1 / np.sqrt(parameter.shape[1])  # of a one-hot vector
-            assert 0.98 * bound < np.abs(parameter).max() <= bound, name
-            assert parameter.std() == pytest.approx(bound / np.sqrt(3), rel=0.05)
+            assert not parameter.any() or cell == "lstm", name
+            continue
+        fan_in = 1 if name == "U0" else parameter.shape[1]  # of a one-hot vector
+        std = (gain if name[0] == "U" else 1 / np.sqrt(3)) / np.sqrt(fan_in)
+        assert 0.98 * np.sqrt(3) * std < np.abs(parameter).max() <= np.sqrt(3) * std, name
+        assert parameter.std() == pytest.approx(std, rel=0.05)
 
 
 def test_orthogonal_and_identity_shape_w_alone() -> None:
@@ -43,7 +46,7 @@ def test_orthogonal_and_identity_shape_w_alone() -> None:
             W = model.parameters[name]
             np.testing.assert_allclose(W @ W.T, np.eye(64), atol=1e-12)
             assert (init == "identity") == np.array_equal(W, np.eye(64))
-        assert np.abs(model.parameters["U1"]).max() <= 1 / 8
+        assert np.abs(model.parameters["U1"]).max() <= np.sqrt(3) / 8
 
 
 def test_normal_initialisation_has_its_standard_deviation() -> None:

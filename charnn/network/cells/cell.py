@@ -34,6 +34,8 @@ class Cell(ABC):
         scale: for each gate, the factor on its rows of U, W and b in what `step` gets. A cell may
             want −a rather than a: exp(−a) is then one call for several gates.
         bias: for each gate, what b is at the beginning.
+        gain: how many times smaller h is than a while both are small; U starts larger by it, lest
+            the signal fades from layer to layer.
         states: 1, or 2 for a cell whose state is (h, s).
         in_place: whether h(t) may be written over a(t), as the derivative needs h alone.
         deltas: how many (B, H) blocks `window_back` writes and `step_back` turns into gradients.
@@ -48,6 +50,7 @@ class Cell(ABC):
     spare: ClassVar[int] = 0
     scale: ClassVar[tuple[float, ...]] = (1.0,)
     bias: ClassVar[tuple[float, ...]] = (0.0,)
+    gain: ClassVar[float] = 1.0
     states: ClassVar[int] = 1
     in_place: ClassVar[bool] = False
     deltas: ClassVar[int] = 1
