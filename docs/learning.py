@@ -1,4 +1,4 @@
-"""Draw docs/learning.svg: the first steps of a run on C code, with a small and a large U0.
+"""Draw docs/learning.svg: the first steps of a run on C code, with a small and a large U.
 
     cat /usr/include/*.h | head -c 60000 > headers.txt
     PYTHONPATH=. python docs/learning.py headers.txt
@@ -51,8 +51,10 @@ def profile(corpus: Corpus, *, small: bool) -> dict[str, list[list[float]]]:
         overrides = {key: Override(value, "docs/learning.py") for key, value in values.items()}
         config = load_config(HERE.parent / "configs" / "tinyshakespeare-fast.yaml", overrides)
         trainer = Trainer(config, corpus)
-        if small:
-            trainer.model.parameters["U0"][...] /= math.sqrt(trainer.model.vocab_size)
+        if small:  # as in version 0.1.0: ±1/√n in every layer, n = K in the first
+            for name, U in trainer.model.parameters.items():
+                if name[0] == "U":
+                    U /= math.sqrt(3 * (trainer.model.vocab_size if name == "U0" else 1))
         seen: dict[str, list[list[float]]] = {title: [] for title in TITLES}
         losses: list[float] = []
         smoothed: list[float] | None = None
@@ -119,7 +121,7 @@ def draw(profiles: dict[str, dict[str, list[list[float]]]], unigram: float) -> N
                     axes.plot(steps, column, style, color=colour, lw=1.2, label=name + layer)
             if key == "loss":
                 axes.axhline(unigram, color="grey", lw=0.8)
-                axes.annotate("unigram entropy", (STEPS, unigram), ha="right", va="bottom")
+                axes.annotate("unigram entropy", (STEPS, unigram), ha="right", va="top")
             if key in ("norm", "W h"):
                 axes.set_yscale("log")
             axes.set_title(title, loc="left", fontsize="medium")
@@ -136,8 +138,8 @@ def main(text: str) -> None:
     corpus = Corpus.from_text(read_text([text]), val_fraction=0.1)
     ids = np.asarray(corpus.split("train"))
     profiles = {
-        "±1/√K": profile(corpus, small=True),
-        "±1": profile(corpus, small=False),
+        "small U": profile(corpus, small=True),
+        "U x ≈ 1": profile(corpus, small=False),
     }
     draw(profiles, unigram_entropy(ids, len(corpus.vocabulary)))
 
