@@ -24,7 +24,7 @@ def test_logits_are_those_of_the_textbook_loop(activation: Literal["tanh", "relu
     np.testing.assert_allclose(state, expected.state, atol=1e-12)
 
 
-@pytest.mark.parametrize(("cell", "gain"), [("rnn", 1), ("gru", 2), ("lstm", 4)])
+@pytest.mark.parametrize(("cell", "gain"), [("rnn", 1), ("gru", 1), ("lstm", 4)])
 def test_uniform_initialisation_goes_by_the_fan_in(cell: str, gain: float) -> None:
     model = Network.from_config(Spec(65, 128, 2, cell), 65, np.float32)
     model.initialize("uniform", seed=3)

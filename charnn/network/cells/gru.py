@@ -36,7 +36,6 @@ class GRUCell(Cell):
     gates, spare = 3, 1
     scale = (-1.0, -1.0, 1.0)
     bias = (0.0, 0.0, 0.0)
-    gain = 2.0  # the update gate is half open at first
     gate_names = ("reset", "update", "new")
     deltas = 4  # dm, dr, du, dn: the first three go to W, the last three to U
     deltas_of_W = (1, 2, 0)

@@ -36,7 +36,7 @@ class LSTMCell(Cell):
     gates, spare, states = 4, 1, 2
     scale = (-1.0, -1.0, -2.0, -1.0)
     bias = (0.0, 1.0, 0.0, 0.0)
-    gain = 4.0  # the input gate and the output gate are half open at first
+    gain = 4.0  # at first i and q are about half open
     gate_names = ("input", "forget", "new", "output")
     deltas = 5  # di, df, dg, dq, and what ds(t) receives
     deltas_of_U = deltas_of_W = (0, 1, 2, 3)
