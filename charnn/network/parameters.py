@@ -46,10 +46,10 @@ def initialize(
 ) -> None:
     """Draw the initial parameters; biases are as the cell has it, in most cases zero.
 
-    Every U starts so large that U x(t) differs from character to character by about 1, which for
-    the first layer means that its fan-in is 1: one of a one-hot vector's K numbers is not zero. With
-    smaller ones all gradients point the same way at first, Adam follows them until the units are
-    saturated, and many a network never recovers (docs/learning.md).
+    Every U starts so large that U x(t) differs from character to character by about 1. For the
+    first layer this means that its fan-in is 1: of a one-hot vector's K numbers one is not zero.
+    With smaller ones all gradients point the same way at first, Adam follows them until the units
+    are saturated, and many a network never recovers (docs/learning.md).
 
     Args:
         parameters: written.
