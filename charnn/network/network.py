@@ -107,7 +107,8 @@ class Network:
         Returns:
             o: (T, B, K), where o[t] are the unnormalised log-probabilities of what follows x(t).
         """
-        return Reader(self, *inputs.shape)(inputs, state)
+        with np.errstate(over="ignore"):  # exp(−a) of a closed gate may overflow: σ is 0 then
+            return Reader(self, *inputs.shape)(inputs, state)
 
     def outputs(self, h: Array, out: Array) -> Array:
         """Write o = V h + c, eq. 10.10, over `out`, (N, K), for the top layer's (N, H) outputs."""

@@ -24,6 +24,18 @@ def test_logits_are_those_of_the_textbook_loop(activation: Literal["tanh", "relu
     np.testing.assert_allclose(state, expected.state, atol=1e-12)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_gates_may_be_closed_as_tight_as_numbers_allow(cell: str) -> None:
+    model = Network(K, 8, 2, dtype=np.float32, cell=cell)
+    model.initialize("uniform", seed=3)
+    for name, parameter in model.parameters.items():
+        if name[0] == "b":
+            parameter[:] = -1000  # exp(1000) is infinite
+    inputs, *_ = make_window(2)
+    o = model.logits(inputs, model.zero_state(inputs.shape[1]))  # a warning would be an error
+    assert np.isfinite(o).all()
+
+
 @pytest.mark.parametrize(("cell", "gain"), [("rnn", 1), ("gru", 1), ("lstm", 4)])
 def test_uniform_initialisation_goes_by_the_fan_in(cell: str, gain: float) -> None:
     model = Network.from_config(Spec(65, 128, 2, cell), 65, np.float32)
