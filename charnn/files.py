@@ -1,9 +1,10 @@
 """Files: written atomically, and never over a file that somebody needs."""
 
 import contextlib
-import glob
 import os
+import stat
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO
@@ -12,18 +13,18 @@ from charnn.errors import RequestError
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Call `write` with a temporary file in the folder of `path`, then rename it to `path`.
+    """Call `write` with a temporary file beside `path`, then rename it to `path`.
 
-    At any moment `path` is the old file or the new one, whole. Errors of `write` and of the system
-    pass through, and the temporary file is removed.
+    At any moment `path` is the old file or the new one, whole. If it is a link, the file that it
+    leads to is replaced. A file that is replaced keeps its mode. Errors of `write` and of the
+    system pass through, and the temporary file is removed.
     """
+    path = real(path)
     handle, name = tempfile.mkstemp(".tmp", _prefix(path), path.parent)
     try:
         with os.fdopen(handle, "w+b") as file:
             write(file)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
+        Path(name).chmod(_mode(path))
         Path(name).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -32,13 +33,29 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     _flush_folder(path.parent)
 
 
+def real(path: Path) -> Path:
+    """Return the path of the file itself if `path` is a link, also of one that leads nowhere."""
+    return Path(os.path.realpath(path))
+
+
 def _prefix(path: Path) -> str:
-    return f".{path.name}."
+    """Return how temporary names begin: as short for a long name, which must leave them room."""
+    return f".charnn-{zlib.crc32(os.fsencode(path.name)):08x}-"
+
+
+def _mode(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        umask = os.umask(0)
+        os.umask(umask)
+        return 0o666 & ~umask
 
 
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files of processes that were killed while they wrote `path`."""
-    for leftover in path.parent.glob(f"{glob.escape(_prefix(path))}*.tmp"):
+    path = real(path)
+    for leftover in path.parent.glob(f"{_prefix(path)}*.tmp"):
         with contextlib.suppress(OSError):
             leftover.unlink()
 
@@ -69,19 +86,45 @@ def refuse_existing(outputs: Sequence[Path], instead: str = "") -> None:
         raise RequestError(f"{existing[0]} exists; {instead}replace {those} by --overwrite")
 
 
-def refuse_inputs(outputs: Sequence[Path], inputs: Iterable[Path | str]) -> None:
-    """Refuse to write a file that is also read, or into a folder that does not exist.
+def refuse_unwritable(outputs: Sequence[Path]) -> None:
+    """Refuse names that cannot be written, before any work is lost on them.
 
     Args:
-        outputs: the files that a command is about to write, all in one folder.
+        outputs: the files that a command is about to write.
+
+    Raises:
+        RequestError: naming the file, and the folder if that is missing or read-only.
+    """
+    taken = dict[Path, Path]()
+    for path in outputs:
+        target = real(path)
+        folder = path.parent if target.parent == real(path.parent) else target.parent
+        try:
+            if not target.parent.is_dir():
+                raise RequestError(f"{path}: the folder {folder} does not exist")
+            if not os.access(target.parent, os.W_OK | os.X_OK):
+                raise RequestError(f"{path}: the folder {folder} is read-only")
+            if stat.S_ISDIR(target.lstat().st_mode):
+                raise RequestError(f"{path} is a folder; give the name of a file")
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise RequestError(f"{path}: cannot be written: {error.strerror}") from None
+        if target in taken:
+            raise RequestError(f"{path} and {taken[target]} lead to one file, {target}")
+        taken[target] = path
+
+
+def refuse_inputs(outputs: Sequence[Path], inputs: Iterable[Path | str]) -> None:
+    """Refuse to write a file that is also read.
+
+    Args:
+        outputs: the files that a command is about to write.
         inputs: the files that it reads.
 
     Raises:
-        RequestError: naming the file or the folder.
+        RequestError: naming the file.
     """
-    folder = outputs[0].parent
-    if not folder.is_dir():
-        raise RequestError(f"{outputs[0]}: the folder {folder} does not exist")
     read = {os.path.realpath(path) for path in inputs}
     for path in outputs:
         if os.path.realpath(path) in read:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import IO
 
 from charnn.errors import CharnnError, RequestError
-from charnn.files import refuse_existing, refuse_inputs, write_atomically
+from charnn.files import refuse_existing, refuse_inputs, refuse_unwritable, write_atomically
 
 
 def check_outfile(
@@ -24,6 +24,7 @@ def check_outfile(
     """
     if path.suffix not in endings:
         raise RequestError(f"--out takes a name ending in {' or '.join(endings)}, got {path}")
+    refuse_unwritable([path])
     refuse_inputs([path], inputs)
     if not overwrite:
         refuse_existing([path])

@@ -203,6 +203,7 @@ def _start(
     from charnn.training.preparation import initial_config, resumed_config
 
     outputs = Outputs(Path(config.output.checkpoint))
+    outputs.refuse_unwritable()
     read: list[Path | str] = [*inputs]
     resumed = first = None
     if resume and outputs.checkpoint.exists():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from charnn.errors import CharnnError
-from charnn.files import refuse_existing, refuse_inputs
+from charnn.files import real, refuse_existing, refuse_inputs, refuse_unwritable
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,14 @@ class Outputs:
         """All three paths."""
         return self.checkpoint, self.best, self.log
 
+    def refuse_unwritable(self) -> None:
+        """Check that files of these names can be written.
+
+        Raises:
+            RequestError: if one cannot, or two are links to one file; the message names it.
+        """
+        refuse_unwritable(self.all)
+
     def refuse_existing(self) -> None:
         """Check that no earlier run left files here.
 
@@ -53,20 +61,20 @@ class Outputs:
         refuse_existing(self.all, way)
 
     def remove_best(self) -> None:
-        """Remove the best checkpoint of an earlier run, if there is one.
+        """Remove the best checkpoint of an earlier run, if there is one. A link to it stays.
 
         Raises:
             CharnnError: if it cannot be removed.
         """
         try:
-            self.best.unlink(missing_ok=True)
+            real(self.best).unlink(missing_ok=True)
         except OSError as error:
             raise CharnnError(f"{self.best}: cannot be removed: {error.strerror}") from None
 
     def refuse_inputs(self, inputs: Iterable[Path | str]) -> None:
-        """Check that the folder exists and that no output is also an input.
+        """Check that no output is also an input.
 
         Raises:
-            RequestError: if the folder is missing, or a file is both; the message names it.
+            RequestError: if a file is both; the message names it.
         """
         refuse_inputs(self.all, inputs)

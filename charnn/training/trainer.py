@@ -367,10 +367,11 @@ def train(
     """Train from Python: run to the end, pass each event to `on_event`, return the result.
 
     Raises:
-        RequestError: if a file to be written is also read, or exists and `overwrite` is false.
+        RequestError: if a file cannot be written, is also read, or exists and `overwrite` is false.
         CharnnError: as `Trainer` and `Trainer.run` do.
     """
     trainer = Trainer(config, corpus)
+    trainer.outputs.refuse_unwritable()
     trainer.outputs.refuse_inputs(files_named(config.data.path))
     if not overwrite:
         trainer.outputs.refuse_existing()

@@ -38,7 +38,7 @@ def test_all_commands_refuse_a_missing_folder_alike(tmp_path: Path) -> None:
         check_outfile(path, (".npz",), overwrite=True, inputs=[])
     assert str(found.value) == message
     with pytest.raises(RequestError) as found:
-        Outputs(path).refuse_inputs([])
+        Outputs(path).refuse_unwritable()
     assert str(found.value) == message
 
 

@@ -39,3 +39,32 @@ def test_what_is_read_is_never_written(folder: Path) -> None:
     line = refused(2, *TRAIN, "--init", "run.npz", "--overwrite", cwd=folder)
     assert "run.npz would be overwritten, but is read; choose another --out" in line
     assert (folder / "run.npz").read_bytes() == before
+
+
+@pytest.mark.processes
+def test_names_are_tried_before_any_work(folder: Path) -> None:
+    """The name of the checkpoint is legal, that of the best checkpoint is too long."""
+    before = sorted(folder.iterdir())
+    for name in ("n" * 250 + ".npz", "n" * 260 + ".npz"):
+        for way in ("--quiet", "--dry-run", "--resume"):
+            line = refused(2, *TRAIN, "--out", name, way, cwd=folder)
+            assert line.endswith("cannot be written: File name too long")
+    for *command, ending in (("plot", "run.jsonl", ".svg"), ("report", "--ckpt", "a.npz", ".html")):
+        line = refused(2, *command, "-o", "n" * 260 + ending, cwd=folder)
+        assert line.endswith("cannot be written: File name too long")
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.processes
+def test_a_run_behind_links_stays_one_run(folder: Path) -> None:
+    (folder / "disk").mkdir()
+    names = ("run.npz", "run.best.npz", "run.jsonl")
+    for name in names:
+        (folder / name).symlink_to(Path("disk", name))
+    ok(*TRAIN, "--stop-after", "15", cwd=folder)
+    (folder / "disk" / "run.npz").chmod(0o600)
+    ok("train", "--resume", "--out", "run.npz", cwd=folder)
+    ok(*TRAIN, "--overwrite", "--stop-after", "15", cwd=folder)
+    assert all((folder / name).is_symlink() for name in names)
+    assert {path.name for path in (folder / "disk").iterdir()} == set(names)
+    assert (folder / "disk" / "run.npz").stat().st_mode & 0o777 == 0o600

@@ -11,6 +11,7 @@ import pytest
 
 from charnn.checkpoint.checkpoint import load
 from charnn.errors import CharnnError
+from charnn.files import write_atomically
 from charnn.text.corpus import Corpus
 from charnn.training.metrics import MetricsLog, exclusive
 from charnn.training.outputs import Outputs
@@ -92,9 +93,17 @@ def test_a_line_that_does_not_fit_leaves_no_half_behind(tmp_path: Path) -> None:
 # --- what a run finds where it begins ------------------------------------------------------------
 
 
+def temporary(path: Path) -> Path:
+    """Return the name under which the content of a file was written."""
+    names = list[str]()
+    write_atomically(path, lambda _: names.extend(p.name for p in path.parent.glob(".*.tmp")))
+    path.unlink()
+    return path.with_name(names[0])
+
+
 def test_what_a_killed_run_left_goes_with_the_next(folder: Path) -> None:
-    left = [folder / ".run.npz.abc.tmp", folder / ".run.best.npz.x_y.tmp"]
-    others = [folder / ".other.npz.abc.tmp", folder / "run.npz.tmp"]
+    left = [temporary(folder / name) for name in ("run.npz", "run.best.npz")]
+    others = [temporary(folder / "other.npz"), folder / "run.npz.tmp"]
     for path in left + others:
         path.touch()
     subprocess.run([*CHARNN, *TRAIN, "--quiet", "--stop-after", "1"], cwd=folder, check=True)
