@@ -7,7 +7,7 @@ This is the only place where a key is described. The commented config and the JS
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from charnn.config.values import (
@@ -24,6 +24,8 @@ from charnn.config.values import (
     normal_std,
 )
 from charnn.network.cells import CELLS, GATED
+
+STORED = "stored"  # the context in which a checkpoint's config is validated
 
 
 class _Section(BaseModel):
@@ -164,6 +166,17 @@ class TrainingConfig(_Section):
     threads: Threads | None = Field(
         None, description="cores to use, of each rank; null = all (bits depend on it)"
     )
+
+    @model_validator(mode="after")
+    def _rate_falls(self, info: ValidationInfo) -> Self:
+        # Earlier versions took such a pair, so a stored config may have it.
+        if self.min_learning_rate > self.learning_rate and info.context != STORED:
+            raise PydanticCustomError(
+                "rates",
+                "min_learning_rate must be <= learning_rate {highest}, got {lowest}",
+                {"highest": f"{self.learning_rate:g}", "lowest": f"{self.min_learning_rate:g}"},
+            )
+        return self
 
 
 class OutputConfig(_Section):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from charnn.config.keys import ADDED_KEYS, Config
+from charnn.config.keys import ADDED_KEYS, STORED, Config
 from charnn.config.problems import Places, explain_all, explain_first
 from charnn.config.yaml_file import read_yaml, yaml_value
 from charnn.errors import ConfigError
@@ -75,7 +75,7 @@ def parse_config_json(text: str) -> Config:
         ConfigError: if it is not valid, in one line.
     """
     try:
-        config = Config.model_validate_json(text)
+        config = Config.model_validate_json(text, context=STORED)
     except ValidationError as error:
         raise ConfigError(explain_first(error)) from None
     stored = {key for key, _ in config.given()}

@@ -1,6 +1,7 @@
 """What is wrong with a config: one line for each error, with its place."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ Keys = tuple[str, ...]  # A section, or a section and a key, or () for the whole
 Places = dict[Keys, str]  # Where each of them was written: FILE:LINE or an option, in this order.
 
 _MAX_ERRORS = 20  # Errors reported; the rest are only counted.
+_NUMBER = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?|true|false|null")
 _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "greater_than": lambda ctx: f"must be > {ctx['gt']:g}",
     "greater_than_equal": lambda ctx: f"must be >= {ctx['ge']:g}",
@@ -31,7 +33,11 @@ _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "model_type": lambda ctx: "must be a section of keys",
 }
 # Errors of two keys that do not go together.
-_PAIRS = {"split": ("val_fraction", "test_fraction"), "activation": ("cell", "activation")}
+_PAIRS = {
+    "split": ("val_fraction", "test_fraction"),
+    "activation": ("cell", "activation"),
+    "rates": ("learning_rate", "min_learning_rate"),
+}
 
 
 def explain_all(error: ValidationError, places: Places, path: Path | None) -> str:
@@ -86,7 +92,13 @@ def _explain(error: ErrorDetails, places: Places, path: Path | None) -> str:
     if kind in _PAIRS:
         return f"{place}{name}.{error['msg']}"
     reason = _REASONS[kind](error.get("ctx", {})) if kind in _REASONS else error["msg"]
-    return f"{place}{name} {reason}, got {show_value(error['input'])}"
+    return f"{place}{name} {reason}, got {_shown(error['input'])}"
+
+
+def _shown(value: Any) -> str:
+    """Show a value; a number in quotes is text, which the usual form would hide."""
+    shown = show_value(value)
+    return f"'{shown}' in quotes" if isinstance(value, str) and _NUMBER.fullmatch(value) else shown
 
 
 def _did_you_mean(keys: Keys) -> str:

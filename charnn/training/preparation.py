@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charnn.checkpoint.checkpoint import Checkpoint
+from charnn.config.idle import idle_settings
 from charnn.config.keys import RESUMABLE, Config, TrainingConfig
 from charnn.draws import fresh_seed
 from charnn.errors import CharnnError, ConfigError, RequestError
@@ -130,6 +131,8 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
         if training.max_steps is None
         else training.max_steps
     )
+    if not resume:
+        warnings += idle_settings(config, total_steps, len(corpus.split("val")) > 0)
     if training.eval_every is None:
         every = max(1, min(total_steps // _VALIDATIONS, _MAX_EVAL_EVERY))
         config = config.with_values({"training.eval_every": every})

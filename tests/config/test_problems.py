@@ -2,7 +2,10 @@
 
 import pytest
 
-from tests.helpers.configs import refusal
+from charnn.config.keys import Config
+from charnn.config.loading import parse_config_json
+from charnn.config.writing import config_json
+from tests.helpers.configs import read, refusal
 
 
 def test_a_long_value_is_shown_short_and_control_characters_escaped() -> None:
@@ -38,3 +41,17 @@ def test_an_unknown_key_suggests_the_nearest(text: str, message: str) -> None:
 
 def test_a_key_with_a_line_break_still_gives_one_printable_line() -> None:
     assert refusal('model:\n  "x\\ny": 1\n').isprintable()
+
+
+def test_a_lowest_learning_rate_above_the_highest_is_refused() -> None:
+    low, high = "training:\n  min_learning_rate: 2e-3\n", "  learning_rate: 1e-3\n"
+    message = "training.min_learning_rate must be <= learning_rate 0.001, got 0.002"
+    assert refusal(low + high) == f"c.yaml:3: {message}"
+    assert refusal(low, "training.learning_rate=1e-3") == f"--set: {message}"
+    read(low, "training.learning_rate=2e-3")
+
+
+def test_a_checkpoint_of_earlier_versions_may_have_such_rates() -> None:
+    rates = {"training.min_learning_rate": 2e-3, "training.learning_rate": 1e-3}
+    stored = Config().with_values(rates)
+    assert parse_config_json(config_json(stored)).training == stored.training

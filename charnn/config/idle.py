@@ -1,0 +1,56 @@
+"""Settings that were given and do nothing, for a warning before a run begins."""
+
+from collections.abc import Iterator
+
+from charnn.config.keys import Config
+
+# Keys of a section that act with some values of another key only.
+_ACT_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
+    "momentum": ("optimizer", ("sgd",)),
+    "alpha": ("optimizer", ("rmsprop",)),
+    "beta1": ("optimizer", ("adam",)),
+    "beta2": ("optimizer", ("adam",)),
+    "eps": ("optimizer", ("adagrad", "rmsprop", "adam")),
+    "min_learning_rate": ("schedule", ("cosine",)),
+    "step_size": ("schedule", ("step",)),
+    "gamma": ("schedule", ("step",)),
+}
+
+
+def idle_settings(config: Config, total_steps: int, validates: bool) -> Iterator[str]:
+    """Yield a warning for each key whose value changes nothing in a run.
+
+    A key with its default value is not mentioned, because a config may list every key.
+
+    Args:
+        config: of the run.
+        total_steps: of the plan.
+        validates: whether there is a text to validate on.
+    """
+    training = config.training
+    fields = type(training).model_fields
+    changed = {name for name in fields if getattr(training, name) != fields[name].default}
+    for name, (other, values) in _ACT_WITH.items():
+        chosen = getattr(training, other)
+        if name in changed and chosen not in values:
+            yield (
+                f"training.{name} does nothing with {other} {chosen}; it is for {', '.join(values)}"
+            )
+    if "epochs" in changed and training.max_steps is not None:
+        yield f"training.epochs does nothing beside training.max_steps {training.max_steps:,}"
+    if training.patience is not None and not validates:
+        yield "training.patience does nothing without a text to validate on"
+    if total_steps == 0:
+        return
+    if total_steps <= training.warmup_steps:
+        yield (
+            f"training.warmup_steps {training.warmup_steps:,} is the whole plan of "
+            f"{total_steps:,} steps, or more: the learning rate does not reach its highest"
+        )
+    elif training.schedule == "step" and total_steps <= (
+        training.warmup_steps + training.step_size
+    ):
+        yield (
+            f"training.step_size {training.step_size:,} is the whole plan of {total_steps:,} "
+            "steps, or more: the learning rate does not fall"
+        )
