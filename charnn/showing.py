@@ -10,6 +10,8 @@ from typing import Any
 _MOST_OF_A_LINE = 1000  # characters
 _MOST_OF_AN_EXCERPT = 200
 _MOST_OF_A_VALUE = 60
+_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))  # categories of Unicode
+_KEPT = "\n\t\u200c\u200d"
 
 
 def _escape(character: str) -> str:
@@ -17,18 +19,22 @@ def _escape(character: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Escape control characters and surrogates, but not \\n and \\t. Use it for whole texts."""
+    """Escape what a person cannot see, or what moves other characters. Use it for whole texts.
+
+    These are control and format characters, surrogates, and the separators of lines and
+    paragraphs. \\n, \\t and the two joiners stay: scripts and emoji are written with joiners.
+    """
     return "".join(
         _escape(character)
-        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t"
+        if unicodedata.category(character) in _HIDDEN and character not in _KEPT
         else character
         for character in text
     )
 
 
 def one_line(text: str) -> str:
-    """Escape \\n and \\t, too, and keep at most 1000 characters. Use it for messages."""
-    line = escaped(text[:_MOST_OF_A_LINE]).replace("\n", "\\n").replace("\t", "\\t")
+    """Escape as `printable` does, and keep at most 1000 characters. Use it for messages."""
+    line = printable(text[:_MOST_OF_A_LINE])
     return line if len(line) <= _MOST_OF_A_LINE else line[: _MOST_OF_A_LINE - 3] + "..."
 
 

@@ -1,8 +1,38 @@
 """Characters are shown safely."""
 
-from charnn.showing import show_character
+from collections.abc import Callable
+
+import pytest
+
+from charnn.showing import escaped, excerpt, one_line, printable, show_character
+
+# Control and escape characters, a surrogate, a zero-width space, a mark of byte order, soft hyphen,
+# an override of direction, an isolate, and the separators of lines and paragraphs.
+HIDDEN = "\x00\x07\x1b\x7f\x9b\udc80\u200b\ufeff\xad\u202e\u2066\u2028\u2029\U000e0041"
 
 
 def test_characters_are_shown_safely() -> None:
     assert show_character("é") == "'é' (U+00E9)"
     assert show_character("\x1b") == "'\\x1b' (U+001B)"
+
+
+@pytest.mark.parametrize("shown", [escaped, one_line, excerpt, printable])
+@pytest.mark.parametrize("character", HIDDEN)
+def test_what_is_invisible_or_turns_a_line_around_is_escaped(
+    shown: Callable[[str], str], character: str
+) -> None:
+    found = shown(f"a{character}b")
+    assert character not in found
+    assert found.startswith("a\\")
+    assert found.isprintable()
+
+
+def test_whole_texts_keep_what_belongs_to_writing() -> None:
+    text = "line\n\tAl\u200cefba \U0001f469\u200d\U0001f4bb e\u0301 漢\u3000字 5\xa0km"
+    assert escaped(text) == text
+
+
+def test_messages_are_one_line() -> None:
+    assert one_line("a\nb\tc") == "a\\nb\\tc"
+    assert len(one_line("\n" * 5000)) == 1000
+    assert excerpt("x" * 250) == "x" * 200 + " … and 50 more"

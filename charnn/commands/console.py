@@ -5,12 +5,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from charnn.commands.figures import duration
 from charnn.showing import escaped, one_line
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from charnn.evaluation import Evaluation
 
 _READING_BAR_AFTER = 1.0  # seconds: most texts are read by then
@@ -23,16 +25,25 @@ def say(message: str) -> None:
         print(one_line(message), file=sys.stderr, flush=True)
 
 
+def console(stream: TextIO) -> "Console":
+    """Return a console on stdout or stderr. Only the stream says whether it is a terminal.
+
+    Without this, variables such as FORCE_COLOR would put bars and colours into a pipe or a file.
+    """
+    from rich.console import Console
+
+    return Console(file=stream, force_terminal=stream.isatty(), highlight=False)
+
+
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show a spinner on a terminal, with the work that it waits for."""
     if not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console
     from rich.text import Text
 
-    with Console(stderr=True).status(Text(what)):
+    with console(sys.stderr).status(Text(what)):
         yield
 
 
@@ -48,7 +59,6 @@ def reading_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, in
         return
     from threading import Timer
 
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     bar = Progress(
@@ -56,7 +66,7 @@ def reading_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, in
         BarColumn(),
         DownloadColumn(),
         TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
+        console=console(sys.stderr),
         transient=True,
     )
     task = bar.add_task(escaped(name), total=None)
@@ -82,15 +92,14 @@ def reading_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, in
 
 def with_bar(scores: "Iterator[Evaluation]") -> "Evaluation":
     """Run an evaluation with a bar on a terminal; return the last of its running sums."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("evaluate"), BarColumn(bar_width=None), TextColumn("{task.fields[left]}"))
-    console = Console(stderr=True)
+    shown_on = console(sys.stderr)
     began = time.perf_counter()
     score = next(scores)
     with Progress(
-        *columns, console=console, transient=True, expand=True, disable=not console.is_terminal
+        *columns, console=shown_on, transient=True, expand=True, disable=not shown_on.is_terminal
     ) as bar:
         task = bar.add_task("evaluate", total=score.total, left="")
         for score in scores:

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from charnn.commands.console import console
 from charnn.commands.options import CKPT, JSON, TEXT, UNIT, UNKNOWN, units_named
 from charnn.commands.texts import VALIDATION, text_to_read
-from charnn.showing import escaped, json_line
+from charnn.showing import escaped, json_line, one_line
 
 
 def inspect(
@@ -60,7 +61,7 @@ def inspect(
     model, known = checkpoint.model, checkpoint.vocabulary
     seen = Inspection(model, known, ids, n, top=top, find=top, chosen=chosen)
     part = f"the first {len(seen.ids):,} of" if len(seen.ids) < seen.total else "all"
-    note = escaped(f"{name if text else VALIDATION}: read {part} {seen.total:,} characters")
+    note = one_line(f"{name if text else VALIDATION}: read {part} {seen.total:,} characters")
     if as_json:
         figures = {
             "text": escaped(name),
@@ -70,12 +71,11 @@ def inspect(
         }
         print(json_line(figures | as_objects(tables(seen, view, top))))
     elif sys.stdout.isatty():
-        from rich.console import Console
         from rich.text import Text
 
-        console = Console(highlight=False)
-        console.print(Text(note, style="dim"), end="\n\n")
-        show(seen, view, top, console)
+        terminal = console(sys.stdout)
+        terminal.print(Text(note, style="dim"), end="\n\n")
+        show(seen, view, top, terminal)
     else:
         print(note, file=sys.stderr)
         found = tables(seen, view, top)

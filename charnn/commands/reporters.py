@@ -1,6 +1,7 @@
 """The displays of a training run on stderr: a live one on a terminal, lines elsewhere, or none."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from charnn.baselines import unigram_entropy
 from charnn.commands.advice import Advisor
-from charnn.commands.console import REDRAW_EVERY, say
+from charnn.commands.console import REDRAW_EVERY, console, say
 from charnn.commands.figures import bits, duration
 from charnn.showing import escaped
 from charnn.training.events import Evaluating, Event, Measured, RolledBack, Stepped
@@ -121,10 +122,9 @@ class LiveReporter(Reporter):
     """Shows a bar and the present figures, and prints a line and a sample at each evaluation."""
 
     def __init__(
-        self, trainer: Trainer, preview: Callable[[], str], console: "Console | None" = None
+        self, trainer: Trainer, preview: Callable[[], str], shown_on: "Console | None" = None
     ):
         super().__init__(trainer)
-        from rich.console import Console
         from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
@@ -133,7 +133,7 @@ class LiveReporter(Reporter):
         self._preview = preview
         self._loss: float | None = None
         self._drawn = 0.0
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = shown_on or console(sys.stderr)
         widest = max(trainer.total_steps, len(trainer.corpus.split("val")))
         counts = Column(min_width=2 * len(f"{widest:,}") + 1, justify="right")
         self._bars = Progress(

@@ -118,10 +118,11 @@ def sample(
 
 
 def _print(pieces: Iterable[str], keep: bool) -> list[str]:
-    """Print pieces of text as they are generated, escaped on a terminal; return them to `keep`."""
+    """Print pieces of text as they are generated; return them to `keep`."""
     import numpy as np
 
     terminal = sys.stdout.isatty()
+    last = "\n"
     kept: list[str] = []
     flushed = time.monotonic()
     with np.errstate(all="ignore"):
@@ -129,10 +130,13 @@ def _print(pieces: Iterable[str], keep: bool) -> list[str]:
             if keep:
                 kept.append(piece)
             shown = escaped(piece) if terminal else piece
+            last = shown[-1:] or last
             sys.stdout.buffer.write(shown.encode("utf-8", "surrogatepass"))
             if time.monotonic() - flushed > _FLUSH_EVERY:
                 sys.stdout.buffer.flush()
                 flushed = time.monotonic()
+    if terminal and last != "\n":  # so that the shell's prompt begins a line
+        sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()
     return kept
 
@@ -140,8 +144,6 @@ def _print(pieces: Iterable[str], keep: bool) -> list[str]:
 def _report_novelty(drawn: list[str], training: "Ids", known: "Vocabulary") -> None:
     from charnn.novelty import RUN, copies
 
-    if sys.stdout.isatty():
-        print(file=sys.stderr)
     with waiting("looking for copies"):
         found = copies([known.encode(text) for text in drawn], training)
     say(

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 
@@ -12,8 +13,13 @@ from charnn.errors import CharnnError
 
 
 def prepare_stdio() -> None:
-    """Open the streams that the shell closed; print UTF-8, whatever the locale."""
+    """Open the streams that the shell closed; print UTF-8, whatever the locale.
+
+    A width of the terminal in the environment that makes no sense counts as unknown.
+    """
     _open_closed_streams()
+    if not re.fullmatch("0*[1-9][0-9]{0,3}", os.environ.get("COLUMNS", "1"), re.ASCII):
+        del os.environ["COLUMNS"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

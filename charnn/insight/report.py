@@ -17,7 +17,7 @@ from charnn.evaluation import evaluate
 from charnn.insight.curves import Curves, read_curves
 from charnn.insight.inspection import Inspection
 from charnn.sampling import sample
-from charnn.showing import escaped
+from charnn.showing import escaped, printable
 from charnn.text.encoding import Ids
 from charnn.training.outputs import Outputs
 
@@ -76,8 +76,8 @@ def page(
         Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
         .from_string(template)
         .render(
-            name=path.name,
-            text_name=name,
+            name=printable(path.name),
+            text_name=printable(name),
             checkpoint=checkpoint,
             parameters=model.parameters.flat.size,
             evaluated=len(evaluated),
@@ -90,7 +90,7 @@ def page(
             ],
             seen=seen,
             shown=min(n, len(seen.ids)),
-            log=log.name,
+            log=printable(log.name),
             config=commented_yaml(checkpoint.config),
             data={
                 **_text_data(seen, n),

@@ -1,5 +1,6 @@
 """What `train` shows on a terminal."""
 
+import os
 import re
 import signal
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import TRAIN, Terminal, ok, on_a_terminal
+from tests.helpers.commands import CHARNN, TRAIN, Terminal, ok, on_a_terminal
 
 pytestmark = pytest.mark.terminal
 
@@ -43,6 +44,39 @@ def test_on_a_terminal_there_is_a_bar_and_a_sample_and_control_characters_are_es
     raw = ok(*sample, cwd=tmp_path)
     assert "\x1b" in raw
     assert len(raw) == 300
+
+
+@pytest.mark.parametrize("columns", ["0", "", "-5", "wide", "²", "9" * 20])
+def test_a_width_that_makes_no_sense_hides_nothing(
+    folder: Path, trained: Path, columns: str
+) -> None:
+    shown = on_a_terminal(*TRAIN, "--max-steps", "10", cwd=folder, COLUMNS=columns)
+    assert "step 10  train" in shown
+    seen = on_a_terminal("inspect", "--ckpt", "run.npz", cwd=trained, COLUMNS=columns)
+    assert "bits" in seen
+
+
+def test_no_variable_forces_a_bar_into_a_file(trained: Path) -> None:
+    forced = os.environ | {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"}
+    commands = ["--help", "eval --json", "sample --novelty", "inspect", "report -o r.html"]
+    for command in commands:
+        checkpoint = [] if command == "--help" else ["--ckpt", "run.npz"]
+        result = subprocess.run(
+            [*CHARNN, *command.split(), *checkpoint],
+            cwd=trained,
+            env=forced,
+            capture_output=True,
+            check=True,
+        )
+        assert b"\x1b" not in result.stdout + result.stderr
+
+
+def test_the_prompt_after_a_sample_begins_a_line(trained: Path) -> None:
+    sample = ["sample", "--ckpt", "run.npz", "--seed", "1"]
+    for n in range(20, 30):
+        screen = on_a_terminal(*sample, f"--n={n}", cwd=trained)
+        drawn = ok(*sample, f"--n={n}", cwd=trained)
+        assert screen == drawn.removesuffix("\n") + "\n"
 
 
 def test_training_shows_the_gradient_norm_and_the_share_of_clipped_steps(
