@@ -45,7 +45,7 @@ class Evaluation:
     @property
     def nats_per_char(self) -> float:
         """Mean loss in nats per character."""
-        return self.total_nats / self.predictions
+        return self.total_nats / self.predictions + 0.0  # not −0
 
     @property
     def bits_per_char(self) -> float:
@@ -54,8 +54,14 @@ class Evaluation:
 
     @property
     def perplexity(self) -> float:
-        """exp(nats per character): as uncertain as a fair choice among this many."""
-        return math.exp(min(self.nats_per_char, 709))  # e^709 is about the largest float
+        """exp(nats per character): as uncertain as a fair choice among this many.
+
+        Infinite if no float is as large.
+        """
+        try:
+            return math.exp(self.nats_per_char)
+        except OverflowError:
+            return math.inf
 
     @property
     def accuracy(self) -> float:

@@ -1,7 +1,7 @@
 """Drawing text from a model: temperature, top-k, top-p, and writing character by character."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -32,7 +32,7 @@ class Sampling:
         top_k: how many of the most probable characters to keep, at least 1; None keeps all.
         top_p: the probability mass to keep, > 0 and at most 1; None keeps all.
         greedy: take the most probable character instead of drawing.
-        stop: a text ends early once this has been drawn; empty for never.
+        stop: a text ends early once one of these has been drawn; empty for never.
 
     Raises:
         RequestError: naming the value that is out of range.
@@ -42,7 +42,7 @@ class Sampling:
     top_k: int | None = None
     top_p: float | None = None
     greedy: bool = False
-    stop: str = ""
+    stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
@@ -185,10 +185,14 @@ class Writer:
         return self._stepper
 
 
-def default_prime(vocabulary: Vocabulary) -> str:
-    """Return what is read first when nothing is given: a line's end, a space, or any character."""
-    first = vocabulary.characters[0]
-    return next((mark for mark in "\n " if mark in vocabulary), first)
+def opening(vocabulary: Vocabulary, prime: str) -> str:
+    """Return what a model reads before it draws: the prime, as the beginning of a line.
+
+    So it comes after a line's end, or after a space if the vocabulary has no line's end. Without
+    either, and without a prime, any character will do.
+    """
+    mark = next((mark for mark in "\n " if mark in vocabulary), "")
+    return mark + prime if mark + prime else vocabulary.characters[0]
 
 
 def write(
@@ -198,6 +202,7 @@ def write(
     sampling: Sampling,
     *,
     prime: str = "",
+    shows_prime: bool = True,
     seed: int,
     samples: int = 1,
 ) -> Iterator[str]:
@@ -212,7 +217,8 @@ def write(
         vocabulary: its characters.
         n: characters to draw for each text.
         sampling: how they are drawn.
-        prime: what each text begins with; without it the model reads `default_prime`, unprinted.
+        prime: what each text begins with. The model reads it as the beginning of a line.
+        shows_prime: whether it is part of the pieces.
         seed: see `Writer.draw`.
         samples: how many texts.
 
@@ -220,9 +226,10 @@ def write(
         UnknownCharactersError: if the prime or the stop text is not in the vocabulary.
         DivergenceError: if the model overflows.
     """
-    stop = vocabulary.encode(sampling.stop)
+    stops = [vocabulary.encode(stop) for stop in sampling.stop]
     writer = Writer(network)
-    writer.read(vocabulary.encode(prime or default_prime(vocabulary)))
+    writer.read(vocabulary.encode(opening(vocabulary, prime)))
+    prime = prime if shows_prime else ""
     if samples == 1:
         yield prime
         yield from _one(writer, vocabulary, n, sampling, seed)
@@ -231,7 +238,7 @@ def write(
         texts = min(_GROUP, samples - first)
         drawn = writer.fork(texts).draw(sampling, seed=seed, first=first)
         for number, ids in enumerate(
-            _several(islice(drawn, n), texts, n, stop, len(vocabulary)), first
+            _several(islice(drawn, n), texts, n, stops, len(vocabulary)), first
         ):
             yield ("\n---\n" if number else "") + prime
             yield vocabulary.decode(ids)
@@ -241,29 +248,35 @@ def _one(
     writer: Writer, vocabulary: Vocabulary, n: int, sampling: Sampling, seed: int
 ) -> Iterator[str]:
     """Yield the characters of one text."""
-    tail, stop, characters = "", sampling.stop, vocabulary.characters
+    tail, stops, characters = "", sampling.stop, vocabulary.characters
+    longest = max(map(len, stops), default=0)
     for ids in islice(writer.draw(sampling, seed=seed), n):
         character = characters[ids[0]]
         yield character
-        if stop:
-            tail = (tail + character)[-len(stop) :]
-            if tail == stop:
+        if longest:
+            tail = (tail + character)[-longest:]
+            if tail.endswith(stops):
                 return
 
 
 def _several(
-    drawn: Iterator[NDArray[np.intp]], texts: int, n: int, stop: NDArray[Any], vocab_size: int
+    drawn: Iterator[NDArray[np.intp]],
+    texts: int,
+    n: int,
+    stops: Sequence[NDArray[Any]],
+    vocab_size: int,
 ) -> Iterator[NDArray[Any]]:
-    """Yield the ids of each text, up to where it has drawn the stop text, or all n."""
+    """Yield the ids of each text, up to where it has drawn a stop text, or all n."""
     ids = np.empty((n, texts), np.min_scalar_type(vocab_size))
     lengths = np.full(texts, n)
     for t, row in enumerate(drawn):
         ids[t] = row
-        if len(stop) and t + 1 >= len(stop):
-            ended = (ids[t + 1 - len(stop) : t + 1] == stop[:, None]).all(axis=0)
-            lengths[ended] = np.minimum(lengths[ended], t + 1)
-            if (lengths <= t + 1).all():
-                break
+        for stop in stops:
+            if t + 1 >= len(stop):
+                ended = (ids[t + 1 - len(stop) : t + 1] == stop[:, None]).all(axis=0)
+                lengths[ended] = np.minimum(lengths[ended], t + 1)
+        if stops and (lengths <= t + 1).all():
+            break
     for m in range(texts):
         yield ids[: lengths[m], m]
 
@@ -274,7 +287,7 @@ def sample(
     n: int,
     *,
     prime: str = "",
-    stop: str = "",
+    stop: str | Sequence[str] = (),
     seed: int,
     samples: int = 1,
     temperature: float = 1.0,
@@ -289,7 +302,8 @@ def sample(
         UnknownCharactersError: if the prime or the stop text is not in the vocabulary.
         DivergenceError: if the model overflows.
     """
-    sampling = Sampling(temperature, top_k, top_p, greedy, stop)
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    sampling = Sampling(temperature, top_k, top_p, greedy, tuple(filter(None, stops)))
     return write(model, vocabulary, n, sampling, prime=prime, seed=seed, samples=samples)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from charnn.errors import RequestError
 from charnn.network.network import RNN
-from charnn.sampling import Sampling, Writer, default_prime, probabilities, sample
+from charnn.sampling import Sampling, Writer, opening, probabilities, sample, write
 from charnn.text.encoding import UnknownCharactersError
 from charnn.text.vocabulary import Vocabulary
 
@@ -297,9 +297,37 @@ def test_without_a_prime_one_is_read_but_not_printed(cycle: RNN) -> None:
     assert text_of(cycle, 2, ABC, greedy=True, samples=2) == "bc\n---\nbc"
 
 
-@pytest.mark.parametrize(("characters", "prime"), [("b a\n", "\n"), ("b a\t", " "), ("ba", "a")])
-def test_the_default_prime_is_a_line_s_start_or_a_space(characters: str, prime: str) -> None:
-    assert default_prime(Vocabulary(characters)) == prime
+@pytest.mark.parametrize(
+    ("characters", "opened", "primed"),
+    [("b a\n", "\n", "\nab"), ("b a\t", " ", " ab"), ("ba", "a", "ab")],
+)
+def test_a_text_begins_a_line_with_and_without_a_prime(
+    characters: str, opened: str, primed: str
+) -> None:
+    vocabulary = Vocabulary(characters)
+    assert opening(vocabulary, "") == opened
+    assert opening(vocabulary, "ab") == primed
+
+
+def test_after_a_prime_comes_what_follows_it_at_the_beginning_of_a_line() -> None:
+    """After a at the beginning of a line comes b, elsewhere a line's end."""
+    model, known = RNN(4, 4), Vocabulary("\nabc")
+    model.parameters["U0"][...] = 5 * np.eye(4)
+    model.parameters["W0"][3, 0] = 5  # one unit knows whether a line ended before a
+    model.parameters["V"][...] = 0
+    model.parameters["V"][2, 3], model.parameters["V"][3, 3] = 5, -5
+    assert text_of(model, 1, known, prime="a", greedy=True) == "ab"
+    assert text_of(model, 1, known, prime="a", greedy=True, samples=2) == "ab\n---\nab"
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_the_prime_may_stay_out_of_the_text(model: RNN, samples: int) -> None:
+    whole = text_of(model, 20, prime="ab", samples=samples)
+    pieces = write(
+        model, VOCABULARY, 20, Sampling(), prime="ab", shows_prime=False, seed=1, samples=samples
+    )
+    drawn = [text.removeprefix("ab") for text in whole.split("\n---\n")]
+    assert "".join(pieces).split("\n---\n") == drawn
 
 
 def test_the_same_seed_gives_the_same_text_and_a_shorter_one_is_its_beginning(model: RNN) -> None:
@@ -321,7 +349,7 @@ def test_many_texts_are_the_single_texts_of_their_numbers(model: RNN) -> None:
     assert len(texts) == 67
     assert texts[0] == text_of(model, 15, prime="a")
     for m in (1, 63, 64, 66):
-        ids = ids_of(model, 15, prime=VOCABULARY.encode("a"), seed=1, first=m)
+        ids = ids_of(model, 15, prime=VOCABULARY.encode("\na"), seed=1, first=m)
         assert texts[m] == "a" + VOCABULARY.decode(ids)
 
 
@@ -329,6 +357,15 @@ def test_the_stop_text_is_printed_then_the_text_ends(cycle: RNN) -> None:
     assert text_of(cycle, 9, ABC, prime="a", stop="ca", greedy=True) == "abca"
     assert text_of(cycle, 9, ABC, prime="a", stop="ca", greedy=True, samples=2) == "abca\n---\nabca"
     assert text_of(cycle, 9, ABC, prime="a", stop="cb", greedy=True) == "a" + "bca" * 3
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_of_several_stop_texts_the_first_that_comes_ends(cycle: RNN, samples: int) -> None:
+    for stops in (["cab", "ca", "b"], ["b", "cab"], ["cc", "b", ""]):
+        text = text_of(cycle, 9, ABC, prime="a", stop=stops, greedy=True, samples=samples)
+        assert text.split("\n---\n") == ["ab"] * samples
+    text = text_of(cycle, 9, ABC, prime="a", stop=["bcab", "bca"], greedy=True, samples=samples)
+    assert text.split("\n---\n") == ["abca"] * samples
 
 
 @pytest.mark.parametrize("samples", [1, 2])

@@ -18,6 +18,7 @@ before arrays are read, and arrays against the config, the vocabulary and the ch
 """
 
 import os
+import stat
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -111,7 +112,10 @@ def load(path: Path | str) -> Checkpoint:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            return _build(Members.read(file, os.fstat(file.fileno()).st_size))
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise CheckpointError(f"{path}: not a file; write the checkpoint to a file first")
+            return _build(Members.read(file, status.st_size))
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except (ConfigError, *UNREADABLE) as error:

@@ -1,5 +1,6 @@
 """The command `charnn eval`."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -76,7 +77,7 @@ def eval_(
         "skipped": skipped,
         "nats_per_char": score.nats_per_char,
         "bits_per_char": score.bits_per_char,
-        "perplexity": score.perplexity,
+        "perplexity": score.perplexity if math.isfinite(score.perplexity) else None,
         "accuracy": score.accuracy,
         **scale,
     }

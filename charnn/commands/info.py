@@ -1,7 +1,8 @@
 """The command `charnn info`."""
 
+import hashlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,14 +10,18 @@ from charnn.commands.figures import print_figures
 from charnn.commands.options import JSON
 from charnn.showing import excerpt
 
+if TYPE_CHECKING:
+    from charnn.network.arrays import Array
+
 
 def info(
-    ckpt: Annotated[Path, typer.Argument(help="A checkpoint.", metavar="FILE.npz")],
+    ckpt: Annotated[Path, typer.Argument(help="A checkpoint.", metavar="FILE.npz", readable=False)],
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Print what a checkpoint holds.
 
-    Its model, vocabulary, training so far and config.
+    Its model, vocabulary, training so far and config. Two checkpoints with the same
+    parameters have the same parameters sha256, whatever else is in them.
 
     \b
     Example:
@@ -43,6 +48,7 @@ def info(
         "best_step": progress.best_step,
         "resumable": checkpoint.resumable,
         "corpus_sha256": progress.fingerprint,
+        "parameters_sha256": _digest(model.parameters.flat),
     }
     if as_json:
         figures["config"] = checkpoint.config.model_dump()
@@ -50,3 +56,10 @@ def info(
     if not as_json:
         print()
         print(commented_yaml(checkpoint.config), end="")
+
+
+def _digest(parameters: "Array") -> str:
+    """Return the SHA-256 of the numbers as a little-endian machine stores them."""
+    return hashlib.sha256(
+        parameters.astype(parameters.dtype.newbyteorder("<")).tobytes()
+    ).hexdigest()

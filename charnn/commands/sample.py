@@ -5,12 +5,12 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from charnn.commands.console import say, waiting
-from charnn.commands.options import AGAINST, CKPT, NOVELTY
+from charnn.commands.options import AGAINST, CKPT, NOVELTY, UNKNOWN
 from charnn.commands.texts import training_text
 from charnn.errors import RequestError
 from charnn.showing import escaped, excerpt
@@ -43,7 +43,14 @@ def sample(
         float | None, typer.Option(metavar="P", help="Keep the smallest set with this probability.")
     ] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always take the likeliest.")] = False,
-    stop: Annotated[str, typer.Option(metavar="TEXT", help="End early, after this text.")] = "",
+    no_prime: Annotated[
+        bool, typer.Option("--no-prime", help="Leave the beginning out of what is printed.")
+    ] = False,
+    unknown: Annotated[Literal["error", "skip"], UNKNOWN] = "error",
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="End early, after this text; repeatable."),
+    ] = None,
     samples: Annotated[
         int, typer.Option(min=1, metavar="M", help="How many texts, separated by lines of ---.")
     ] = 1,
@@ -55,8 +62,8 @@ def sample(
 ) -> None:
     """Print text drawn from a model.
 
-    Exactly N characters are drawn after --prime, and nothing is added. Without --prime, generation
-    starts as if after a newline.
+    Exactly N characters are drawn after --prime, and nothing is added. The model reads --prime as
+    the beginning of a line; without it, it begins a line itself.
 
     --novelty reports on stderr the share of the drawn text that is copied verbatim from the
     training text, in runs of 20 characters or more, and the longest run.
@@ -65,7 +72,7 @@ def sample(
     Examples:
       charnn sample --ckpt run1.npz --n 500
       charnn sample --ckpt run1.npz --temperature 0.7 --prime "ROMEO:" --seed 1
-      charnn sample --ckpt run1.npz --n 40 --samples 10 --stop "."
+      charnn sample --ckpt run1.npz --n 40 --samples 10 --stop "." --stop "!"
       head -c 200 mine.txt | charnn sample --ckpt run1.npz --prime-file -
     """
     if n > 10**12:
@@ -78,11 +85,11 @@ def sample(
     from charnn.checkpoint.checkpoint import load
     from charnn.draws import fresh_seed
     from charnn.sampling import Sampling, write
-    from charnn.text.encoding import UnknownCharactersError
     from charnn.text.reading import read_text
 
     try:
-        sampling = Sampling(temperature, top_k, top_p, greedy, stop)
+        stops = tuple(filter(None, stop or []))
+        sampling = Sampling(temperature, top_k, top_p, greedy, stops)
     except RequestError as error:
         # The same words, with the names of the options: top_p is --top-p here.
         words = str(error).replace("top_", "top-").replace("see greedy", "see --greedy")
@@ -91,11 +98,9 @@ def sample(
     if prime_file is not None:
         newlines = checkpoint.config.data.normalize_newlines
         prime = read_text([prime_file], normalize_newlines=newlines)
-    for option, text in (("the text to begin with", prime or ""), ("--stop", stop)):
-        try:
-            checkpoint.vocabulary.encode(text)
-        except UnknownCharactersError as error:
-            raise UnknownCharactersError(f"{option}: {error}") from None
+    prime = _known(checkpoint.vocabulary, "the text to begin with", prime or "", unknown)
+    for text in stops:
+        _known(checkpoint.vocabulary, "--stop", text, "error")
     training = training_text(checkpoint, against) if novelty else None
     if seed is None and not greedy:
         seed = fresh_seed()
@@ -106,7 +111,8 @@ def sample(
         checkpoint.vocabulary,
         n,
         sampling,
-        prime=prime or "",
+        prime=prime,
+        shows_prime=not no_prime,
         seed=seed or 0,
         samples=samples,
     )
@@ -115,6 +121,19 @@ def sample(
         # The first piece of each text is the prime.
         drawn = ["".join(written[1:])] if samples == 1 else written[1::2]
         _report_novelty(drawn, training, checkpoint.vocabulary)
+
+
+def _known(
+    vocabulary: "Vocabulary", option: str, text: str, unknown: Literal["error", "skip"]
+) -> str:
+    """Return a text without the characters that the model does not know, or refuse them."""
+    from charnn.text.encoding import UnknownCharactersError
+
+    try:
+        return vocabulary.decode(vocabulary.encode(text, unknown=unknown))
+    except UnknownCharactersError as error:
+        remedy = "; leave them out by --unknown skip" if option != "--stop" else ""
+        raise UnknownCharactersError(f"{option}: {error}{remedy}") from None
 
 
 def _print(pieces: Iterable[str], keep: bool) -> list[str]:

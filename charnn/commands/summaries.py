@@ -26,7 +26,8 @@ def headline(trainer: "Trainer") -> list[str]:
     stack = f"{layers} {'layer' if layers == 1 else 'layers'} of {units}"
     steps = f"{trainer.total_steps:,} {'step' if trainer.total_steps == 1 else 'steps'}"
     lines = [
-        f"text: {len(trainer.corpus.ids):,} characters, {len(trainer.corpus.vocabulary)} different",
+        f"text: {len(trainer.corpus.ids):,} characters, "
+        f"{len(trainer.corpus.vocabulary):,} different",
         f"model: {stack}, {trainer.model.parameters.flat.size:,} parameters",
         f"plan: {steps} of {streams.batch_size} × {streams.seq_length} "
         f"characters, {trainer.total_steps / streams.steps_per_epoch:.2f} epochs; "
@@ -61,7 +62,7 @@ def closing(trainer: "Trainer", ending: "Reason") -> list[str]:
     lines = [_ENDINGS[ending], *results(trainer)]
     if trainer.finished is None:
         again = f"charnn train --resume --out {shlex.quote(str(trainer.outputs.checkpoint))}"
-        piped = " < TEXT" if "-" in trainer.config.data.path else ""
+        piped = " --data - < TEXT" if "-" in trainer.config.data.path else ""
         lines.append(f"go on with: {again}{piped}")
     best, last = trainer.outputs.best, trainer.outputs.checkpoint
     ckpt = best if best.exists() else last

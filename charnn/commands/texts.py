@@ -4,7 +4,6 @@ A checkpoint stores the path and a fingerprint of its text, not the text itself.
 """
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +25,7 @@ def read_corpus(
     source: "Checkpoint | None",
     *,
     again: bool,
+    named: bool = False,
     quiet: bool = False,
     option: str = "--data",
     ranks: Ranks = ALONE,
@@ -36,6 +36,7 @@ def read_corpus(
         config: names the text and its splits.
         source: the checkpoint whose vocabulary encodes the text; None for the text's own.
         again: whether `source` was trained on this text.
+        named: whether the user named it now. Otherwise nothing waits for standard input.
         quiet: whether to show no progress.
         option: the option that can name another text, for errors.
         ranks: the processes that read together.
@@ -46,9 +47,13 @@ def read_corpus(
     """
     if not config.data.path:
         raise RequestError("no text given: use --data PATH, or data.path in the config")
-    if again and "-" in config.data.path and sys.stdin.isatty():
-        raise RequestError("this model was trained on standard input: give the same text, < TEXT")
-    from charnn.text.reading import ReadError
+    from charnn.text.reading import ReadError, lasting, standard_input_is_a_file
+
+    piped = "-" in lasting(config.data.path)
+    if piped and not named and not standard_input_is_a_file():
+        raise RequestError(
+            f"this model was trained on a text from a pipe: give it again, by {option} - or < FILE"
+        )
 
     remedy = "take them out of the text, or train anew, without --init"
     if again:
@@ -122,9 +127,11 @@ def training_text(checkpoint: "Checkpoint", against: list[str] | None) -> "Ids":
     """
     data = checkpoint.config.data
     if not against:
-        if "-" in data.path:
+        from charnn.text.reading import lasting
+
+        if "-" in lasting(data.path):
             raise RequestError(
-                "this model was trained on standard input: name that text with --against"
+                "this model was trained on a text from a pipe: name that text with --against"
             )
         return _own_corpus(checkpoint, "--against").split("train")
     corpus = _encode(

@@ -114,6 +114,7 @@ def train(
         },
     )
 
+    from charnn.text.reading import lasting
     from charnn.training.events import Ended
     from charnn.training.trainer import Trainer
 
@@ -137,10 +138,13 @@ def train(
         start.config,
         start.resumed or start.init,
         again=start.resumed is not None,
+        named=start.resumed is None or any(key == "data.path" for key, _ in settings.given()),
         quiet=quiet,
         ranks=job,
     )
-    trainer = Trainer(start.config, corpus, resume=start.resumed, init=start.init, ranks=job)
+    paths = job.first(lambda: lasting(start.config.data.path))
+    kept = start.config.with_values({"data.path": paths})
+    trainer = Trainer(kept, corpus, resume=start.resumed, init=start.init, ranks=job)
     note(*(f"warning: {warning}" for warning in trainer.warnings))
     if dry_run:
         costs = dry_run_costs(trainer)

@@ -70,7 +70,7 @@ def read(model: Network, ids: Ids, top: int) -> Reading:
             places = slice(at + 1, min(at + 1 + len(window), N))  # of what the window predicts
             log_y = log_softmax(o[: places.stop - places.start])
             came = np.take_along_axis(log_y, ids[places, None].astype(np.intp), axis=1)
-            bits[places] = -came[:, 0].astype(np.float64) / np.log(2)
+            bits[places] = (0 - came[:, 0].astype(np.float64)) / np.log(2)  # 0 has no sign
             char_ranks[places] = 1 + (log_y > came).sum(axis=1)
             best = np.argpartition(-log_y, C - 1, axis=1)[:, :C]
             order = np.argsort(-np.take_along_axis(log_y, best, axis=1), axis=1, kind="stable")

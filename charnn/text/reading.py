@@ -69,6 +69,24 @@ def _normalized(pieces: Iterable[str]) -> Iterator[str]:
         yield "\n"
 
 
+def lasting(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths to keep for reading the same text again; a pipe of any kind becomes `-`."""
+    return tuple("-" if _is_read_once(path) else path for path in paths)
+
+
+def _is_read_once(path: str) -> bool:
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def standard_input_is_a_file() -> bool:
+    """Return whether standard input is a file, which nobody needs to wait for."""
+    return sys.stdin is not None and _size("-") is not None
+
+
 # --- which files ---------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import charnn
 from tests.helpers.commands import ok, refused
+from tests.helpers.in_process import ok_here
 from tests.helpers.textbook import loop
 from tests.helpers.texts import english
 
@@ -58,3 +60,26 @@ def test_eval_reads_other_texts_and_pipes(trained: Path, tmp_path: Path) -> None
     skip = ["eval", "--ckpt", "run.npz", "--data", "-", "--unknown", "skip", "--json"]
     figures = json.loads(ok(*skip, cwd=trained, text="the é@é king"))
     assert (figures["skipped"], figures["characters"]) == (3, 9)
+
+
+def test_figures_of_a_model_that_is_sure_of_everything(tmp_path: Path) -> None:
+    """Sure and right, the loss is zero, without a sign; sure and wrong, too large for a float."""
+    (tmp_path / "text.txt").write_text("ab" * 600)
+    train = ["train", "--data", "text.txt", "--out", "run.npz", "--max-steps", "0", "--quiet"]
+    ok_here(*train, "--set", "model.hidden_size=2", cwd=tmp_path)
+    checkpoint = charnn.load(tmp_path / "run.npz")
+    parameters = checkpoint.model.parameters
+    for sure, name in ((1000, "right"), (-1000, "wrong")):
+        parameters.flat[:] = 0
+        parameters["U0"][...] = 20 * np.eye(2)
+        parameters["V"][...] = sure * np.eye(2)[::-1]
+        checkpoint.save(tmp_path / f"{name}.npz")
+        printed = ok_here("eval", "--ckpt", f"{name}.npz", cwd=tmp_path)
+        figures = json.loads(ok_here("eval", "--ckpt", f"{name}.npz", "--json", cwd=tmp_path))
+        if name == "right":
+            assert "-0" not in printed
+            assert str(figures["bits_per_char"]) == "0.0"
+        else:
+            assert re.search(r"^perplexity +-$", printed, re.M)
+            assert figures["perplexity"] is None
+            assert figures["nats_per_char"] == pytest.approx(1000)

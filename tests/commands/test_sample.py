@@ -7,7 +7,7 @@ import numpy as np
 
 import charnn
 from charnn.sampling import preview
-from tests.helpers.commands import ok, run
+from tests.helpers.commands import ok, refused, run
 
 PARAMETERS = ["U0", "W0", "b0", "U1", "W1", "b1", "V", "c"]
 
@@ -25,6 +25,16 @@ def test_a_seed_nobody_gave_goes_to_stderr_and_repeats_the_text(trained: Path) -
     assert name == "seed"
     again = ok("sample", "--ckpt", "run.npz", "--n", "80", "--seed", seed, cwd=trained)
     assert again == first.stdout
+
+
+def test_the_prime_may_be_left_out_and_unknown_characters_of_it(trained: Path) -> None:
+    command = ["sample", "--ckpt", "run.npz", "--n", "30", "--seed", "1"]
+    printed = ok(*command, "--prime", "The king", cwd=trained)
+    assert ok(*command, "--prime", "The king", "--no-prime", cwd=trained) == printed[8:]
+    line = refused(1, *command, "--prime", "The ☃king", cwd=trained)
+    assert line.endswith("leave them out by --unknown skip")
+    found = ok(*command, "--prime", "The ☃king", "--unknown", "skip", cwd=trained)
+    assert found == printed
 
 
 def test_the_prime_is_printed_first_and_not_counted(trained: Path) -> None:

@@ -1,6 +1,7 @@
 """`charnn train`: what it writes and prints, how it stops and goes on."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -159,10 +160,43 @@ def test_standard_input_trains_and_resumes_on_the_same_text_alone(folder: Path) 
     piped = ["-" if part == "text.txt" else part for part in TRAIN]
     result = run(*piped, "--stop-after", "5", cwd=folder, text=text)
     assert result.returncode == 0
-    assert "go on with: charnn train --resume --out run.npz < TEXT\n" in result.stderr
-    line = refused(1, "train", "--resume", "--out", "run.npz", cwd=folder, text=text[1:])
+    assert "go on with: charnn train --resume --out run.npz --data - < TEXT\n" in result.stderr
+    resume = ["train", "--resume", "--out", "run.npz"]
+    line = refused(1, *resume, "--data", "-", cwd=folder, text=text[1:])
     assert "the text is not the one run.npz was trained on" in line
-    ok("train", "--resume", "--out", "run.npz", cwd=folder, text=text)
+    ok(*resume, "--data", "-", cwd=folder, text=text)
+
+
+@pytest.mark.processes
+def test_any_pipe_is_kept_as_standard_input_and_never_waited_for(folder: Path) -> None:
+    def shell(script: str) -> subprocess.CompletedProcess[str]:
+        command = script.replace("charnn", " ".join(CHARNN))
+        return subprocess.run(
+            ["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60,
+            stdin=subprocess.PIPE, check=False,
+        )  # fmt: skip
+
+    options = " ".join(TRAIN[3:]) + " --stop-after 5"
+    os.mkfifo(folder / "fifo")
+    for name, given in (("bash", "<(cat text.txt)"), ("fifo", "fifo")):
+        feed = "cat text.txt > fifo & " if name == "fifo" else ""
+        begun = shell(f"{feed}charnn train --data {given} {options} --out {name}.npz")
+        assert begun.returncode == 0, begun.stderr
+        assert f"--resume --out {name}.npz --data - < TEXT\n" in begun.stderr
+        assert charnn.load(folder / f"{name}.npz").config.data.path == ("-",)
+        for command in ("eval --ckpt", "inspect --ckpt", "train --resume --out"):
+            with (
+                (folder / "out").open("w") as out,
+                subprocess.Popen(
+                    [*CHARNN, *command.split(), f"{name}.npz"], cwd=folder, stdin=subprocess.PIPE,
+                    stderr=out,
+                ) as unfed,
+            ):  # fmt: skip
+                assert unfed.wait(60) == 2
+            assert "from a pipe: give it again, by --" in (folder / "out").read_text()
+        assert shell(f"charnn eval --ckpt {name}.npz < text.txt").returncode == 0
+        again = shell(f"charnn train --resume --out {name}.npz --data <(cat text.txt)")
+        assert again.returncode == 0, again.stderr
 
 
 def test_init_names_the_characters_that_are_new(trained: Path, folder: Path) -> None:
