@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from charnn.checkpoint.checkpoint import Checkpoint, load
-    from charnn.config.keys import Config
+    from charnn.config.keys import Config, DataConfig, ModelConfig, OutputConfig, TrainingConfig
     from charnn.config.loading import load_config
     from charnn.errors import CharnnError
     from charnn.evaluation import Evaluation, evaluate
@@ -27,16 +27,30 @@ if TYPE_CHECKING:
     from charnn.text.corpus import Corpus
     from charnn.text.reading import read_blocks, read_text
     from charnn.text.vocabulary import Vocabulary
-    from charnn.training.trainer import Trainer, train
+    from charnn.training.events import (
+        Ended,
+        Evaluating,
+        Event,
+        Measured,
+        RolledBack,
+        Saved,
+        Stepped,
+    )
+    from charnn.training.from_python import train
+    from charnn.training.trainer import Trainer
 
 _HOMES = {
     "CharnnError": "errors",
     "Checkpoint": "checkpoint.checkpoint",
     "Config": "config.keys",
     "Corpus": "text.corpus",
+    "DataConfig": "config.keys",
     "Evaluation": "evaluation",
+    "ModelConfig": "config.keys",
+    "OutputConfig": "config.keys",
     "RNN": "network.network",
     "Trainer": "training.trainer",
+    "TrainingConfig": "config.keys",
     "Vocabulary": "text.vocabulary",
     "evaluate": "evaluation",
     "load": "checkpoint.checkpoint",
@@ -44,7 +58,11 @@ _HOMES = {
     "read_blocks": "text.reading",
     "read_text": "text.reading",
     "sample": "sampling",
-    "train": "training.trainer",
+    "train": "training.from_python",
+    **dict.fromkeys(
+        ("Ended", "Evaluating", "Event", "Measured", "RolledBack", "Saved", "Stepped"),
+        "training.events",
+    ),
 }
 
 __all__ = [
@@ -53,8 +71,19 @@ __all__ = [
     "Checkpoint",
     "Config",
     "Corpus",
+    "DataConfig",
+    "Ended",
+    "Evaluating",
     "Evaluation",
+    "Event",
+    "Measured",
+    "ModelConfig",
+    "OutputConfig",
+    "RolledBack",
+    "Saved",
+    "Stepped",
     "Trainer",
+    "TrainingConfig",
     "Vocabulary",
     "__version__",
     "evaluate",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charnn.draws import Purpose, generator
+from charnn.draws import Purpose, fresh_seed, generator
 from charnn.errors import DivergenceError, RequestError
 from charnn.network.arrays import Array
 from charnn.network.loss import log_softmax
@@ -288,14 +288,35 @@ def sample(
     *,
     prime: str = "",
     stop: str | Sequence[str] = (),
-    seed: int,
+    seed: int | None = None,
     samples: int = 1,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
     greedy: bool = False,
 ) -> Iterator[str]:
-    """Return the pieces of some texts; see `write`, and `Sampling` for how they are drawn.
+    """Draw text from a model, piece by piece.
+
+    Example:
+        checkpoint = charnn.load("run.best.npz")
+        print("".join(charnn.sample(checkpoint.model, checkpoint.vocabulary, 300, prime="The ")))
+
+    Args:
+        model: the network.
+        vocabulary: its characters.
+        n: characters to draw for each text.
+        prime: what each text begins with. The model reads it as the beginning of a line.
+        stop: a text ends early once this, or one of these, has been drawn.
+        seed: one seed, one text; None draws one.
+        samples: how many texts.
+        temperature: > 0; below 1 the likely becomes likelier.
+        top_k: how many of the most probable characters to keep; None keeps all.
+        top_p: the probability mass to keep, > 0 and at most 1; None keeps all.
+        greedy: take the most probable character instead of drawing.
+
+    Returns:
+        The prime, then a character a piece. Of several texts the prime and the rest of each, with a
+        line of `---` before the second and all later ones.
 
     Raises:
         RequestError: at once, if a value is out of range.
@@ -304,6 +325,8 @@ def sample(
     """
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     sampling = Sampling(temperature, top_k, top_p, greedy, tuple(filter(None, stops)))
+    if seed is None:
+        seed = fresh_seed()
     return write(model, vocabulary, n, sampling, prime=prime, seed=seed, samples=samples)
 
 

@@ -8,10 +8,10 @@ import typer
 
 from charnn import ranks
 from charnn.commands.console import say
-from charnn.commands.signals import noted_signals
 from charnn.commands.summaries import already_finished, closing, dry_run_costs, headline
 from charnn.commands.texts import read_corpus
 from charnn.errors import RequestError
+from charnn.training.signals import noted_signals
 
 if TYPE_CHECKING:
     from charnn.checkpoint.checkpoint import Checkpoint

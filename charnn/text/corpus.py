@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
@@ -83,6 +83,16 @@ class Corpus:
             test_fraction,
             skipped=encoder.length - len(ids),
         )
+        corpus._check_splits()
+        return corpus
+
+    def divided(self, val_fraction: float, test_fraction: float) -> Self:
+        """Return the corpus with other splits.
+
+        Raises:
+            CorpusError: if one that was asked for is too short to predict a character.
+        """
+        corpus = replace(self, val_fraction=val_fraction, test_fraction=test_fraction)
         corpus._check_splits()
         return corpus
 

@@ -76,6 +76,7 @@ class Preparation:
 
     Attributes:
         config: the config as a checkpoint stores it.
+        corpus: the text, divided as the config says.
         streams: the training text, cut into as many streams as it can fill.
         total_steps: steps of the whole run, over all invocations.
         step: everything that worker processes need to compute a step.
@@ -83,6 +84,7 @@ class Preparation:
     """
 
     config: Config
+    corpus: Corpus
     streams: Streams
     total_steps: int
     step: StepSpec
@@ -101,6 +103,7 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
     Raises:
         CharnnError: if the buffers do not fit in memory, or the checkpoint cannot be resumed with
             this text.
+        ConfigError: if the corpus is divided otherwise than the config says.
         RequestError: if there are more ranks than streams, or the run is already longer than the
             config asks for.
     """
@@ -115,6 +118,7 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
             "the text has \\r characters, as in Windows line ends; "
             "--set data.normalize_newlines=true reads line ends as \\n"
         )
+    config, corpus = _agreed_split(config, corpus)
     config = _settled(config, ranks)
     training = config.training
     streams = _cut_streams(training, corpus.split("train"), warnings)
@@ -145,7 +149,29 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
                 f"the plan is {total_steps:,} steps, but the run has made "
                 f"{resume.progress.step:,}; raise training.max_steps"
             )
-    return Preparation(config, streams, total_steps, step, warnings)
+    return Preparation(config, corpus, streams, total_steps, step, warnings)
+
+
+def _agreed_split(config: Config, corpus: Corpus) -> tuple[Config, Corpus]:
+    """Return both with the same fractions: those of the corpus, or the config's if it has none.
+
+    Raises:
+        ConfigError: if both say how to divide the text, and differ.
+        CorpusError: if the text is too short for its parts.
+    """
+    divided = {
+        "data.val_fraction": corpus.val_fraction,
+        "data.test_fraction": corpus.test_fraction,
+    }
+    if not any(divided.values()):
+        return config, corpus.divided(config.data.val_fraction, config.data.test_fraction)
+    for key, value in config.given():
+        if divided.get(key, value) != value:
+            raise ConfigError(
+                f"{key} is {value:g}, but the corpus was divided by {divided[key]:g}; "
+                "give fractions to one of them"
+            )
+    return config.with_values(divided), corpus
 
 
 def _settled(config: Config, ranks: Ranks) -> Config:

@@ -22,7 +22,6 @@ from charnn.network.network import Network
 from charnn.optimizers import clip, learning_rate_at
 from charnn.ranks import ALONE, Ranks
 from charnn.text.corpus import Corpus
-from charnn.text.reading import files_named
 from charnn.text.streams import Streams
 from charnn.training.divergence import (
     MAX_ROLLBACKS,
@@ -70,7 +69,8 @@ class Trainer:
 
         Args:
             config: of the run.
-            corpus: the text.
+            corpus: the text. If it is not divided, it is divided as the config says; if it is, the
+                config takes over its fractions.
             resume: the checkpoint to continue from, or None for a new run.
             init: a checkpoint whose parameters a new run starts from, or None to draw them.
             ranks: the processes that share the run. All make the same steps, each with its share
@@ -86,7 +86,7 @@ class Trainer:
         preparation = prepare(config, corpus, resume, ranks)
         self.config, self.warnings = preparation.config, preparation.warnings
         self.streams, self.total_steps = preparation.streams, preparation.total_steps
-        self.corpus, self.ranks = corpus, ranks
+        self.corpus, self.ranks = preparation.corpus, ranks
         self.outputs = Outputs(Path(config.output.checkpoint))
         self._files = RunFiles(self.outputs, ranks)
         self._is_new = resume is None
@@ -94,7 +94,7 @@ class Trainer:
         model = new_network(self.config, len(corpus.vocabulary))
         self._threads = preparation.step.threads
         self._workers = Workers(model, preparation.step, ranks)  # moves the parameters
-        self._state = RunState(self.config, corpus, model, self._workers.state)
+        self._state = RunState(self.config, self.corpus, model, self._workers.state)
         if resume:
             self._state.restore(resume)
         else:
@@ -355,27 +355,3 @@ class Trainer:
                 self._step()
                 steps += 1
             return (time.perf_counter() - began) / steps
-
-
-def train(
-    config: Config,
-    corpus: Corpus,
-    on_event: Callable[[Event], None] | None = None,
-    *,
-    overwrite: bool = False,
-) -> Checkpoint:
-    """Train from Python: run to the end, pass each event to `on_event`, return the result.
-
-    Raises:
-        RequestError: if a file cannot be written, is also read, or exists and `overwrite` is false.
-        CharnnError: as `Trainer` and `Trainer.run` do.
-    """
-    trainer = Trainer(config, corpus)
-    trainer.outputs.refuse_unwritable()
-    trainer.outputs.refuse_inputs(files_named(config.data.path))
-    if not overwrite:
-        trainer.outputs.refuse_existing()
-    for event in trainer.run(overwrite=overwrite):
-        if on_event is not None:
-            on_event(event)
-    return trainer.checkpoint()

@@ -1,6 +1,7 @@
 """The Python examples of the README, and the public names used as in a notebook."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,60 @@ def test_train_sample_and_evaluate_from_python(
     assert len(examples) >= 2
     for example in examples:
         exec(compile(example, "README.md", "exec"), {})
+
+
+def test_the_obvious_first_call_trains_and_validates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = english(6000)
+    config = charnn.Config(
+        training=charnn.TrainingConfig(max_steps=20), model=charnn.ModelConfig(hidden_size=8)
+    )
+    checkpoint = charnn.train(config, charnn.Corpus.from_text(text))
+    assert checkpoint.config.data.val_fraction == 0.1
+    assert checkpoint.progress.best_val_loss is not None
+    assert len("".join(charnn.sample(checkpoint.model, checkpoint.vocabulary, 9))) == 9
+
+
+def test_the_split_has_one_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = charnn.Config(
+        training=charnn.TrainingConfig(max_steps=2), model=charnn.ModelConfig(hidden_size=8)
+    )
+    corpus = charnn.Corpus.from_text(english(6000), val_fraction=0.2, test_fraction=0.1)
+    data = charnn.train(config, corpus).config.data
+    assert (data.val_fraction, data.test_fraction) == (0.2, 0.1)
+    config = charnn.Config(data=charnn.DataConfig(val_fraction=0.3))
+    with pytest.raises(charnn.CharnnError, match=r"val_fraction is 0\.3, but .* divided by 0\.2"):
+        charnn.train(config, corpus, overwrite=True)
+    without = charnn.Config(
+        data=charnn.DataConfig(val_fraction=0.0), training=charnn.TrainingConfig(max_steps=2)
+    )
+    corpus = charnn.Corpus.from_text(english(6000))
+    assert charnn.train(without, corpus, overwrite=True).progress.best_val_loss is None
+
+
+def test_an_interrupt_saves_the_run_and_is_raised_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = charnn.Config(
+        training=charnn.TrainingConfig(max_steps=500, seed=1),
+        model=charnn.ModelConfig(hidden_size=8),
+    )
+    corpus = charnn.Corpus.from_text(english(6000))
+
+    def stop(event: charnn.Event) -> None:
+        if isinstance(event, charnn.Stepped) and event.step == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        charnn.train(config, corpus, stop)
+    saved = charnn.load("run.npz")
+    assert saved.progress.step == 7
+    *_, ended = charnn.Trainer(saved.config, corpus, resume=saved).run()
+    assert ended == charnn.Ended("finished")
+    whole = charnn.load("run.npz").model.parameters.flat
+    again = charnn.train(config, corpus, overwrite=True)
+    np.testing.assert_array_equal(whole, again.model.parameters.flat)

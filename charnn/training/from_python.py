@@ -1,0 +1,68 @@
+"""`charnn.train`: a whole run by one call from Python."""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+from charnn.checkpoint.checkpoint import Checkpoint
+from charnn.config.keys import Config
+from charnn.errors import RequestError
+from charnn.text.corpus import Corpus
+from charnn.text.reading import files_named
+from charnn.training.events import Ended, Event
+from charnn.training.signals import noted_signals
+from charnn.training.trainer import Trainer
+
+
+def train(
+    config: Config,
+    corpus: Corpus,
+    on_event: Callable[[Event], None] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Checkpoint:
+    """Train from Python, to the end of the plan, and write the files of the run.
+
+    An interrupt (Ctrl-C, or the stop button of a notebook) ends the run after the present step, and
+    the run is saved. To go on with it: `charnn.Trainer(config, corpus,
+    resume=charnn.load(path)).run()`.
+
+    Example:
+        config = charnn.Config(training=charnn.TrainingConfig(max_steps=1000))
+        checkpoint = charnn.train(config, charnn.Corpus.from_text(text))
+
+    Args:
+        config: of the run; `output.checkpoint` names the file to write.
+        corpus: the text. If it is not divided, it is divided as the config says.
+        on_event: called with each event; see `charnn.Event`.
+        overwrite: whether files of an earlier run may be replaced.
+
+    Returns:
+        The last checkpoint.
+
+    Raises:
+        RequestError: if a file cannot be written, is also read, or exists and `overwrite` is false.
+        KeyboardInterrupt: if the run was interrupted, after it is saved.
+        CharnnError: as `Trainer` and `Trainer.run` do.
+    """
+    trainer = Trainer(config, corpus)
+    trainer.outputs.refuse_unwritable()
+    trainer.outputs.refuse_inputs(files_named(config.data.path))
+    existing = [path for path in trainer.outputs.all if path.exists()]
+    if existing and not overwrite:
+        raise RequestError(
+            f"{existing[0]} exists; replace the run by overwrite=True, or name another "
+            "output.checkpoint"
+        )
+    # Only the main thread can have signal handlers.
+    is_main = threading.current_thread() is threading.main_thread()
+    noted: AbstractContextManager[list[int]] = (
+        noted_signals() if is_main else nullcontext(list[int]())
+    )
+    with noted as received:
+        for event in trainer.run(overwrite=overwrite, interrupted=lambda: bool(received)):
+            if on_event is not None:
+                on_event(event)
+            if isinstance(event, Ended) and event.reason == "interrupted":
+                raise KeyboardInterrupt
+    return trainer.checkpoint()
