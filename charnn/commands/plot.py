@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from charnn.commands.console import say
 from charnn.commands.options import OVERWRITE
 from charnn.commands.outfile import check_outfile, write_outfile
+from charnn.errors import RequestError
 
 
 def plot(
@@ -34,7 +36,14 @@ def plot(
     """
     check_outfile(out, (".png", ".svg"), overwrite, inputs=logs)
     from charnn.insight.curves import read_all
-    from charnn.insight.plots import draw_curves
+    from charnn.insight.plots import MOST_RUNS, draw_curves
 
     file_type: Literal["png", "svg"] = "svg" if out.suffix == ".svg" else "png"
-    write_outfile(out, draw_curves(read_all(logs), against, file_type))
+    runs, empty = read_all(logs)
+    for path in empty:
+        say(f"note: {path}: no metrics in it yet; left out")
+    if len(runs) > MOST_RUNS:
+        raise RequestError(
+            f"{len(runs)} runs cannot be told apart in one picture; name at most {MOST_RUNS}"
+        )
+    write_outfile(out, draw_curves(runs, against, file_type))

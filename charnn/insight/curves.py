@@ -13,6 +13,10 @@ Axis = Literal["step", "seconds"]
 Points = tuple[list[float], list[float]]
 
 
+class NoMetricsError(CharnnError):
+    """A log has no metrics yet."""
+
+
 @dataclass(frozen=True)
 class Curves:
     """The entries of a metrics log, one mapping a line, in order.
@@ -79,11 +83,28 @@ def read_curves(path: Path, name: str | None = None) -> Curves:
             break
         (rollbacks if "rollback" in entry else kept).append(entry)
     if not any(_is_number(entry.get("step")) for entry in kept):
-        raise CharnnError(f"{path}: no metrics in it yet")
+        raise NoMetricsError(f"{path}: no metrics in it yet")
     return Curves(name or path.stem, kept, rollbacks)
 
 
-def read_all(paths: Sequence[Path]) -> list[Curves]:
-    """Read several logs. A run is named by its file, with the folder if names repeat."""
+def read_all(paths: Sequence[Path]) -> tuple[list[Curves], list[Path]]:
+    """Read several logs. A run is named by its file, with the folder if names repeat.
+
+    Returns:
+        The runs, and the logs that have no metrics yet.
+
+    Raises:
+        CharnnError: if a log cannot be read or is damaged, or none has metrics.
+    """
     stems = [path.stem for path in paths]
-    return [read_curves(path, str(path) if stems.count(path.stem) > 1 else None) for path in paths]
+    runs, empty = list[Curves](), list[Path]()
+    for path in paths:
+        try:
+            runs.append(read_curves(path, str(path) if stems.count(path.stem) > 1 else None))
+        except NoMetricsError:
+            if len(paths) == 1:
+                raise
+            empty.append(path)
+    if not runs:
+        raise NoMetricsError(f"{paths[0]}: no metrics in it yet, nor in the other logs")
+    return runs, empty

@@ -2,11 +2,18 @@
 
 import dataclasses
 import json
+import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
 
 from charnn.insight.curves import read_curves
 from charnn.training.metrics import Rollback
+from tests.helpers.commands import CHARNN, run
 from tests.helpers.in_process import ok_here, refused_here
 
 
@@ -16,8 +23,9 @@ def test_plot_compares_runs_against_steps_or_time(inside: Path) -> None:
     for words in ("loss, nats/char", "learning rate", "gradient norm", "characters/s", ">step<"):
         assert words in drawn
     for run_name in ("one", "three"):
-        assert f">{run_name} train<" in drawn
-        assert f">{run_name} val<" in drawn
+        assert f">{run_name}<" in drawn
+    for kind in ("training", "validation", "its best"):
+        assert f">{kind}<" in drawn
     ok_here("plot", "one.jsonl", "three.jsonl", "-o", "again.svg", cwd=inside)
     assert (inside / "again.svg").read_text() == drawn
     ok_here("plot", "one.jsonl", "-o", "time.svg", "--against", "seconds", cwd=inside)
@@ -25,7 +33,7 @@ def test_plot_compares_runs_against_steps_or_time(inside: Path) -> None:
     line = refused_here(2, "plot", "one.jsonl", "-o", "loss.svg", cwd=inside)
     assert line == "loss.svg exists; replace it by --overwrite"
     ok_here("plot", "one.jsonl", "-o", "loss.svg", "--overwrite", cwd=inside)
-    assert ">three train<" not in (inside / "loss.svg").read_text()
+    assert ">three<" not in (inside / "loss.svg").read_text()
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(inside: Path, tmp_path: Path) -> None:
@@ -34,8 +42,8 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(inside: Path, tmp_path
         shutil.copy(inside / "one.jsonl", tmp_path / name / "run.jsonl")
     ok_here("plot", "a$b/run.jsonl", "c$/run.jsonl", "-o", "loss.svg", cwd=tmp_path)
     drawn = (tmp_path / "loss.svg").read_text()
-    assert ">a$b/run.jsonl train<" in drawn
-    assert ">c$/run.jsonl val<" in drawn
+    assert ">a$b/run.jsonl<" in drawn
+    assert ">c$/run.jsonl (the same as a$b/run.jsonl)<" in drawn
 
 
 def test_plot_writes_png_and_reads_logs_of_unfinished_runs(inside: Path, tmp_path: Path) -> None:
@@ -53,10 +61,72 @@ def test_rollbacks_are_marked_and_are_no_part_of_the_curves(inside: Path, tmp_pa
     (tmp_path / "run.jsonl").write_text("\n".join(lines) + "\n")
     assert read_curves(tmp_path / "run.jsonl").marks("seconds") == [0.5]
     ok_here("plot", "run.jsonl", "-o", "loss.svg", cwd=tmp_path)
-    assert ">run rollback<" in (tmp_path / "loss.svg").read_text()
+    assert ">rollback<" in (tmp_path / "loss.svg").read_text()
     text = str(inside / "one.txt")
     ok_here("report", "--ckpt", "run.npz", "-o", "run.html", "--text", text, cwd=tmp_path)
     page = (tmp_path / "run.html").read_text(encoding="utf-8")
     curves = json.loads(page.split('json">')[1].split("</script>")[0])["curves"]
     assert {tuple(chart["rollbacks"]) for chart in curves} == {(10,)}
     assert {5, 10, 35, 40} <= set(curves[0]["series"][0]["x"])
+
+
+def copies(inside: Path, folder: Path, *names: str) -> list[str]:
+    """Write runs of these names, each with losses of its own; return their logs."""
+    lines = [json.loads(line) for line in (inside / "one.jsonl").read_text().splitlines()]
+    for number, name in enumerate(names):
+        shifted = [line | {"train_loss": line["train_loss"] + number / 50} for line in lines]
+        text = "".join(json.dumps(line) + "\n" for line in shifted)
+        (folder / f"{name}.jsonl").write_text(text)
+    return [f"{name}.jsonl" for name in names]
+
+
+def test_any_name_has_a_readable_entry(inside: Path, tmp_path: Path) -> None:
+    names = ["_r", "漢字", "b\udcff", "x\x01$a$", "e<&>"]
+    logs = copies(inside, tmp_path, *names)
+    ok_here("plot", *logs, "-o", "loss.svg", cwd=tmp_path)
+    ok_here("plot", *logs, "-o", "loss.png", cwd=tmp_path)
+    drawn = {text.text for text in ElementTree.parse(tmp_path / "loss.svg").iter() if text.text}
+    for name in (" _r", "漢字", r"b\udcff", r"x\x01$a$", "e<&>"):
+        assert name in drawn
+
+
+def test_twenty_runs_have_looks_of_their_own_and_more_are_refused(
+    inside: Path, tmp_path: Path
+) -> None:
+    logs = copies(inside, tmp_path, *(f"run{n}" for n in range(21)))
+    line = refused_here(2, "plot", *logs, "-o", "loss.svg", cwd=tmp_path)
+    assert line == "21 runs cannot be told apart in one picture; name at most 20"
+    ok_here("plot", *logs[:20], "-o", "loss.svg", cwd=tmp_path)
+    page = (tmp_path / "loss.svg").read_text()
+    drawn = set(re.findall(r'style="(fill: none; stroke[^"]*stroke-width: 2[;"][^"]*)', page))
+    assert len(drawn) == 21  # the grey line of the legend is the last
+
+
+def test_a_run_without_a_line_yet_is_left_out_with_a_note(inside: Path, tmp_path: Path) -> None:
+    (log,) = copies(inside, tmp_path, "run")
+    (tmp_path / "new.jsonl").touch()
+    drawn = run("plot", "new.jsonl", log, "-o", "loss.svg", cwd=tmp_path)
+    assert (drawn.returncode, drawn.stderr) == (
+        0,
+        "note: new.jsonl: no metrics in it yet; left out\n",
+    )
+    refused_here(1, "plot", "new.jsonl", "-o", "other.svg", cwd=tmp_path)
+
+
+@pytest.mark.processes
+def test_settings_of_matplotlib_change_nothing(inside: Path, tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\nno.such.key: 1\nbackend: none\n")
+    notebook = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    pictures = set()
+    (log,) = copies(inside, tmp_path, "run")
+    for name, cwd, more in (
+        ("a.png", inside, {}),
+        ("b.png", tmp_path, {}),
+        ("c.png", inside, notebook),
+    ):
+        out = tmp_path / name
+        command = [*CHARNN, "plot", str(tmp_path / log), "-o", str(out)]
+        done = subprocess.run(command, cwd=cwd, env=os.environ | more, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        pictures.add(out.read_bytes())
+    assert len(pictures) == 1
