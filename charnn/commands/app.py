@@ -5,6 +5,7 @@ Heavy modules are imported by the command that needs them, so that `charnn --hel
 
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -104,7 +105,14 @@ def main() -> None:
 def _outcome() -> tuple[int, list[str]]:
     """Run the command; return its exit code and the lines of its error, if there is one."""
     try:
-        return app(sys.argv[1:] or ["--help"], prog_name="charnn", standalone_mode=False) or 0, []
+        Path.cwd()  # fails in a folder that was deleted
+    except OSError:
+        return 1, ["the current folder does not exist any more; cd to another one"]
+    words = sys.argv[1:] or ["--help"]
+    if words[0] == "help":
+        words = [*words[1:], "--help"]
+    try:
+        return app(words, prog_name="charnn", standalone_mode=False) or 0, []
     except CharnnError as error:
         lines = str(error).split("\n") if isinstance(error, ConfigError) else [str(error)]
         return error.exit_code, [one_line(line) for line in lines]

@@ -1,6 +1,7 @@
 """What commands show on stderr while they work: messages, a spinner, bars."""
 
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,30 @@ def console(stream: TextIO) -> "Console":
 
 
 @contextmanager
+def suspendable(shown_on: "Console") -> Iterator[None]:
+    """Show the cursor while Ctrl-Z suspends the program: what draws bars has hidden it."""
+    stop = getattr(signal, "SIGTSTP", None)
+    if stop is None or not shown_on.is_terminal or signal.getsignal(stop) != signal.SIG_DFL:
+        yield
+        return
+
+    def suspend(number: int, frame: object) -> None:
+        with contextlib.suppress(OSError):
+            shown_on.show_cursor(True)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)  # it returns when the shell says fg
+        signal.signal(number, suspend)
+        with contextlib.suppress(OSError):
+            shown_on.show_cursor(False)
+
+    signal.signal(stop, suspend)
+    try:
+        yield
+    finally:
+        signal.signal(stop, signal.SIG_DFL)
+
+
+@contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show a spinner on a terminal, with the work that it waits for."""
     if not sys.stderr.isatty():
@@ -43,7 +68,8 @@ def waiting(what: str) -> Iterator[None]:
         return
     from rich.text import Text
 
-    with console(sys.stderr).status(Text(what)):
+    shown_on = console(sys.stderr)
+    with suspendable(shown_on), shown_on.status(Text(what)):
         yield
 
 
@@ -82,7 +108,8 @@ def reading_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, in
             bar.update(task, completed=done, total=total)
 
     try:
-        yield show
+        with suspendable(bar.console):
+            yield show
     finally:
         start.cancel()
         start.join()
@@ -98,9 +125,16 @@ def with_bar(scores: "Iterator[Evaluation]") -> "Evaluation":
     shown_on = console(sys.stderr)
     began = time.perf_counter()
     score = next(scores)
-    with Progress(
-        *columns, console=shown_on, transient=True, expand=True, disable=not shown_on.is_terminal
-    ) as bar:
+    with (
+        suspendable(shown_on),
+        Progress(
+            *columns,
+            console=shown_on,
+            transient=True,
+            expand=True,
+            disable=not shown_on.is_terminal,
+        ) as bar,
+    ):
         task = bar.add_task("evaluate", total=score.total, left="")
         for score in scores:
             done = score.predictions / score.total

@@ -30,6 +30,14 @@ UNKNOWN = typer.Option(help="What to do with characters that are not in the voca
 OVERWRITE = typer.Option("--overwrite", help="Replace the file if it exists.")
 
 
+def keys_beginning(incomplete: str) -> list[str]:
+    """Return `KEY=` for each config key that begins so, for the shell's completion."""
+    from charnn.config.keys import section_models
+
+    keys = (f"{s}.{key}=" for s, model in section_models().items() for key in model.model_fields)
+    return [key for key in keys if key.startswith(incomplete)]
+
+
 def units_named(names: list[str] | None) -> list[tuple[int, int]]:
     """Return the layer and the index of each LAYER:INDEX.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from charnn.baselines import unigram_entropy
 from charnn.commands.advice import Advisor
-from charnn.commands.console import REDRAW_EVERY, console, say
+from charnn.commands.console import REDRAW_EVERY, console, say, suspendable
 from charnn.commands.figures import bits, duration
 from charnn.showing import escaped
 from charnn.training.events import Evaluating, Event, Measured, RolledBack, Stepped
@@ -134,7 +134,8 @@ class LiveReporter(Reporter):
         self._loss: float | None = None
         self._drawn = 0.0
         self._console = shown_on or console(sys.stderr)
-        widest = max(trainer.total_steps, len(trainer.corpus.split("val")))
+        validation = len(trainer.corpus.split("val"))
+        widest = max(trainer.total_steps, validation)
         counts = Column(min_width=2 * len(f"{widest:,}") + 1, justify="right")
         self._bars = Progress(
             TextColumn("{task.description:<8}"),
@@ -146,8 +147,11 @@ class LiveReporter(Reporter):
         self._training = self._bars.add_task(
             "train", total=trainer.total_steps, completed=trainer.progress.step, left=""
         )
-        self._evaluating = self._bars.add_task("evaluate", total=1, visible=False, left="")
+        self._evaluating = self._bars.add_task(
+            "evaluate", total=max(1, validation - 1), visible=validation > 0, left=""
+        )
         self._figures = Text(style="dim")
+        self._stack = contextlib.ExitStack()
         # Only `show` redraws. In a thread of rich, the error of a lost terminal would be uncaught.
         self._live = Live(
             get_renderable=self.display,
@@ -157,6 +161,7 @@ class LiveReporter(Reporter):
         )
 
     def __enter__(self) -> Self:
+        self._stack.enter_context(suspendable(self._console))
         self._live.start()
         return self
 
@@ -168,7 +173,7 @@ class LiveReporter(Reporter):
 
     def close(self) -> None:
         """Restore the terminal."""
-        with contextlib.suppress(OSError):
+        with self._stack, contextlib.suppress(OSError):
             self._live.stop()
 
     def show(self, event: Event) -> None:
@@ -186,11 +191,9 @@ class LiveReporter(Reporter):
         elif isinstance(event, Evaluating):
             step = self.trainer.progress.step
             self._bars.update(self._training, completed=step, left=f"{self.time_left()} left")
-            self._bars.update(
-                self._evaluating, visible=True, completed=event.done, total=event.total
-            )
+            self._bars.update(self._evaluating, completed=event.done, total=event.total)
         elif isinstance(event, Measured):
-            self._bars.update(self._evaluating, visible=False)
+            self._bars.update(self._evaluating, completed=0)
             if self.is_evaluation(event):
                 self._show_evaluation(event)
             for advice in self._advisor.notice(event.metrics):

@@ -8,6 +8,7 @@ import typer
 
 from charnn import ranks
 from charnn.commands.console import say
+from charnn.commands.options import keys_beginning
 from charnn.commands.summaries import already_finished, closing, dry_run_costs, headline
 from charnn.commands.texts import read_corpus
 from charnn.errors import RequestError
@@ -60,6 +61,7 @@ def train(
             "--set",
             metavar="KEY=VALUE",
             help="Set any config key, as in model.hidden_size=512; repeatable.",
+            autocompletion=keys_beginning,
         ),
     ] = None,
     max_steps: Annotated[

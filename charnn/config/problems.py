@@ -15,6 +15,30 @@ from charnn.showing import show_value
 Keys = tuple[str, ...]  # A section, or a section and a key, or () for the whole config.
 Places = dict[Keys, str]  # Where each of them was written: FILE:LINE or an option, in this order.
 
+# What other programs call these keys.
+_ALIASES = {
+    "batch": "batch_size",
+    "bptt": "seq_length",
+    "decay": "weight_decay",
+    "grad_clip": "clip_norm",
+    "hidden": "hidden_size",
+    "hidden_dim": "hidden_size",
+    "iterations": "max_steps",
+    "iters": "max_steps",
+    "layers": "num_layers",
+    "lr": "learning_rate",
+    "max_iters": "max_steps",
+    "n_hidden": "hidden_size",
+    "n_layers": "num_layers",
+    "optim": "optimizer",
+    "rnn_size": "hidden_size",
+    "seq_len": "seq_length",
+    "sequence_length": "seq_length",
+    "steps": "max_steps",
+    "units": "hidden_size",
+    "warmup": "warmup_steps",
+    "wd": "weight_decay",
+}
 _MAX_ERRORS = 20  # Errors reported; the rest are only counted.
 _NUMBER = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?|true|false|null")
 _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -105,6 +129,7 @@ def _did_you_mean(keys: Keys) -> str:
     """Suggest the nearest key, first of the same section, then of any."""
     sections = {name: list(part.model_fields) for name, part in section_models().items()}
     everything = [f"{name}.{key}" for name, part in sections.items() for key in part]
+    keys = (*keys[:-1], _ALIASES.get(keys[-1].lower(), keys[-1]))
     if len(keys) == 1:
         moved = [key for key in everything if key.split(".")[1] == keys[0]]
         near = moved or difflib.get_close_matches(keys[0], list(sections), 1)

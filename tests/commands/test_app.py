@@ -1,5 +1,6 @@
 """The command line: help, version, and one clear line for each bad request."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 import charnn
-from tests.helpers.commands import ok
-from tests.helpers.in_process import refused_here
+from charnn.commands.options import keys_beginning
+from tests.helpers.commands import CHARNN, ok
+from tests.helpers.in_process import ok_here, refused_here
+from tests.helpers.places import ROOT
 
 
 @pytest.mark.parametrize(
@@ -121,3 +124,25 @@ def test_a_missing_extra_is_named(
     assert result.stderr.endswith(f"is not installed: pip install 'charnn[{extra}]'\n")
     assert len(result.stderr.splitlines()) == 1
     assert not (inside / arguments[-1]).exists()
+
+
+def test_help_is_a_command_too(tmp_path: Path) -> None:
+    for words in ([], ["train"]):
+        assert ok_here("help", *words, cwd=tmp_path) == ok_here(*words, "--help", cwd=tmp_path)
+
+
+def test_a_folder_that_was_deleted_is_named_as_the_cause(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"rmdir {gone} && {' '.join(CHARNN)} config"
+    result = subprocess.run(
+        command, shell=True, cwd=gone, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.startswith("charnn: error: the current folder does not exist any more")
+
+
+def test_set_completes_keys() -> None:
+    assert keys_beginning("model.h") == ["model.hidden_size="]
+    assert "training.learning_rate=" in keys_beginning("training.")

@@ -56,9 +56,15 @@ def test_a_width_that_makes_no_sense_hides_nothing(
     assert "bits" in seen
 
 
-def test_no_variable_forces_a_bar_into_a_file(trained: Path) -> None:
+def test_no_variable_forces_a_bar_into_a_file(trained: Path, tmp_path: Path) -> None:
     forced = os.environ | {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"}
-    commands = ["--help", "eval --json", "sample --novelty", "inspect", "report -o r.html"]
+    commands = [
+        "--help",
+        "eval --json",
+        "sample --novelty",
+        "inspect",
+        f"report -o {tmp_path}/r.html",
+    ]
     for command in commands:
         checkpoint = [] if command == "--help" else ["--ckpt", "run.npz"]
         result = subprocess.run(
@@ -86,3 +92,16 @@ def test_training_shows_the_gradient_norm_and_the_share_of_clipped_steps(
     drawn = on_a_terminal("train", "--data", text, "--out", "live.npz", "--max-steps", "30",
                           "--set", "training.clip_norm=1e-6", cwd=tmp_path)  # fmt: skip
     assert re.search(r"\|g\| \d+\.\d\d  clipped 100%  [\d,]+ chars/s", drawn)
+
+
+def test_the_cursor_is_there_while_a_run_is_suspended(folder: Path) -> None:
+    # The kernel does not suspend a process without a shell, so it goes on at once.
+    with Terminal(*TRAIN, "--max-steps", "1000000", cwd=folder) as terminal:
+        terminal.wait_for(b"step 10  train")
+        before = len(terminal.shown)
+        terminal.process.send_signal(signal.SIGTSTP)
+        terminal.wait_for(b"\x1b[?25h")
+        assert b"\x1b[?25h" in terminal.shown[before:]
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.wait() == 130
+    assert re.search(rb"\x1b\[\?25h.*\x1b\[\?25l", terminal.shown[before:], re.DOTALL)

@@ -29,6 +29,13 @@ def test_a_long_value_is_shown_short_and_control_characters_escaped() -> None:
             "model:\n  epochs: 1",
             "c.yaml:2: unknown key model.epochs; did you mean training.epochs?",
         ),
+        ("lr: 1", "c.yaml:1: unknown key lr; did you mean training.learning_rate?"),
+        (
+            "training:\n  lr: 1",
+            "c.yaml:2: unknown key training.lr; did you mean training.learning_rate?",
+        ),
+        ("model:\n  layers: 1", "c.yaml:2: unknown key model.layers; did you mean model.num_l"),
+        ("training:\n  hidden: 1", "c.yaml:2: unknown key training.hidden; did you mean model.h"),
         ("model:\n  zzzzzz: 1", "c.yaml:2: unknown key model.zzzzzz"),
         ("model:\n  5: 1", "c.yaml:2: unknown key model.5"),
         ("model:\n  null: 1", "c.yaml:2: unknown key model.null"),
