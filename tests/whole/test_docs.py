@@ -1,8 +1,10 @@
 """Generated files are up to date, and the schema and the loader accept the same configs."""
 
 import html
+import os
 import re
 import runpy
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from charnn.config.keys import RESUMABLE, section_models
 from charnn.config.loading import load_config, parse_override
 from charnn.config.writing import commented_yaml, json_schema
 from charnn.errors import ConfigError
+from tests.helpers.commands import CHARNN
 from tests.helpers.places import ROOT
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -39,8 +42,14 @@ def test_the_picture_of_help_shows_the_help_of_today() -> None:
     drawing = (ROOT / "docs" / "help.svg").read_text(encoding="utf-8")
     seen = html.unescape(re.sub(r"<[^>]*>", "", drawing)).replace("\xa0", " ")
     for command in (["--help"], ["sample", "--help"]):
-        shown = CliRunner().invoke(app, command, env={"COLUMNS": "92"}, prog_name="charnn")
-        missing = [line for line in shown.stdout.splitlines() if line not in seen]
+        shown = subprocess.run(
+            [*CHARNN, *command],
+            env=os.environ | {"COLUMNS": "92"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        missing = [line for line in shown.splitlines() if line not in seen]
         assert not missing, "run python docs/picture.py"
 
 
