@@ -132,7 +132,7 @@ def _serve(connection: Connection, side: str) -> None:
                 result = jobs[job](argument)
                 answer = time.perf_counter() - began, result
             connection.send((None, answer))
-        except Exception as error:
+        except Exception as error:  # whatever fails here, the main process reports
             connection.send((f"{side}: {type(error).__name__}: {error}", None))
 
 

@@ -45,7 +45,7 @@ class Evaluation:
     @property
     def nats_per_char(self) -> float:
         """Mean loss in nats per character."""
-        return self.total_nats / self.predictions + 0.0  # not −0
+        return self.total_nats / self.predictions
 
     @property
     def bits_per_char(self) -> float:

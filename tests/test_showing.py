@@ -30,9 +30,3 @@ def test_what_is_invisible_or_turns_a_line_around_is_escaped(
 def test_whole_texts_keep_what_belongs_to_writing() -> None:
     text = "line\n\tAl\u200cefba \U0001f469\u200d\U0001f4bb e\u0301 漢\u3000字 5\xa0km"
     assert escaped(text) == text
-
-
-def test_messages_are_one_line() -> None:
-    assert one_line("a\nb\tc") == "a\\nb\\tc"
-    assert len(one_line("\n" * 5000)) == 1000
-    assert excerpt("x" * 250) == "x" * 200 + " … and 50 more"

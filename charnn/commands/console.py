@@ -37,8 +37,15 @@ def console(stream: TextIO) -> "Console":
 
 
 @contextmanager
-def suspendable(shown_on: "Console") -> Iterator[None]:
-    """Show the cursor while Ctrl-Z suspends the program: what draws bars has hidden it."""
+def suspendable(
+    shown_on: "Console", hides_cursor: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
+    """Show the cursor while Ctrl-Z suspends the program: what draws bars has hidden it.
+
+    Args:
+        shown_on: where the bars are drawn.
+        hides_cursor: whether bars are drawn at the moment, so that the cursor must go again.
+    """
     stop = getattr(signal, "SIGTSTP", None)
     if stop is None or not shown_on.is_terminal or signal.getsignal(stop) != signal.SIG_DFL:
         yield
@@ -51,7 +58,7 @@ def suspendable(shown_on: "Console") -> Iterator[None]:
         signal.raise_signal(number)  # it returns when the shell says fg
         signal.signal(number, suspend)
         with contextlib.suppress(OSError):
-            shown_on.show_cursor(False)
+            shown_on.show_cursor(not hides_cursor())
 
     signal.signal(stop, suspend)
     try:
@@ -108,7 +115,7 @@ def reading_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, in
             bar.update(task, completed=done, total=total)
 
     try:
-        with suspendable(bar.console):
+        with suspendable(bar.console, lambda: bar.live.is_started):
             yield show
     finally:
         start.cancel()

@@ -35,7 +35,7 @@ def _figure(value: Any) -> str:
         case None:
             return "-"
         case float():
-            return f"{value:.3e}" if abs(value) >= 1e9 else f"{value:z.4f}"  # z: no -0.0000
+            return f"{value:.3e}" if abs(value) >= 1e9 else f"{value:.4f}"
         case int() if not isinstance(value, bool):
             return f"{value:,}"
         case _:

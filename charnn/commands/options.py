@@ -32,10 +32,9 @@ OVERWRITE = typer.Option("--overwrite", help="Replace the file if it exists.")
 
 def keys_beginning(incomplete: str) -> list[str]:
     """Return `KEY=` for each config key that begins so, for the shell's completion."""
-    from charnn.config.keys import section_models
+    from charnn.config.keys import all_keys
 
-    keys = (f"{s}.{key}=" for s, model in section_models().items() for key in model.model_fields)
-    return [key for key in keys if key.startswith(incomplete)]
+    return [f"{key}=" for key in all_keys() if key.startswith(incomplete)]
 
 
 def units_named(names: list[str] | None) -> list[tuple[int, int]]:

@@ -241,6 +241,11 @@ RESUMABLE = frozenset(
 ADDED_KEYS: dict[str, Any] = {"model.cell": "rnn"}
 
 
+def all_keys() -> list[str]:
+    """Return section.key of every key, in order."""
+    return [f"{name}.{key}" for name, part in section_models().items() for key in part.model_fields]
+
+
 def section_models() -> dict[str, type[BaseModel]]:
     """Return the class of each section by its name, in order."""
     return {

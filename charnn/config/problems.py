@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from charnn.config.keys import section_models
+from charnn.config.keys import all_keys, section_models
 from charnn.showing import show_value
 
 Keys = tuple[str, ...]  # A section, or a section and a key, or () for the whole config.
@@ -40,7 +40,7 @@ _ALIASES = {
     "wd": "weight_decay",
 }
 _MAX_ERRORS = 20  # Errors reported; the rest are only counted.
-_NUMBER = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?|true|false|null")
+_NOT_TEXT = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?|true|false|null")
 _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "greater_than": lambda ctx: f"must be > {ctx['gt']:g}",
     "greater_than_equal": lambda ctx: f"must be >= {ctx['ge']:g}",
@@ -120,15 +120,17 @@ def _explain(error: ErrorDetails, places: Places, path: Path | None) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Show a value; a number in quotes is text, which the usual form would hide."""
+    """Show a value. Of text that YAML would read as something else, say that it is in quotes."""
     shown = show_value(value)
-    return f"'{shown}' in quotes" if isinstance(value, str) and _NUMBER.fullmatch(value) else shown
+    return (
+        f"'{shown}' in quotes" if isinstance(value, str) and _NOT_TEXT.fullmatch(value) else shown
+    )
 
 
 def _did_you_mean(keys: Keys) -> str:
     """Suggest the nearest key, first of the same section, then of any."""
     sections = {name: list(part.model_fields) for name, part in section_models().items()}
-    everything = [f"{name}.{key}" for name, part in sections.items() for key in part]
+    everything = all_keys()
     keys = (*keys[:-1], _ALIASES.get(keys[-1].lower(), keys[-1]))
     if len(keys) == 1:
         moved = [key for key in everything if key.split(".")[1] == keys[0]]

@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeGuard
 
 from charnn.errors import CharnnError
 
+_LARGEST = 1e100  # far above all that float32 holds; matplotlib fails near the largest float
+
 Axis = Literal["step", "seconds"]
 Points = tuple[list[float], list[float]]
 
@@ -48,7 +50,18 @@ class Curves:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and -_LARGEST <= value <= _LARGEST
+    )
+
+
+def _is_too_large(value: Any) -> bool:
+    """Return whether a value is a finite number that no run writes."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    return isinstance(value, int | float) and abs(value) > _LARGEST
 
 
 def read_curves(path: Path, name: str | None = None) -> Curves:
@@ -73,7 +86,7 @@ def read_curves(path: Path, name: str | None = None) -> Curves:
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
-            if not isinstance(entry, dict):
+            if not isinstance(entry, dict) or any(map(_is_too_large, entry.values())):
                 raise ValueError
         except (ValueError, RecursionError):
             if line.endswith(b"\n"):

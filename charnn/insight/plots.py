@@ -82,9 +82,12 @@ def _matplotlib() -> Iterator[Any]:
 
     A notebook sets MPLBACKEND for all programs that it starts; a matplotlibrc changes colours.
     """
-    before, messages = dict(os.environ), logging.getLogger("matplotlib")
+    ours = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+    theirs = {name: os.environ[name] for name in ours if name in os.environ}
+    messages = logging.getLogger("matplotlib")
+    level = messages.level
     messages.setLevel(logging.CRITICAL)  # what a matplotlibrc has wrong is no matter here
-    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+    os.environ |= ours
     try:
         import matplotlib
         import matplotlib.figure
@@ -93,9 +96,10 @@ def _matplotlib() -> Iterator[Any]:
             "plots need matplotlib, which is not installed: pip install 'charnn[plot]'"
         ) from None
     finally:
-        for name in ("MPLBACKEND", "MATPLOTLIBRC"):
-            os.environ.pop(name)
-            os.environ |= {name: before[name]} if name in before else {}
+        messages.setLevel(level)
+        for name in ours:
+            del os.environ[name]
+        os.environ |= theirs
     with warnings.catch_warnings(), matplotlib.rc_context():
         warnings.simplefilter("ignore")  # for instance of characters that the font lacks
         matplotlib.rcdefaults()
@@ -157,7 +161,7 @@ def _write_last_values(axes: "Axes", runs: Sequence[Curves], against: Axis) -> N
             (end, at),
             xytext=(5, 0),
             textcoords="offset points",
-            color=f"C{number % 10}",
+            color=_look(number)["color"],
             va="center",
             fontsize="small",
             annotation_clip=False,

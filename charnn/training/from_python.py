@@ -48,7 +48,7 @@ def train(
     trainer = Trainer(config, corpus)
     trainer.outputs.refuse_unwritable()
     trainer.outputs.refuse_inputs(files_named(config.data.path))
-    existing = [path for path in trainer.outputs.all if path.exists()]
+    existing = trainer.outputs.existing()
     if existing and not overwrite:
         raise RequestError(
             f"{existing[0]} exists; replace the run by overwrite=True, or name another "

@@ -47,15 +47,19 @@ class Outputs:
         """
         refuse_unwritable(self.all)
 
+    def existing(self) -> list[Path]:
+        """Return the files that an earlier run left here."""
+        files = [path for path in self.all if path.exists()]
+        # A run that was killed right after it took its lock leaves an empty log.
+        return [] if files == [self.log] and not self.log.stat().st_size else files
+
     def refuse_existing(self) -> None:
         """Check that no earlier run left files here.
 
         Raises:
             RequestError: if it did; the message names the files.
         """
-        files = [path for path in self.all if path.exists()]
-        # A run that was killed right after it took its lock leaves an empty log.
-        if files == [self.log] and not self.log.stat().st_size:
+        if not self.existing():
             return
         way = "go on with it by --resume, or " if self.checkpoint.exists() else ""
         refuse_existing(self.all, way)

@@ -104,6 +104,7 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
         CharnnError: if the buffers do not fit in memory, or the checkpoint cannot be resumed with
             this text.
         ConfigError: if the corpus is divided otherwise than the config says.
+        CorpusError: if the text is too short for its parts.
         RequestError: if there are more ranks than streams, or the run is already longer than the
             config asks for.
     """

@@ -79,6 +79,8 @@ class Trainer:
         Raises:
             CharnnError: if the buffers do not fit in memory, or the checkpoint cannot be resumed
                 with this text.
+            ConfigError: if the corpus is divided otherwise than the config says.
+            CorpusError: if the text is too short for its parts.
             RequestError: if there are more ranks than streams, or a resumed run has made more
                 steps than the config asks for.
         """

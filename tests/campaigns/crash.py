@@ -30,10 +30,10 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a forked process has only one thread
 
-from charnn import sampling  # noqa: F401 (once, for all forks)
+from charnn import sampling  # noqa: F401 (imported once, for all forks)
 from charnn.checkpoint import checkpoint
-from charnn.commands import app, console  # noqa: F401
-from charnn.training import trainer  # noqa: F401
+from charnn.commands import app
+from charnn.training import trainer  # noqa: F401 (imported once, for all forks)
 from tests.helpers.faults import Before, watching
 from tests.helpers.processes import alive, children
 from tests.helpers.texts import english

@@ -4,7 +4,7 @@ import random
 import re
 from pathlib import Path
 
-from charnn.config.keys import section_models
+from charnn.config.keys import all_keys
 from charnn.config.loading import load_config
 from charnn.errors import ConfigError
 from tests.campaigns.answers import check_command, check_lines
@@ -13,7 +13,7 @@ from tests.helpers.places import ROOT
 from tests.helpers.texts import english
 
 TEXT = english(600)
-KEYS = [f"{name}.{key}" for name, part in section_models().items() for key in part.model_fields]
+KEYS = all_keys()
 
 
 WORDS = [

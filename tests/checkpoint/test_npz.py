@@ -1,5 +1,6 @@
 """Files that are not checkpoints, or that numpy would not have written, are refused in one line."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     refusal(path)
+
+
+def test_a_pipe_is_refused(tmp_path: Path, good: bytes) -> None:
+    pipe = tmp_path / "pipe.npz"
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDWR)  # so that neither end waits for the other
+    os.write(held, good[:1000])
+    assert refusal(pipe) == "not a file; write the checkpoint to a file first"
+    os.close(held)
 
 
 def test_a_checkpoint_cut_short_anywhere_is_refused(path: Path, good: bytes) -> None:

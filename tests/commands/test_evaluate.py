@@ -79,6 +79,9 @@ def test_figures_of_a_model_that_is_sure_of_everything(tmp_path: Path) -> None:
         if name == "right":
             assert "-0" not in printed
             assert str(figures["bits_per_char"]) == "0.0"
+            seen = ["inspect", "--ckpt", f"{name}.npz", "--view", "surprise"]
+            assert "-0" not in ok_here(*seen, cwd=tmp_path)
+            assert "-0" not in ok_here(*seen, "--json", cwd=tmp_path)
         else:
             assert re.search(r"^perplexity +-$", printed, re.M)
             assert figures["perplexity"] is None

@@ -130,3 +130,27 @@ def test_settings_of_matplotlib_change_nothing(inside: Path, tmp_path: Path) -> 
         assert (done.returncode, done.stderr) == (0, b"")
         pictures.add(out.read_bytes())
     assert len(pictures) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "is_read"),
+    [
+        ('{"step": 1, "train_loss": 1e99, "val_loss": -1e99, "grad_norm": 5e-324}', True),
+        ('{"step": 1, "train_loss": NaN, "val_loss": Infinity, "grad_norm": [1]}', True),
+        ('{"step": 1, "train_loss": true}', True),
+        ('{"step": 1, "train_loss": 1e308, "val_loss": -1e308}', False),
+        ('{"step": 1, "train_loss": 1' + 400 * "0" + "}", False),
+        ('{"step": 1' + 400 * "0" + ', "train_loss": 1}', False),
+        ('{"step": ' + 5000 * "9" + "}", False),
+        (100_000 * "[", False),
+    ],
+)
+def test_any_log_is_drawn_or_refused_in_one_line(tmp_path: Path, line: str, is_read: bool) -> None:
+    first = '{"step": 0, "train_loss": 2, "val_loss": 2}'
+    (tmp_path / "run.jsonl").write_text(f"{first}\n{line}\n")
+    command = ["plot", "run.jsonl", "-o", "loss.png"]
+    if is_read:
+        ok_here(*command, cwd=tmp_path)
+    else:
+        found = refused_here(1, *command, cwd=tmp_path)
+        assert found == "run.jsonl:2: not a line of a metrics log (one JSON object a line)"

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,22 @@ def test_the_cursor_is_there_while_a_run_is_suspended(folder: Path) -> None:
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.wait() == 130
     assert re.search(rb"\x1b\[\?25h.*\x1b\[\?25l", terminal.shown[before:], re.DOTALL)
+
+
+def test_after_a_suspension_the_cursor_goes_only_if_a_bar_is_drawn() -> None:
+    code = """
+import io, signal
+from rich.console import Console
+from charnn.commands.console import suspendable
+shown = Console(file=io.StringIO(), force_terminal=True)
+for drawn in (True, False):
+    with suspendable(shown, lambda: drawn):
+        signal.raise_signal(signal.SIGTSTP)
+print(repr(shown.file.getvalue()))
+"""
+    # In a session of its own the kernel does not suspend it.
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, start_new_session=True,
+        check=True, timeout=60,
+    )  # fmt: skip
+    assert result.stdout.strip() == repr("\x1b[?25h\x1b[?25l" + 2 * "\x1b[?25h")

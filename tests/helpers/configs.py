@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from charnn.config.keys import Config, section_models
+from charnn.config.keys import Config, all_keys
 from charnn.config.loading import load_config, parse_override
 from charnn.errors import ConfigError
 
 FILE = Path("c.yaml")
 
 
-KEYS = [f"{name}.{key}" for name, part in section_models().items() for key in part.model_fields]
+KEYS = all_keys()
 
 
 def read(text: str | bytes, *sets: str) -> Config:

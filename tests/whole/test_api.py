@@ -118,3 +118,17 @@ def test_an_interrupt_saves_the_run_and_is_raised_again(
     whole = charnn.load("run.npz").model.parameters.flat
     again = charnn.train(config, corpus, overwrite=True)
     np.testing.assert_array_equal(whole, again.model.parameters.flat)
+
+
+def test_an_empty_log_is_no_run_from_python_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run.jsonl").touch()
+    config = charnn.Config(
+        training=charnn.TrainingConfig(max_steps=1), model=charnn.ModelConfig(hidden_size=8)
+    )
+    corpus = charnn.Corpus.from_text(english(6000))
+    charnn.train(config, corpus)
+    with pytest.raises(charnn.CharnnError, match=r"run\.npz exists; .* overwrite=True"):
+        charnn.train(config, corpus)
