@@ -21,6 +21,10 @@ class CorpusError(CharnnError):
     """A text cannot be read, or it has characters that are not in the vocabulary."""
 
 
+class ReadError(CorpusError):
+    """A text that cannot be read. The message names the file."""
+
+
 class CheckpointError(CharnnError):
     """A checkpoint cannot be read or written, or it is not valid."""
 

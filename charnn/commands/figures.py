@@ -26,8 +26,9 @@ def print_figures(figures: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json_line(figures))
         return
+    width = max(16, *(len(name) + 2 for name in figures))
     for name, value in figures.items():
-        print(f"{name.replace('_', ' '):<16}{_figure(value)}")
+        print(f"{name.replace('_', ' '):<{width}}{_figure(value)}")
 
 
 def _figure(value: Any) -> str:

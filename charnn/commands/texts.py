@@ -4,7 +4,7 @@ A checkpoint stores the path and a fingerprint of its text, not the text itself.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from charnn.commands.console import reading_bar, say
@@ -13,7 +13,7 @@ from charnn.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from charnn.checkpoint.checkpoint import Checkpoint
-    from charnn.config.keys import Config
+    from charnn.config.keys import Config, DataConfig
     from charnn.text.corpus import Corpus
     from charnn.text.encoding import Ids
 
@@ -47,9 +47,10 @@ def read_corpus(
     """
     if not config.data.path:
         raise RequestError("no text given: use --data PATH, or data.path in the config")
-    from charnn.text.reading import ReadError, lasting, standard_input_is_a_file
+    from charnn.errors import ReadError
+    from charnn.text.finding import lasting, standard_input_is_a_file
 
-    piped = "-" in lasting(config.data.path)
+    piped = "-" in lasting(config.data.all_paths)
     if piped and not named and not standard_input_is_a_file():
         raise RequestError(
             f"this model was trained on a text from a pipe: give it again, by {option} - or < FILE"
@@ -60,9 +61,9 @@ def read_corpus(
         remedy = "it is not the text this model was trained on"
     try:
         return _encode(
-            config.data.path,
-            config.data.normalize_newlines,
+            config.data,
             remedy=remedy,
+            announces=not quiet and not again,
             quiet=quiet,
             ranks=ranks,
             vocabulary=source.vocabulary if source else None,
@@ -127,16 +128,15 @@ def training_text(checkpoint: "Checkpoint", against: list[str] | None) -> "Ids":
     """
     data = checkpoint.config.data
     if not against:
-        from charnn.text.reading import lasting
+        from charnn.text.finding import lasting
 
-        if "-" in lasting(data.path):
+        if "-" in lasting(data.all_paths):
             raise RequestError(
                 "this model was trained on a text from a pipe: name that text with --against"
             )
         return _own_corpus(checkpoint, "--against").split("train")
     corpus = _encode(
-        against,
-        data.normalize_newlines,
+        data.of(against, again=True),
         remedy="compare with a text of the same characters",
         vocabulary=checkpoint.vocabulary,
         val_fraction=data.val_fraction,
@@ -145,7 +145,7 @@ def training_text(checkpoint: "Checkpoint", against: list[str] | None) -> "Ids":
     if corpus.has_fingerprint(checkpoint.progress.fingerprint):
         return corpus.split("train")
     say(f"{_shown(against)}: not the text this model was trained on; compared with all of it")
-    return corpus.ids
+    return corpus.ids[: len(corpus.ids) - (corpus.val_length or 0) - (corpus.test_length or 0)]
 
 
 def _named_corpus(
@@ -158,8 +158,7 @@ def _named_corpus(
     """Read a text named on the command line; only the model's own text has splits."""
     data, name = checkpoint.config.data, _shown(paths)
     corpus = _encode(
-        paths,
-        data.normalize_newlines,
+        data.of(paths, again=split is not None),
         remedy="leave them out by --unknown skip",
         vocabulary=checkpoint.vocabulary,
         unknown=unknown,
@@ -190,32 +189,63 @@ def _own_corpus(checkpoint: "Checkpoint", option: str) -> "Corpus":
 
 
 def _encode(
-    paths: Sequence[str],
-    normalize_newlines: bool,
+    data: "DataConfig",
     *,
     remedy: str,
+    announces: bool = False,
     quiet: bool = False,
     ranks: Ranks = ALONE,
     **options: Any,
 ) -> "Corpus":
-    """Read texts into a corpus; `remedy` is the advice in errors about unknown characters."""
+    """Read the texts that `data` names into a corpus.
+
+    Args:
+        data: names the texts, and says how they are read.
+        remedy: the advice in errors about unknown characters.
+        announces: whether to say where texts are joined by something that is in none of them.
+        quiet: whether to show no progress.
+        ranks: the processes that read together.
+        options: of `Corpus.from_text`.
+    """
+    from charnn.errors import ReadError
     from charnn.text.corpus import Corpus
     from charnn.text.encoding import UnknownCharactersError
-    from charnn.text.reading import ReadError, read_blocks
+    from charnn.text.reading import read_blocks
 
-    name = _shown(paths)
+    name = _shown(data.all_paths)
+    notes: list[str] = []
+    # Texts that follow one another are not divided among ranks: the first one reads all.
+    together = data.all_paths == data.path
+
+    def blocks(paths: Sequence[str]) -> Iterable[str]:
+        if not together and ranks.rank > 0:
+            return ()
+        return read_blocks(
+            paths,
+            normalize_newlines=data.normalize_newlines,
+            separator=data.separator,
+            order=data.order or "natural",
+            on_read=on_read,
+            on_note=notes.append,
+            ranks=ranks if together else ALONE,
+        )
+
     try:
         with reading_bar(name, quiet=quiet) as on_read:
-            blocks = read_blocks(
-                paths, normalize_newlines=normalize_newlines, on_read=on_read, ranks=ranks
-            )
-            return Corpus.from_text(blocks, ranks=ranks, **options)
+            for split in ("val", "test"):
+                if (paths := getattr(data, f"{split}_path")) is not None:
+                    options[f"{split}_text"] = blocks(paths)
+            corpus = Corpus.from_text(blocks(data.path), ranks=ranks, **options)
     except ReadError:
         raise  # it names the file already
     except UnknownCharactersError as error:
         raise UnknownCharactersError(f"{name}: {error}; {remedy}") from None
     except CorpusError as error:
         raise CorpusError(f"{name}: {error}") from None
+    if announces:
+        for note in notes:
+            say(f"note: {note}")
+    return corpus
 
 
 def _shown(paths: Sequence[str]) -> str:

@@ -17,9 +17,11 @@ from charnn.training.signals import noted_signals
 if TYPE_CHECKING:
     from charnn.checkpoint.checkpoint import Checkpoint
     from charnn.commands.reporters import Reporter
-    from charnn.config.keys import Config
+    from charnn.config.keys import Config, DataConfig
     from charnn.training.events import Reason
     from charnn.training.trainer import Trainer
+
+_TEXTS = ("data.path", "data.val_path", "data.test_path")
 
 
 def train(
@@ -30,7 +32,7 @@ def train(
             "-c",
             metavar="FILE",
             readable=False,
-            help="YAML config; see `charnn config`.",
+            help="YAML config, - for stdin; see `charnn config`.",
         ),
     ] = None,
     data: Annotated[
@@ -76,7 +78,8 @@ def train(
     time_limit: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Stop this invocation after 90s, 10m or 1h30m; --resume goes on."
+            metavar="TIME",
+            help="Stop this invocation after 90s, 10m, 1h30m or 2d; --resume goes on.",
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all random draws.")] = None,
@@ -100,6 +103,8 @@ def train(
       mpiexec -n 8 charnn train --config big.yaml
     """
     job = ranks.join()
+    if str(config) == "-" and "-" in (data or []):
+        raise RequestError("--config - and --data - cannot both read standard input")
     quiet = quiet or job.rank > 0
     if resume and overwrite:
         raise RequestError("--resume and --overwrite exclude each other")
@@ -116,7 +121,6 @@ def train(
         },
     )
 
-    from charnn.text.reading import lasting
     from charnn.training.events import Ended
     from charnn.training.trainer import Trainer
 
@@ -131,7 +135,7 @@ def train(
             init=init,
             resume=resume,
             may_replace=overwrite or dry_run,
-            inputs=[config] if config else [],
+            inputs=[config] if config and str(config) != "-" else [],
         )
     )
     if resume and start.resumed is None:
@@ -140,12 +144,11 @@ def train(
         start.config,
         start.resumed or start.init,
         again=start.resumed is not None,
-        named=start.resumed is None or any(key == "data.path" for key, _ in settings.given()),
+        named=start.resumed is None or any(key in _TEXTS for key, _ in settings.given()),
         quiet=quiet,
         ranks=job,
     )
-    paths = job.first(lambda: lasting(start.config.data.path))
-    kept = start.config.with_values({"data.path": paths})
+    kept = start.config.with_values(job.first(lambda: _lasting_paths(start.config.data)))
     trainer = Trainer(kept, corpus, resume=start.resumed, init=start.init, ranks=job)
     note(*(f"warning: {warning}" for warning in trainer.warnings))
     if dry_run:
@@ -204,7 +207,7 @@ def _start(
 ) -> _Start:
     """Load what the run starts from, and check its outputs against `inputs` and the text."""
     from charnn.checkpoint.checkpoint import load
-    from charnn.text.reading import files_named
+    from charnn.text.finding import files_named
     from charnn.training.outputs import Outputs
     from charnn.training.preparation import initial_config, resumed_config
 
@@ -222,8 +225,17 @@ def _start(
         first = load(init)
         config = initial_config(config, first)
         read.append(init)
-    outputs.refuse_inputs([*files_named(config.data.path), *read])
+    texts = files_named(config.data.all_paths, config.data.order or "natural")
+    outputs.refuse_inputs([*texts, *read])
     return _Start(config, resumed, first)
+
+
+def _lasting_paths(data: "DataConfig") -> dict[str, tuple[str, ...] | None]:
+    """Return the paths to keep in checkpoints, by key."""
+    from charnn.text.finding import lasting
+
+    named = {key: getattr(data, key.partition(".")[2]) for key in _TEXTS}
+    return {key: None if paths is None else lasting(paths) for key, paths in named.items()}
 
 
 def _reporter(trainer: "Trainer", quiet: bool) -> "Reporter":

@@ -27,7 +27,12 @@ def idle_settings(config: Config, total_steps: int, validates: bool) -> Iterator
         total_steps: of the plan.
         validates: whether there is a text to validate on.
     """
-    training = config.training
+    training, data = config.training, config.data
+    for split in ("val", "test"):
+        fraction = f"{split}_fraction"
+        given = getattr(data, fraction) != type(data).model_fields[fraction].default
+        if given and getattr(data, f"{split}_path") is not None:
+            yield f"data.{fraction} does nothing beside data.{split}_path"
     fields = type(training).model_fields
     changed = {name for name in fields if getattr(training, name) != fields[name].default}
     for name, (other, values) in _ACT_WITH.items():

@@ -4,7 +4,7 @@ This is the only place where a key is described. The commented config and the JS
 `charnn config` prints, the tables in docs/config.md and the error messages are made from it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
@@ -18,6 +18,7 @@ from charnn.config.values import (
     Paths,
     Seconds,
     SeqLength,
+    String,
     Threads,
     Whole,
     listed,
@@ -43,12 +44,26 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     """The text and how it is divided."""
 
-    path: Paths = Field((), description="text to learn: files (also .gz), folders of *.txt, globs")
+    path: Paths = Field(
+        (), description="text to learn: files (also .gz, .xz, .bz2), folders of *.txt, globs"
+    )
     val_fraction: float = Field(
         0.1, ge=0, lt=1, description="share of the text that validates, taken after the training"
     )
     test_fraction: float = Field(
         0.0, ge=0, lt=1, description="share of the text kept for a final test, taken at the end"
+    )
+    val_path: Paths | None = Field(
+        None, description="a text of its own to validate on, instead of val_fraction"
+    )
+    test_path: Paths | None = Field(
+        None, description="a text of its own for the final test, instead of test_fraction"
+    )
+    separator: String | None = Field(
+        None, description="text between two files; null = a line end where a file lacks its last"
+    )
+    order: Literal["natural", "name"] | None = Field(
+        None, description="of a folder's files: natural (2 before 10) or name; null = natural"
     )
     normalize_newlines: bool = Field(False, description="read \\r\\n and \\r as \\n")
 
@@ -60,6 +75,24 @@ class DataConfig(_Section):
                 "split", "val_fraction + test_fraction must be < 1, got {total}", {"total": total}
             )
         return self
+
+    @property
+    def all_paths(self) -> tuple[str, ...]:
+        """What is read: the text, and the texts of its own that validate and test."""
+        return (*self.path, *(self.val_path or ()), *(self.test_path or ()))
+
+    def of(self, paths: Sequence[str], *, again: bool) -> Self:
+        """Return a copy that names another text.
+
+        Args:
+            paths: of the text.
+            again: it is the text of this run at another place: its files are joined as the run
+                joined them, and the texts that validate and test are read, too.
+        """
+        own = {} if again else {"val_path": None, "test_path": None, "order": None}
+        if not again and self.separator == ADDED_KEYS["data.separator"]:
+            own["separator"] = None
+        return self.model_copy(update={"path": tuple(paths), **own})
 
 
 class ModelConfig(_Section):
@@ -109,7 +142,7 @@ class TrainingConfig(_Section):
     epochs: Count = Field(50, description="passes over the training text")
     max_steps: Whole | None = Field(None, description="steps of the whole plan, instead of epochs")
     time_limit: Seconds | None = Field(
-        None, description="stop this invocation after 90s, 10m or 1h30m, to be resumed"
+        None, description="stop this invocation after 90s, 10m, 1h30m or 2d, to be resumed"
     )
     optimizer: Literal["sgd", "adagrad", "rmsprop", "adam"] = Field(
         "adam", description="sgd, adagrad, rmsprop or adam"
@@ -220,6 +253,8 @@ class Config(_Section, title="charnn config"):
 RESUMABLE = frozenset(
     {
         "data.path",
+        "data.val_path",
+        "data.test_path",
         "training.epochs",
         "training.max_steps",
         "training.time_limit",
@@ -238,7 +273,17 @@ RESUMABLE = frozenset(
 # Keys that earlier versions did not have, each with the value that gives their behaviour. Stored
 # configs leave out a key with this value, so their bytes are those of earlier versions. Where a
 # stored config lacks the key, it has this value, whatever today's default is.
-ADDED_KEYS: dict[str, Any] = {"model.cell": "rnn"}
+ADDED_KEYS: dict[str, Any] = {
+    "data.val_path": None,
+    "data.test_path": None,
+    "data.separator": "",
+    "data.order": "name",
+    "model.cell": "rnn",
+}
+# Keys for which null leaves the choice to the run, which makes it when it begins.
+CHOSEN_BY_THE_RUN = frozenset(
+    {"data.separator", "data.order", "training.seed", "training.eval_every"}
+)
 
 
 def all_keys() -> list[str]:

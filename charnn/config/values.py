@@ -4,6 +4,7 @@ Each kind is a type for pydantic. It also has a JSON Schema, for editors and doc
 """
 
 import math
+import os.path
 import re
 from typing import Annotated, Any, Literal
 
@@ -41,7 +42,9 @@ def _check_utf8(value: str) -> str:
     return value
 
 
+String = Annotated[str, AfterValidator(_check_utf8)]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_check_utf8)]
+Path = Annotated[Text, AfterValidator(os.path.expanduser)]
 
 
 def _read_paths(value: Any) -> Any:
@@ -52,7 +55,7 @@ def _read_paths(value: Any) -> Any:
 
 
 Paths = Annotated[
-    tuple[Text, ...],
+    tuple[Path, ...],
     BeforeValidator(_read_paths),
     PlainSerializer(list),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
@@ -65,7 +68,7 @@ def _check_npz(value: str) -> str:
     raise PydanticCustomError("npz", "must be a name ending in .npz (not .best.npz)")
 
 
-Npz = Annotated[Text, AfterValidator(_check_npz)]
+Npz = Annotated[Path, AfterValidator(_check_npz)]
 
 
 def listed(names: list[str]) -> str:
@@ -106,19 +109,25 @@ SeqLength = Annotated[
 
 
 _AMOUNT = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
-_TIME = re.compile(f"(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s?)?")
+_UNITS = {
+    "d(?:ays?)?": 86400,
+    "h(?:(?:ou)?rs?)?": 3600,
+    "m(?:in(?:ute)?s?)?": 60,
+    "(?:s(?:ec(?:ond)?s?)?)?": 1,
+}
+_TIME = re.compile(" *".join(f"(?:{_AMOUNT} *{unit})?" for unit in _UNITS))
 
 
 def _read_seconds(value: Any) -> Any:
-    """Convert 90, 90s, 10m or 1h30m to seconds."""
+    """Convert 90, 90s, 10m, 1h30m or 2d to seconds; also 10 min, or 1h 30m."""
     if isinstance(value, str):
         match = _TIME.fullmatch(value.strip())
         if match and any(match.groups()):
-            hours, minutes, seconds = (float(part or 0) for part in match.groups())
-            value = 3600 * hours + 60 * minutes + seconds
+            amounts = zip(match.groups(), _UNITS.values(), strict=True)
+            value = sum(float(amount or 0) * unit for amount, unit in amounts)
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e12:
         return float(value)
-    raise PydanticCustomError("seconds", "must be a time > 0 like 90s, 10m or 1h30m")
+    raise PydanticCustomError("seconds", "must be a time > 0 like 90s, 10m, 1h30m or 2d")
 
 
 Seconds = Annotated[
@@ -131,7 +140,7 @@ Seconds = Annotated[
                 {
                     "type": "string",
                     "pattern": f"^(?=.*[1-9]){_TIME.pattern}$",
-                    "examples": ["90s", "10m", "1h30m"],
+                    "examples": ["90s", "10m", "1h30m", "2d"],
                 },
             ]
         }

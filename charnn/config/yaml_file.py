@@ -1,6 +1,8 @@
 """Reading YAML as plain data, with the line of each key."""
 
 import re
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,7 +70,7 @@ _Loader.add_constructor(
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], Places]:
-    """Read a config file.
+    """Read a config file, or standard input for `-`.
 
     Returns:
         The sections by name, unchecked, and the place of each section and key.
@@ -77,9 +79,11 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Places]:
         ConfigError: if the file cannot be read, is not valid YAML, has more than 100,000 bytes,
             is not a mapping, or repeats a key.
     """
+    piped = str(path) == "-" and sys.stdin is not None
     try:
-        with path.open("rb") as file:
+        with nullcontext(sys.stdin.buffer) if piped else path.open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)
+        path = Path("standard input") if piped else path
         text = raw.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None

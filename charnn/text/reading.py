@@ -1,61 +1,70 @@
-"""Reading UTF-8 text from files, folders, globs, gzip files and standard input, in pieces."""
+"""Reading UTF-8 text from files and standard input, in pieces, and joining several files."""
 
 import codecs
-import glob
-import gzip
 import itertools
-import os
-import stat
-import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from charnn.errors import CorpusError
+from charnn.errors import ReadError
 from charnn.ranks import ALONE, Ranks
 from charnn.text import blocks
+from charnn.text.finding import Order, file_size, files_named
 from charnn.text.fingerprint import FINGERPRINT_BLOCK, begins_character
+from charnn.text.unpacking import HEAD, is_packed, open_text
 
 
-class ReadError(CorpusError):
-    """A text that cannot be read."""
-
-
-def read_text(paths: Sequence[str], *, normalize_newlines: bool = False) -> str:
+def read_text(
+    paths: Sequence[str],
+    *,
+    normalize_newlines: bool = False,
+    separator: str | None = None,
+    order: Order = "natural",
+) -> str:
     """Return the text that `read_blocks` reads, as one string."""
-    return "".join(read_blocks(paths, normalize_newlines=normalize_newlines))
+    blocks = read_blocks(
+        paths, normalize_newlines=normalize_newlines, separator=separator, order=order
+    )
+    return "".join(blocks)
 
 
 def read_blocks(
     paths: Sequence[str],
     *,
     normalize_newlines: bool = False,
+    separator: str | None = None,
+    order: Order = "natural",
     on_read: Callable[[int, int | None], None] = lambda done, total: None,
+    on_note: Callable[[str], None] = lambda note: None,
     ranks: Ranks = ALONE,
 ) -> Iterator[str]:
-    """Read UTF-8 text from files, `.gz` files, folders (their *.txt, sorted), globs, or `-`.
+    """Read UTF-8 text from files, folders (their *.txt), globs, or standard input (`-`).
 
-    Several texts are joined without a separator. Byte-order marks are dropped. Line ends are kept
-    unless `normalize_newlines`. The pieces are short, so a text may be longer than the memory.
+    A file that is compressed by gzip, xz or bz2 is unpacked. Byte-order marks are dropped. Line
+    ends are kept unless `normalize_newlines`. The pieces are short, so a text may be longer than
+    the memory.
 
     Args:
         paths: what to read, in this order.
         normalize_newlines: turn \\r\\n and \\r into \\n.
+        separator: what comes between two files. None is a line end where a file does not end with
+            one.
+        order: of the files of a folder or a glob, see `charnn.text.finding.files_named`.
         on_read: called for each piece with the bytes read so far and the total, or None if the
             total is not known.
+        on_note: called at the end if line ends were added, with what to say about it.
         ranks: each rank reads one part of the text, in the order of the ranks. Rank 0 reads all of
-            a text that is compressed, piped, short or to be normalized.
+            a text that is compressed, piped, short, to be normalized or to be separated.
 
     Raises:
         ReadError: if a path cannot be read. It names the path and the reason.
     """
-    shares = ranks.first(lambda: _divided(files_named(paths), ranks.size, normalize_newlines))
-    pieces = _read_parts(shares[ranks.rank], on_read)
+    shares = ranks.first(
+        lambda: _divided(files_named(paths, order), ranks.size, normalize_newlines, separator)
+    )
+    pieces = _read_parts(shares[ranks.rank], separator, on_read, on_note)
     return _normalized(pieces) if normalize_newlines else pieces
 
 
@@ -67,66 +76,6 @@ def _normalized(pieces: Iterable[str]) -> Iterator[str]:
         yield joined.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n")
     if held:
         yield "\n"
-
-
-def lasting(paths: Sequence[str]) -> tuple[str, ...]:
-    """Return the paths to keep for reading the same text again; a pipe of any kind becomes `-`."""
-    return tuple("-" if _is_read_once(path) else path for path in paths)
-
-
-def _is_read_once(path: str) -> bool:
-    try:
-        mode = Path(path).stat().st_mode
-    except (OSError, ValueError):
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
-def standard_input_is_a_file() -> bool:
-    """Return whether standard input is a file, which nobody needs to wait for."""
-    return sys.stdin is not None and _size("-") is not None
-
-
-# --- which files ---------------------------------------------------------------------------------
-
-
-def files_named(paths: Sequence[str]) -> list[str]:
-    """Return the files that paths stand for, in order. Standard input stays `-`.
-
-    Raises:
-        ReadError: if a folder has no *.txt, or nothing matches a glob.
-    """
-    files: list[str] = []
-    for path in paths:
-        try:
-            files += _expand(path)
-        except OSError as error:
-            raise ReadError(f"{path}: {error.strerror or error}") from None
-    return files
-
-
-def _expand(given: str) -> list[str]:
-    if not given:
-        raise ReadError("the path of a text is empty")
-    if given == "-" or Path(given).is_file():
-        return [given]
-    if Path(given).is_dir():
-        texts = (path for path in Path(given).iterdir() if path.name.endswith(".txt"))
-        files = sorted(str(path) for path in texts if path.is_file())
-        if not files:
-            raise ReadError(f"{given}: a folder without *.txt files")
-        return files
-    if any(mark in given for mark in "*?["):
-        files = sorted(
-            path
-            # Path.glob refuses absolute patterns.
-            for path in glob.glob(given, recursive=True)  # noqa: PTH207
-            if Path(path).is_file()
-        )
-        if not files:
-            raise ReadError(f"{given}: no file matches")
-        return files
-    return [given]
 
 
 # --- which part of them --------------------------------------------------------------------------
@@ -142,15 +91,19 @@ class _Part:
 
     def size(self) -> int | None:
         """Return how many bytes these are, or None if only reading them will show it."""
-        size = _size(self.path) if self.end is None else self.end
+        size = file_size(self.path) if self.end is None else self.end
         return None if size is None else size - self.start
 
 
-def _divided(files: Sequence[str], count: int, normalize_newlines: bool) -> list[list[_Part]]:
+def _divided(
+    files: Sequence[str], count: int, normalize_newlines: bool, separator: str | None
+) -> list[list[_Part]]:
     """Divide texts into consecutive shares, each beginning with a block of the fingerprint."""
     undivided = [[_Part(path) for path in files], *([] for _ in range(count - 1))]
-    sizes = [None if p == "-" or p.endswith(".gz") else _size(p) for p in files]
-    if count == 1 or normalize_newlines or None in sizes:
+    if count == 1 or normalize_newlines or (separator and len(files) > 1):
+        return undivided
+    sizes = [_plain_size(path) for path in files]
+    if None in sizes or (separator is None and not all(map(_ends_a_line, files[:-1]))):
         return undivided
     # Of each file: where its text begins and ends in the whole text, and where its byte 0 would be
     # (3 bytes before the text if the file has a byte-order mark, which is not part of the text).
@@ -192,30 +145,49 @@ def _bytes_at(path: str, at: int, count: int) -> bytes:
         return file.read(count)
 
 
-def _size(path: str) -> int | None:
-    """Return the size of a file in bytes, or None if only reading it will show it."""
+def _plain_size(path: str) -> int | None:
+    """Return the size of a text in bytes, or None if only reading it will show it."""
     try:
-        status = os.fstat(0) if path == "-" else Path(path).stat()
-    except (OSError, ValueError):
+        return None if path == "-" or is_packed(_bytes_at(path, 0, HEAD)) else file_size(path)
+    except OSError:
         return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _ends_a_line(path: str) -> bool:
+    size = file_size(path)
+    return bool(size) and _bytes_at(path, (size or 0) - 1, 1) in (b"\n", b"\r")
 
 
 # --- bytes to characters -------------------------------------------------------------------------
 
 
 def _read_parts(
-    parts: Sequence[_Part], on_read: Callable[[int, int | None], None]
+    parts: Sequence[_Part],
+    separator: str | None,
+    on_read: Callable[[int, int | None], None],
+    on_note: Callable[[str], None],
 ) -> Iterator[str]:
     sizes = [part.size() for part in parts]
     total = None if None in sizes else sum(size or 0 for size in sizes)
-    before = 0
-    for part in parts:
-        done = 0
+    before = added = 0
+    last = "\n"  # of all that is read so far
+    for number, part in enumerate(parts):
+        done, begun = 0, False
+        if separator and number:
+            yield separator
         for done, piece in _read_part(part):
             on_read(before + done, total)
+            if separator is None and piece and not begun and last not in "\r\n":
+                added += 1
+                yield "\n"
+            begun, last = begun or bool(piece), piece[-1:] or last
             yield piece
         before += done
+    if added:
+        on_note(
+            f"{added:,} of the {len(parts):,} files do not end with a line end, so one is added "
+            "after each of them (see data.separator)"
+        )
 
 
 def _read_part(part: _Part) -> Iterator[tuple[int, str]]:
@@ -223,10 +195,9 @@ def _read_part(part: _Part) -> Iterator[tuple[int, str]]:
     path, read = part.path, part.start
     name = "standard input" if path == "-" else path
     line, begun, last = 1, part.start > 0, False
-    zipped = path.endswith(".gz")
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        with _opened(path) as raw, gzip.open(raw) if zipped else nullcontext(raw) as file:
+        with open_text(path, name) as (file, stored):
             if part.start:
                 file.seek(part.start)
             while not last:
@@ -238,7 +209,7 @@ def _read_part(part: _Part) -> Iterator[tuple[int, str]]:
                 line += _line_breaks(block)
                 if text and not begun:
                     text, begun = text.removeprefix("\ufeff"), True
-                yield (raw.tell() if zipped else read) - part.start, text
+                yield (stored() if stored else read) - part.start, text
     except UnicodeDecodeError as error:
         # error.object may begin with bytes that the decoder kept from the block before.
         offset = read - (len(error.object) - error.start)
@@ -250,20 +221,6 @@ def _read_part(part: _Part) -> Iterator[tuple[int, str]]:
             f"{name}:{line}: not UTF-8 text: byte 0x{wrong:02x} at offset {offset:,}; "
             "save it as plain text in UTF-8, or convert it, for instance with iconv"
         ) from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ReadError(f"{name}: not a whole gzip file: {error}") from None
-    except OSError as error:
-        raise ReadError(f"{name}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise ReadError(f"{name}: {error}") from None
-
-
-def _opened(path: str) -> AbstractContextManager[BinaryIO]:
-    if path != "-":
-        return Path(path).open("rb")
-    if sys.stdin is None:
-        raise ReadError("standard input is closed")
-    return nullcontext(sys.stdin.buffer)
 
 
 def _line_breaks(block: bytes) -> int:

@@ -8,7 +8,7 @@ from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.config.keys import Config
 from charnn.errors import RequestError
 from charnn.text.corpus import Corpus
-from charnn.text.reading import files_named
+from charnn.text.finding import files_named
 from charnn.training.events import Ended, Event
 from charnn.training.signals import noted_signals
 from charnn.training.trainer import Trainer
@@ -47,7 +47,8 @@ def train(
     """
     trainer = Trainer(config, corpus)
     trainer.outputs.refuse_unwritable()
-    trainer.outputs.refuse_inputs(files_named(config.data.path))
+    data = trainer.config.data
+    trainer.outputs.refuse_inputs(files_named(data.all_paths, data.order or "natural"))
     existing = trainer.outputs.existing()
     if existing and not overwrite:
         raise RequestError(

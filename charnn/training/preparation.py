@@ -6,7 +6,14 @@ import numpy as np
 
 from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.config.idle import idle_settings
-from charnn.config.keys import RESUMABLE, Config, TrainingConfig
+from charnn.config.keys import (
+    ADDED_KEYS,
+    CHOSEN_BY_THE_RUN,
+    RESUMABLE,
+    Config,
+    DataConfig,
+    TrainingConfig,
+)
 from charnn.draws import fresh_seed
 from charnn.errors import CharnnError, ConfigError, RequestError
 from charnn.machine import available_memory, cores
@@ -15,6 +22,7 @@ from charnn.ranks import Ranks
 from charnn.showing import show_value
 from charnn.text.corpus import Corpus
 from charnn.text.encoding import Ids
+from charnn.text.finding import files_named
 from charnn.text.streams import Streams, fitting_batch_size
 from charnn.training.shares import StepSpec, worker_count
 
@@ -33,8 +41,7 @@ def resumed_config(given: Config, stored: Config) -> Config:
     for key, value in given.given():
         section, _, name = key.partition(".")
         before = getattr(getattr(stored, section), name)
-        # Null leaves the choice to the run, which made it when it began.
-        if value == before or (key in ("training.seed", "training.eval_every") and value is None):
+        if value == before or (key in CHOSEN_BY_THE_RUN and value is None):
             continue
         if key in RESUMABLE:
             changed[key] = value
@@ -119,8 +126,15 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
             "the text has \\r characters, as in Windows line ends; "
             "--set data.normalize_newlines=true reads line ends as \\n"
         )
+    if not resume and "\0" in corpus.vocabulary.characters:
+        warnings.append(
+            "the text has NUL characters, as files that are no text have, and text in UTF-16 "
+            "without a byte-order mark; if it is that: iconv -f UTF-16LE -t UTF-8 FILE"
+        )
     config, corpus = _agreed_split(config, corpus)
     config = _settled(config, ranks)
+    if not resume:
+        config = config.with_values(ranks.first(lambda: _joins(config.data)))
     training = config.training
     streams = _cut_streams(training, corpus.split("train"), warnings)
     B = streams.batch_size
@@ -184,6 +198,17 @@ def _settled(config: Config, ranks: Ranks) -> Config:
     if config.training.seed is None:
         config = config.with_values({"training.seed": ranks.first(fresh_seed)})
     return config
+
+
+def _joins(data: DataConfig) -> dict[str, str | None]:
+    """Return how several files are joined. For one file it is left as if nobody had said it."""
+    several = any(
+        len(files_named(paths, data.order or "natural")) > 1
+        for paths in (data.path, data.val_path or (), data.test_path or ())
+    )
+    if not several:
+        return {key: ADDED_KEYS[key] for key in ("data.separator", "data.order")}
+    return {"data.order": data.order or "natural"}
 
 
 def _cut_streams(training: TrainingConfig, ids: Ids, warnings: list[str]) -> Streams:

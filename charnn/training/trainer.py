@@ -252,7 +252,7 @@ class Trainer:
                 f"training diverged at step {progress.step}: the parameters are not finite"
             )
         val_loss = None
-        if self.config.data.val_fraction > 0 and self.evaluation_is_due():
+        if len(self.corpus.split("val")) > 0 and self.evaluation_is_due():
             score, self._noticed = yield from validating(
                 self.averaged,
                 self.corpus.split("val"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from charnn.config.keys import ADDED_KEYS, RESUMABLE, Config
-from charnn.config.loading import load_config, parse_config_json
+from charnn.config.loading import Override, load_config, parse_config_json
 from charnn.config.writing import config_json
 from charnn.errors import ConfigError
 from charnn.network.cells import CELLS
@@ -39,7 +39,20 @@ def test_2e_3_is_a_number_and_1e4_a_whole_one() -> None:
 
 @pytest.mark.parametrize(
     ("written", "seconds"),
-    [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("1h0m5s", 3605), ("0.5", 0.5)],
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("10m", 600),
+        ("1h30m", 5400),
+        ("1h0m5s", 3605),
+        ("0.5", 0.5),
+        ("10min", 600),
+        ("2d", 172800),
+        ("1h 30m", 5400),
+        ("2 days 1.5 hours", 178200),
+        ("1hr", 3600),
+        ("5 sec", 5),
+    ],
 )
 def test_time_limits_are_read_as_seconds(written: str, seconds: float) -> None:
     assert read(f"training: {{time_limit: {written}}}").training.time_limit == seconds
@@ -96,9 +109,9 @@ def test_the_keys_that_may_differ_on_resume_exist() -> None:
         ("training.seq_length", "long", "must be a whole number >= 1, or full, got long"),
         ("training.optimizer", "lion", "must be sgd, adagrad, rmsprop or adam, got lion"),
         ("training.drop_last", "1", "must be true or false, got 1"),
-        ("training.time_limit", "soon", "must be a time > 0 like 90s, 10m or 1h30m, got soon"),
-        ("training.time_limit", "0s", "must be a time > 0 like 90s, 10m or 1h30m, got 0s"),
-        ("training.time_limit", "true", "must be a time > 0 like 90s, 10m or 1h30m, got true"),
+        ("training.time_limit", "soon", "must be a time > 0 like 90s, 10m, 1h30m or 2d, got soon"),
+        ("training.time_limit", "0s", "must be a time > 0 like 90s, 10m, 1h30m or 2d, got 0s"),
+        ("training.time_limit", "true", "must be a time > 0 like 90s, 10m, 1h30m or 2d, got true"),
         ("data.path", "5", "must be a path or a list of paths, got 5"),
         ("output.checkpoint", "5", "must be text, got 5"),
         (
@@ -194,8 +207,9 @@ def test_a_cell_that_is_added_to_the_list_is_accepted(monkeypatch: pytest.Monkey
 
 
 def test_a_stored_config_leaves_out_added_keys_with_their_old_value() -> None:
-    every = json.loads(Config().model_dump_json())
-    stored = json.loads(config_json(Config()))
+    config = Config().with_values(ADDED_KEYS)
+    every = json.loads(config.model_dump_json())
+    stored = json.loads(config_json(config))
     for key, old in ADDED_KEYS.items():
         section, name = key.split(".")
         assert every[section].pop(name) == old
@@ -211,3 +225,17 @@ def test_an_added_key_that_a_stored_config_lacks_has_its_old_value(
     assert parse_config_json('{"model": {"num_layers": 1}}').model.num_layers == 1
     config = Config()
     assert parse_config_json(config_json(config)) == config
+
+
+def test_home_is_found_in_every_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    config = load_config(
+        overrides={
+            "data.path": Override(["~/a.txt", "b~.txt"], "--data"),
+            "data.val_path": Override("~/v.txt", "--set"),
+            "output.checkpoint": Override("~/run.npz", "--out"),
+        }
+    )
+    assert config.data.path == ("/home/me/a.txt", "b~.txt")
+    assert config.data.val_path == ("/home/me/v.txt",)
+    assert config.output.checkpoint == "/home/me/run.npz"

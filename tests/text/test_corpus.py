@@ -1,12 +1,14 @@
 """A corpus: its splits and its vocabulary."""
 
+import typing
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charnn.errors import CorpusError
-from charnn.text.corpus import Corpus
+from charnn.text.corpus import Corpus, SplitName
 from charnn.text.encoding import UnknownCharactersError
 from charnn.text.vocabulary import Vocabulary
 
@@ -55,3 +57,26 @@ def test_a_text_too_short_to_predict_from_is_refused(
     with pytest.raises(CorpusError) as caught:
         Corpus.from_text(text, val_fraction=val, test_fraction=test)
     assert str(caught.value).startswith(message)
+
+
+def test_texts_of_their_own_validate_and_test() -> None:
+    corpus = Corpus.from_text(
+        ["abca", "bcab"], val_text="xyz", test_text=["t", "u"], val_fraction=0.5, test_fraction=0.1
+    )
+    parts = {
+        name: corpus.vocabulary.decode(corpus.split(name)) for name in typing.get_args(SplitName)
+    }
+    whole = {"train": "abcabcab", "val": "xyz", "test": "tu", "all": "abcabcabxyztu"}
+    assert parts == whole
+    assert corpus.divided(0.2, 0.2).split("val").tolist() == corpus.split("val").tolist()
+
+
+def test_one_text_of_its_own_leaves_the_other_split_as_it_was() -> None:
+    corpus = Corpus.from_text("0123456789", test_text="xyz", val_fraction=0.2, test_fraction=0.5)
+    read = corpus.vocabulary.decode
+    assert [read(corpus.split(n)) for n in ("train", "val", "test")] == ["01234567", "89", "xyz"]
+
+
+def test_a_validation_text_of_one_character_is_refused() -> None:
+    with pytest.raises(CorpusError, match="the val text has 1 of the 2 characters it needs"):
+        Corpus.from_text("abcabc", val_text="a")

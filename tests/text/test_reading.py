@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charnn.errors import CorpusError
+from charnn.errors import CorpusError, ReadError
 from charnn.text.corpus import Corpus
-from charnn.text.reading import ReadError, read_blocks, read_text
+from charnn.text.reading import read_blocks, read_text
 from tests.helpers.blocks import SIZES, TEXTS, pieces_of
 
 
@@ -34,10 +34,10 @@ def test_texts_are_the_same_wherever_their_pieces_are_cut(
     if normal:
         whole = whole.replace("\r\n", "\n").replace("\r", "\n")
     with pieces_of(size):
-        assert read_text(paths, normalize_newlines=normal) == whole
+        assert read_text(paths, normalize_newlines=normal, separator="") == whole
         if len(whole) < 2:
             return
-        read = Corpus.from_text(read_blocks(paths, normalize_newlines=normal))
+        read = Corpus.from_text(read_blocks(paths, normalize_newlines=normal, separator=""))
     assert read.vocabulary.characters == "".join(sorted(set(whole)))
     assert read.vocabulary.decode(read.ids) == whole
     assert read.fingerprint == hashlib.sha256(whole.encode()).hexdigest()
@@ -68,7 +68,10 @@ def test_whoever_reads_is_told_how_far(scratch: Path) -> None:
     zipped = scratch / "long.gz"
     zipped.write_bytes(gzip.compress(path.read_bytes()))
     size = 200_000 + zipped.stat().st_size
-    text = "".join(read_blocks([str(path), str(zipped)], on_read=lambda *sizes: told.append(sizes)))
+    pieces = read_blocks(
+        [str(path), str(zipped)], separator="", on_read=lambda *sizes: told.append(sizes)
+    )
+    text = "".join(pieces)
     assert len(text) == 400_000
     assert {total for _, total in told} == {size}
     assert [done for done, _ in told] == sorted(done for done, _ in told)
@@ -89,9 +92,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_files_gzips_folders_and_globs_are_read_and_joined_in_order(folder: Path) -> None:
     assert read_text(["a.txt"]) == "älpha "
-    assert read_text(["b.txt", "z.gz", "a.txt"]) == "beta zipped älpha "
-    assert read_text([str(folder)]) == read_text(["*.txt"]) == "ten älpha beta "
-    assert read_text(["[bz].*"]) == "beta zipped "
+    assert read_text(["b.txt", "z.gz", "a.txt"], separator="") == "beta zipped älpha "
+    assert read_text([str(folder)]) == read_text(["*.txt"]) == "ten \nälpha \nbeta "
+    assert read_text(["[bz].*"]) == "beta \nzipped "
 
 
 def test_a_file_whose_name_looks_like_a_glob_is_that_file(folder: Path) -> None:
@@ -147,10 +150,36 @@ def test_a_gzip_file_damaged_anywhere_is_one_line(folder: Path) -> None:
     whole = gzip.compress(b"to be or not to be, " * 40, mtime=0)
     Path("z.gz").write_bytes(whole[:-12])
     assert read_error("z.gz").startswith("z.gz: not a whole gzip file: ")
-    Path("z.gz").write_bytes(b"plain text")
-    assert read_error("z.gz").startswith("z.gz: not a whole gzip file: ")
     for place in range(10, len(whole)):
         damaged = bytearray(whole)
         damaged[place] ^= 0x55
         Path("z.gz").write_bytes(damaged)
         assert read_error("z.gz").startswith("z.gz: not a whole gzip file: ")
+
+
+TEXTS_OF_FILES = st.lists(st.sampled_from(["", "a", "b\n", "c\r", "é\n\n", "d\r\n"]), max_size=4)
+
+
+@given(TEXTS_OF_FILES, SIZES, st.booleans())
+def test_files_are_joined_by_a_line_end_where_one_is_missing(
+    scratch: Path, texts: list[str], size: int, normal: bool
+) -> None:
+    paths = [str(scratch / f"join{k}") for k in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        Path(path).write_bytes(text.encode())
+    whole, added = "", 0
+    for text in texts:
+        if text and whole and whole[-1] not in "\r\n":
+            whole, added = whole + "\n", added + 1
+        whole += text
+    notes: list[str] = []
+    with pieces_of(size):
+        pieces = read_blocks(paths, normalize_newlines=normal, on_note=notes.append)
+        joined = "".join(pieces)
+    assert joined == (whole.replace("\r\n", "\n").replace("\r", "\n") if normal else whole)
+    assert [note[: note.index(" of")] for note in notes] == ([str(added)] if added else [])
+
+
+def test_a_separator_comes_between_all_files(folder: Path) -> None:
+    assert read_text(["a.txt", "b.txt", "10.txt"], separator="--\n") == "älpha --\nbeta --\nten "
+    assert read_text(["a.txt"], separator="--\n") == "älpha "
