@@ -16,6 +16,7 @@ from charnn.network.network import Network, Reader
 from charnn.text.encoding import Ids
 
 _MAX_NUMBERS = 1_000_000  # states or logits held at a time, so that they stay in the cache
+_MIN_COLUMNS = 64  # of V h at a time: fewer make a large V slow, which is read for each product
 _BLOCKS = 64  # blocks of limited context that are read side by side
 
 
@@ -214,7 +215,7 @@ def _carried(
         # Nothing comes before the first segment: it reads anything, and is reset after that.
         for places, _ in _windows(read, np.maximum(0, starts - warmup), warmup):
             with np.errstate(all="ignore"):
-                read(ids[places], state)
+                read.read(ids[places], state)
     yield _Pass(read, state, starts, length, starts == 0)
     yield _Pass(Reader(model, 1, 1), state[:, -1:], starts[-1:] + length, rest, None)
 
@@ -235,4 +236,5 @@ def _from_zero(model: Network, starts: NDArray[np.intp], length: int) -> _Pass:
 
 def _reader(model: Network, batch_size: int) -> Reader:
     width = max(model.vocab_size, model.spec.state_shape(1)[0] * model.hidden_size)
-    return Reader(model, max(1, min(512, _MAX_NUMBERS // (batch_size * width))), batch_size)
+    most, least = _MAX_NUMBERS // (batch_size * width), _MIN_COLUMNS // batch_size
+    return Reader(model, max(1, least, min(512, most)), batch_size)

@@ -1,6 +1,7 @@
 """The displays of a training run on stderr: a live one on a terminal, lines elsewhere, or none."""
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from charnn.training.trainer import Trainer
 if TYPE_CHECKING:
     from rich.console import Console, Group
 
+_FIRST_WORD_AFTER = 10.0  # seconds of a validation without a word in a log file
+_WORD_EVERY = 60.0  # seconds from then on
 _SMOOTHING = 0.98  # weight of the past in the training loss shown, as char-rnn shows it
 
 
@@ -30,6 +33,7 @@ class Reporter:
     def __init__(self, trainer: Trainer):
         self.trainer = trainer
         self._unigram_nats = unigram_entropy(trainer.streams.ids, len(trainer.corpus.vocabulary))
+        self._validation_began: float | None = None
         self._restart()
 
     def _restart(self) -> None:
@@ -69,6 +73,14 @@ class Reporter:
         elapsed = time.perf_counter() - self._began
         return duration(elapsed / done * (self.trainer.total_steps - self.trainer.progress.step))
 
+    def validation_left(self, event: Evaluating) -> str:
+        """Estimate the time until this validation ends. Its measurement sets the clock to 0."""
+        now = time.perf_counter()
+        if self._validation_began is None:
+            self._validation_began = now
+            return ""
+        return duration((now - self._validation_began) * (event.total / max(1, event.done) - 1))
+
     def line(self, event: Measured) -> str:
         """Return one line of text for a line of the metrics log."""
         metrics, progress = event.metrics, self.trainer.progress
@@ -105,17 +117,34 @@ class Reporter:
 
 
 class PlainReporter(Reporter):
-    """Prints one flushed line for each evaluation, for pipes and log files."""
+    """Prints one flushed line for each evaluation, for pipes and log files.
+
+    During a validation that takes long it prints a line a minute.
+    """
+
+    _silent_until = math.inf  # the time of the next line about the present validation
 
     def show(self, event: Event) -> None:
         """Show one event."""
-        if isinstance(event, Measured):
+        if isinstance(event, Evaluating):
+            self._show_validation(event)
+        elif isinstance(event, Measured):
+            self._validation_began = None
             if self.is_evaluation(event):
                 say(self.line(event))
             for advice in self._advisor.notice(event.metrics):
                 say(f"warning: {advice}")
         elif isinstance(event, RolledBack):
             say(self.rollback_warning(event))
+
+    def _show_validation(self, event: Evaluating) -> None:
+        now = time.perf_counter()
+        if self._validation_began is None:
+            self._silent_until = now + _FIRST_WORD_AFTER
+        left = self.validation_left(event)
+        if now > self._silent_until:
+            self._silent_until = now + _WORD_EVERY
+            say(f"validating: {event.done / event.total:.0%}  left {left}")
 
 
 class LiveReporter(Reporter):
@@ -189,11 +218,13 @@ class LiveReporter(Reporter):
         if isinstance(event, Stepped):
             self._show_step(event)
         elif isinstance(event, Evaluating):
-            step = self.trainer.progress.step
+            step, left = self.trainer.progress.step, self.validation_left(event)
             self._bars.update(self._training, completed=step, left=f"{self.time_left()} left")
-            self._bars.update(self._evaluating, completed=event.done, total=event.total)
+            left = f"{left} left" if left else ""
+            self._bars.update(self._evaluating, completed=event.done, total=event.total, left=left)
         elif isinstance(event, Measured):
-            self._bars.update(self._evaluating, completed=0)
+            self._validation_began = None
+            self._bars.update(self._evaluating, completed=0, left="")
             if self.is_evaluation(event):
                 self._show_evaluation(event)
             for advice in self._advisor.notice(event.metrics):

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from charnn.training.events import Reason
     from charnn.training.trainer import Trainer
 
+# Characters times parameters. Beyond this a validation takes ten seconds or more.
+_LONG_VALIDATION = 2e11
+
 _ENDINGS: "dict[Reason, str]" = {
     "finished": "done:",
     "patience": "ended, as validation got no better for training.patience evaluations:",
@@ -33,6 +36,12 @@ def headline(trainer: "Trainer") -> list[str]:
         f"characters, {trainer.total_steps / streams.steps_per_epoch:.2f} epochs; "
         f"seed {config.training.seed}",
     ]
+    characters = len(trainer.corpus.split("val"))
+    if characters * trainer.model.parameters.flat.size > _LONG_VALIDATION:
+        lines.append(
+            f"validation: {characters:,} characters every {config.training.eval_every:,} steps, "
+            f"about {duration(trainer.seconds_per_validation())} each"
+        )
     if trainer.ranks.size > 1:
         lines.append(f"ranks: {trainer.ranks.size}, {trainer.ranks.on_node} on this machine")
     return lines
@@ -80,6 +89,7 @@ def dry_run_costs(trainer: "Trainer") -> list[str]:
 
     streams, steps = trainer.streams, trainer.total_steps - trainer.progress.step
     seconds = trainer.seconds_per_step()
+    validations, each = trainer.validations_left(), trainer.seconds_per_validation()
     limit = {"training.time_limit": trainer.time_limit}
     return [
         commented_yaml(trainer.config.with_values(limit)),
@@ -88,5 +98,6 @@ def dry_run_costs(trainer: "Trainer") -> list[str]:
         f"# steps             {steps:,} ({streams.steps_per_epoch:,} an epoch)",
         f"# characters a step {streams.batch_size} × {streams.seq_length}",
         f"# FLOP a step       {trainer.flop_per_step():.3g}",
-        f"# time              about {duration(seconds * steps)}, validation left out",
+        f"# validations       {validations:,}, about {duration(each)} each",
+        f"# time              about {duration(seconds * steps + each * validations)}",
     ]

@@ -357,3 +357,29 @@ class Trainer:
                 self._step()
                 steps += 1
             return (time.perf_counter() - began) / steps
+
+    def seconds_per_validation(self) -> float:
+        """Estimate the time of a validation from its first second; 0 if nothing validates."""
+        ids = self.corpus.split("val")
+        if not len(ids):
+            return 0.0
+        began = time.perf_counter()
+        done, total = 0, 1
+        for event in validating(
+            self.averaged,
+            ids,
+            exact=False,
+            ranks=self.ranks,
+            cores=available_cores(self.config.training, self.ranks),
+            notice=lambda: INTERRUPTED if time.perf_counter() - began > 1 else 0,
+        ):
+            done, total = event.done, event.total
+        return (time.perf_counter() - began) * total / max(1, done)
+
+    def validations_left(self) -> int:
+        """Return how many validations the plan still has."""
+        every = self.config.training.eval_every
+        assert every is not None
+        if not len(self.corpus.split("val")):
+            return 0
+        return -(-self.total_steps // every) - self.progress.step // every

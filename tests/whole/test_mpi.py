@@ -118,6 +118,17 @@ def test_what_some_ranks_begin_others_finish(folder: Path) -> None:
     assert "nats per char" in ok("eval", "--ckpt", "resumed.best.npz", cwd=folder)
 
 
+def test_two_ranks_read_a_text_in_files_and_one_to_validate(folder: Path) -> None:
+    for name, text in (("1.txt", english(12_000)), ("2.txt", english(9_000, seed=1))):
+        (folder / name).write_text(text)
+    own = ["--data", "1.txt", "--data", "2.txt", "--set", "data.val_path=text.txt"]
+    few = [*RUN, *own, "--max-steps", "60"]
+    ok(*few, "--out", "own.npz", cwd=folder)
+    result = ranks(2, *few, "--out", "own-2.npz", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert_same_run(folder, "own-2.npz", "own.npz")
+
+
 def test_workers_of_ranks_and_a_text_from_a_pipe(folder: Path) -> None:
     text = (folder / "text.txt").read_text()
     sizes = ["--set", "model.hidden_size=128", "--set", "training.batch_size=16"]
