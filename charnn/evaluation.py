@@ -76,7 +76,27 @@ _NOTHING = Evaluation(0.0, 0, 0, 0)
 def evaluate(
     model: Network, ids: Ids, *, segments: int = 1, context: int | None = None
 ) -> Evaluation:
-    """Return the loss of a model over a text; see `evaluating`."""
+    """Return the loss of a model over a text.
+
+    The text is read from the zero state, and the state is carried to the end: the loss is exact.
+
+    Example:
+        checkpoint = charnn.load("run.best.npz")
+        ids = checkpoint.vocabulary.encode(text)
+        print(charnn.evaluate(checkpoint.model, ids).bits_per_char)
+
+    Args:
+        model: the network.
+        ids: (N,) character ids, N at least 2.
+        segments: more than 1 is many times faster: so many parts of the text are read side by side,
+            each after 128 characters that are read first and not scored. The mean differs by less
+            than 1e-4 nats as long as a part is much longer than what the model remembers.
+        context: the longest context of a prediction, at least 1: the state is reset after every so
+            many predictions. None carries it on.
+
+    Raises:
+        DivergenceError: if the loss is not a finite number.
+    """
     *_, result = evaluating(model, ids, segments=segments, context=context)
     return result
 
@@ -92,7 +112,7 @@ def evaluating(
     parts: int = 1,
     threads: int = 1,
 ) -> Iterator[Evaluation]:
-    """Evaluate a model over a text, yielding the sums so far; the last ones are the result.
+    """Evaluate as `evaluate` does, yielding the sums so far; the last ones are the result.
 
     With one segment the text is read from the zero state, and the state is carried to the end: the
     loss is exact. With more, the text is cut into segments that are read side by side, each warmed

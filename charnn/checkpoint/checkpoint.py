@@ -106,6 +106,13 @@ class Checkpoint:
 def load(path: Path | str) -> Checkpoint:
     """Read a checkpoint and check everything in it.
 
+    Example:
+        checkpoint = charnn.load("run.best.npz")
+        print(checkpoint.model.num_parameters, checkpoint.progress.best_val_loss)
+
+    Args:
+        path: of the `.npz` file.
+
     Raises:
         CheckpointError: if it cannot be used. One line names the file and the reason.
     """

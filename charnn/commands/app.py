@@ -3,6 +3,7 @@
 Heavy modules are imported by the command that needs them, so that `charnn --help` is instant.
 """
 
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -127,24 +128,31 @@ def _outcome() -> tuple[int, list[str]]:
 
 def _parser_error(error: Any) -> str:
     """Return the line for an error of the command line's parser, with advice where it helps."""
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context else "charnn"
-    name = context.command.name if context else None
-    reason = error.format_message().replace("Input should be", "must be")
-    reason = reason.replace("Value error, ", "")
+    # The error of an option without its value does not know its command.
+    name = next((word for word in sys.argv[1:2] if word in _names()), "")
+    reason = re.sub(", unable to parse.*", "", error.format_message())
+    reason = reason.replace("Input should be", "must be").replace("Value error, ", "")
     if "extra argument" in reason and name in ("train", "eval"):
         reason += "; quote a glob, or give --data for each file"
-    if name == "train":
-        reason += _config_key_hint(getattr(error, "option_name", ""))
-    return f"{one_line(reason)} (see {path} --help)"
+    hint = _config_key_hint(getattr(error, "option_name", "")) if name == "train" else ""
+    if hint:
+        reason = re.sub(r" \(Possible options: .*\)", "", reason) + hint
+    return f"{one_line(reason)} (see {' '.join(filter(None, ('charnn', name)))} --help)"
+
+
+def _names() -> list[str]:
+    """Return the names of the commands."""
+    commands = app.registered_commands
+    return [str(command.name or getattr(command.callback, "__name__", "")) for command in commands]
 
 
 def _config_key_hint(option: str) -> str:
     """Return how to set the config key of the same name as an unknown option, if there is one."""
-    from charnn.config.keys import section_models
+    from charnn.config.keys import known_keys
+    from charnn.config.problems import usual_name
 
-    name = option.lstrip("-").replace("-", "_")
-    for section, model in section_models().items():
-        if name in model.model_fields:
+    name = usual_name(option.lstrip("-").replace("-", "_"))
+    for section, keys in known_keys().items():
+        if name in keys:
             return f"; it is a key of the config: --set {section}.{name}=VALUE"
     return ""

@@ -68,16 +68,19 @@ def suspendable(
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Show a spinner on a terminal, with the work that it waits for."""
+def waiting(what: str) -> Iterator[Callable[[str], None]]:
+    """Show a spinner on a terminal, with the work that it waits for.
+
+    Yields a function that changes the words for the work.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield lambda what: None
         return
     from rich.text import Text
 
     shown_on = console(sys.stderr)
-    with suspendable(shown_on), shown_on.status(Text(what)):
-        yield
+    with suspendable(shown_on), shown_on.status(Text(what)) as status:
+        yield lambda what: status.update(Text(what))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charnn.commands.figures import print_figures
-from charnn.commands.options import JSON
+from charnn.commands.options import JSON, file_path
 from charnn.showing import excerpt
 
 if TYPE_CHECKING:
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def info(
-    ckpt: Annotated[Path, typer.Argument(help="A checkpoint.", metavar="FILE.npz", readable=False)],
+    ckpt: Annotated[
+        Path, typer.Argument(help="A checkpoint.", metavar="FILE.npz", parser=file_path)
+    ],
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Print what a checkpoint holds.

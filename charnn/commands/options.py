@@ -1,11 +1,20 @@
 """The options that several commands share."""
 
+from pathlib import Path
+
 import typer
 
 from charnn.errors import RequestError
 
-# typer must not check that a file is readable. Reading it gives a better error.
-CKPT = typer.Option("--ckpt", help="A checkpoint.", metavar="FILE.npz", readable=False)
+
+def file_path(name: str) -> Path:
+    """Return the path of a name on the command line. An empty name would be the current folder."""
+    if not name:
+        raise typer.BadParameter("the name of a file is empty")
+    return Path(name)
+
+
+CKPT = typer.Option("--ckpt", help="A checkpoint.", metavar="FILE.npz", parser=file_path)
 
 JSON = typer.Option("--json", help="Print one JSON object.")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from charnn.commands.console import say
-from charnn.commands.options import OVERWRITE
+from charnn.commands.options import OVERWRITE, file_path
 from charnn.commands.outfile import check_outfile, write_outfile
 from charnn.errors import RequestError
 
@@ -14,7 +14,9 @@ from charnn.errors import RequestError
 def plot(
     logs: Annotated[
         list[Path],
-        typer.Argument(help="Metrics logs, one for each run.", metavar="RUN.jsonl", readable=False),
+        typer.Argument(
+            help="Metrics logs, one for each run.", metavar="RUN.jsonl", parser=file_path
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="Picture to write, .png or .svg.")

@@ -41,6 +41,6 @@ def report(
 
     checkpoint = load(ckpt)
     name, ids, _ = text_to_read(checkpoint, text, None, unknown, "--text")
-    with waiting("reading and drawing"):
-        html = page(checkpoint, ckpt, name if text else VALIDATION, ids, n, chosen)
+    with waiting("reading") as on_stage:
+        html = page(checkpoint, ckpt, name if text else VALIDATION, ids, n, chosen, on_stage)
     write_outfile(out, html.encode("utf-8", "backslashreplace"))

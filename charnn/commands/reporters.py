@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FIRST_WORD_AFTER = 10.0  # seconds of a validation without a word in a log file
 _WORD_EVERY = 60.0  # seconds from then on
+_NARROW = 60  # columns of a terminal that has no room for words beside the bars
 _SMOOTHING = 0.98  # weight of the past in the training loss shown, as char-rnn shows it
 
 
@@ -163,6 +164,7 @@ class LiveReporter(Reporter):
         self._loss: float | None = None
         self._drawn = 0.0
         self._console = shown_on or console(sys.stderr)
+        self._width = self._console.width
         validation = len(trainer.corpus.split("val"))
         widest = max(trainer.total_steps, validation)
         counts = Column(min_width=2 * len(f"{widest:,}") + 1, justify="right")
@@ -212,15 +214,35 @@ class LiveReporter(Reporter):
             now = time.perf_counter()
             if now - self._drawn > REDRAW_EVERY:
                 self._drawn = now
+                self._erase_what_wraps()
                 self._live.refresh()
+
+    def _erase_what_wraps(self) -> None:
+        """Erase the lines that a terminal has added to the bars because it became narrower.
+
+        A redraw erases as many lines as it drew. The window wraps them into more.
+        """
+        before, width = self._width, self._console.width
+        self._width = width
+        if width >= before or not self._console.is_terminal:
+            return
+        bars = sum(task.visible for task in self._bars.tasks)
+        lengths = [before] * bars + [len(line) for line in self._figures.plain.split("\n")]
+        added = sum(-(-length // width) - -(-length // before) for length in lengths if length)
+        if added > 0:
+            from rich.control import Control
+            from rich.segment import ControlType
+
+            up = (ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)
+            self._console.control(Control((ControlType.ERASE_IN_LINE, 2), *added * up))
 
     def _show(self, event: Event) -> None:
         if isinstance(event, Stepped):
             self._show_step(event)
         elif isinstance(event, Evaluating):
             step, left = self.trainer.progress.step, self.validation_left(event)
-            self._bars.update(self._training, completed=step, left=f"{self.time_left()} left")
-            left = f"{left} left" if left else ""
+            self._bars.update(self._training, completed=step, left=self._left(self.time_left()))
+            left = self._left(left) if left else ""
             self._bars.update(self._evaluating, completed=event.done, total=event.total, left=left)
         elif isinstance(event, Measured):
             self._validation_began = None
@@ -231,6 +253,9 @@ class LiveReporter(Reporter):
                 self._print(f"warning: {advice}", "yellow")
         elif isinstance(event, RolledBack):
             self._print(self.rollback_warning(event), "yellow")
+
+    def _left(self, time: str) -> str:
+        return f"{time} left" if self._console.width >= _NARROW else time
 
     def _print(self, text: str, style: str = "") -> None:
         from rich.text import Text
@@ -243,7 +268,7 @@ class LiveReporter(Reporter):
         metrics = event.metrics
         summary = f"step {metrics.step:,}  train {metrics.train_loss:.4f}"
         if metrics.val_loss is not None:
-            summary += f"  val {metrics.val_loss:.4f} ({bits(metrics.val_loss):.3f} bits/char)"
+            summary += f"  val {metrics.val_loss:.4f} ({bits(metrics.val_loss):.3f} bits)"
         self._print(summary + ("  best so far" if event.improved else ""))
         width = max(20, self._console.width - 4)
         for paragraph in escaped(self._preview()).split("\n"):
@@ -258,12 +283,12 @@ class LiveReporter(Reporter):
         trainer, progress = self.trainer, self.trainer.progress
         losses = [
             f"epoch {progress.step / trainer.streams.steps_per_epoch:.2f}",
-            f"loss {self._loss:.3f} ({bits(self._loss):.2f} bits/char)",
+            f"train {self._loss:.3f} ({bits(self._loss):.2f} bits)",
         ]
         if progress.val_loss is not None and progress.best_val_loss is not None:
-            losses.append(f"val {progress.val_loss:.3f} best {progress.best_val_loss:.3f}")
+            losses += [f"val {progress.val_loss:.3f}", f"best {progress.best_val_loss:.3f}"]
         clipped = progress.clipped_steps / max(1, progress.step - progress.logged_step)
         others = [f"|g| {event.grad_norm:.2f}", f"clipped {clipped:.0%}"]
         others.append(f"{self.speed():,.0f} chars/s")
         self._figures.plain = "  ".join(losses) + "\n" + "  ".join(others)
-        self._bars.update(self._training, completed=event.step, left=f"{self.time_left()} left")
+        self._bars.update(self._training, completed=event.step, left=self._left(self.time_left()))

@@ -88,8 +88,8 @@ def dry_run_costs(trainer: "Trainer") -> list[str]:
     from charnn.config.writing import commented_yaml
 
     streams, steps = trainer.streams, trainer.total_steps - trainer.progress.step
-    seconds = trainer.seconds_per_step()
     validations, each = trainer.validations_left(), trainer.seconds_per_validation()
+    seconds = trainer.seconds_per_step()
     limit = {"training.time_limit": trainer.time_limit}
     return [
         commented_yaml(trainer.config.with_values(limit)),

@@ -8,7 +8,7 @@ import typer
 
 from charnn import ranks
 from charnn.commands.console import say
-from charnn.commands.options import keys_beginning
+from charnn.commands.options import file_path, keys_beginning
 from charnn.commands.summaries import already_finished, closing, dry_run_costs, headline
 from charnn.commands.texts import read_corpus
 from charnn.errors import RequestError
@@ -31,7 +31,7 @@ def train(
             "--config",
             "-c",
             metavar="FILE",
-            readable=False,
+            parser=file_path,
             help="YAML config, - for stdin; see `charnn config`.",
         ),
     ] = None,
@@ -48,7 +48,7 @@ def train(
     init: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.npz", readable=False, help="Start from this checkpoint's parameters."
+            metavar="FILE.npz", parser=file_path, help="Start from this checkpoint's parameters."
         ),
     ] = None,
     resume: Annotated[

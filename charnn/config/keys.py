@@ -5,11 +5,19 @@ This is the only place where a key is described. The commented config and the JS
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from charnn.config.problems import explain_first
 from charnn.config.values import (
     Cell,
     Count,
@@ -24,12 +32,29 @@ from charnn.config.values import (
     listed,
     normal_std,
 )
+from charnn.errors import ConfigError
 from charnn.network.cells import CELLS, GATED
 
 STORED = "stored"  # the context in which a checkpoint's config is validated
 
 
-class _Section(BaseModel):
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # pydantic does not export it
+
+
+class _Checked(ModelMetaclass):
+    """Explains what is wrong with a call of a section's class, as with a file."""
+
+    def __call__(cls, *arguments: Any, **values: Any) -> Any:
+        try:
+            return super().__call__(*arguments, **values)
+        except ValidationError as error:
+            raise ConfigError(explain_first(error, known_keys())) from None
+
+
+class _Section(BaseModel, metaclass=_Checked):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
@@ -286,9 +311,14 @@ CHOSEN_BY_THE_RUN = frozenset(
 )
 
 
+def known_keys() -> dict[str, list[str]]:
+    """Return the names of the keys of each section, in order."""
+    return {name: list(part.model_fields) for name, part in section_models().items()}
+
+
 def all_keys() -> list[str]:
     """Return section.key of every key, in order."""
-    return [f"{name}.{key}" for name, part in section_models().items() for key in part.model_fields]
+    return [f"{name}.{key}" for name, part in known_keys().items() for key in part]
 
 
 def section_models() -> dict[str, type[BaseModel]]:

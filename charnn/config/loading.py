@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from charnn.config.keys import ADDED_KEYS, STORED, Config
+from charnn.config.keys import ADDED_KEYS, STORED, Config, known_keys
 from charnn.config.problems import Places, explain_all, explain_first
 from charnn.config.yaml_file import read_yaml, yaml_value
 from charnn.errors import ConfigError
@@ -40,6 +40,9 @@ def load_config(
 ) -> Config:
     """Read and check a config.
 
+    Example:
+        config = charnn.load_config(Path("configs/shakespeare.yaml"))
+
     Args:
         path: of a YAML file, or None for the defaults.
         overrides: values that replace those of the file, by dotted key.
@@ -53,7 +56,7 @@ def load_config(
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(explain_all(error, places, path)) from None
+        raise ConfigError(explain_all(error, known_keys(), places, path)) from None
 
 
 def _lay_over(tree: dict[str, Any], places: Places, key: str, override: Override) -> None:
@@ -77,6 +80,6 @@ def parse_config_json(text: str) -> Config:
     try:
         config = Config.model_validate_json(text, context=STORED)
     except ValidationError as error:
-        raise ConfigError(explain_first(error)) from None
+        raise ConfigError(explain_first(error, known_keys())) from None
     stored = {key for key, _ in config.given()}
     return config.with_values({key: old for key, old in ADDED_KEYS.items() if key not in stored})

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from charnn.config.keys import all_keys, section_models
 from charnn.showing import show_value
 
+Known = Mapping[str, Iterable[str]]  # The keys of each section.
 Keys = tuple[str, ...]  # A section, or a section and a key, or () for the whole config.
 Places = dict[Keys, str]  # Where each of them was written: FILE:LINE or an option, in this order.
 
@@ -52,6 +52,7 @@ _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "finite_number": lambda ctx: "must be a finite number",
     "bool_type": lambda ctx: "must be true or false",
     "string_type": lambda ctx: "must be text",
+    "string_unicode": lambda ctx: "must be text in UTF-8 (a checkpoint keeps it; rename the file)",
     "string_too_short": lambda ctx: "must not be empty",
     "tuple_type": lambda ctx: "must be a path or a list of paths",
     "model_type": lambda ctx: "must be a section of keys",
@@ -64,25 +65,26 @@ _PAIRS = {
 }
 
 
-def explain_all(error: ValidationError, places: Places, path: Path | None) -> str:
+def explain_all(error: ValidationError, known: Known, places: Places, path: Path | None) -> str:
     """Return one line for each error, at most 20, in the order of the file, then of the options.
 
     Args:
         error: what pydantic found.
+        known: the keys that there are, to suggest one for a key that there is not.
         places: where each key was written.
         path: the config file, for errors without a place of their own.
     """
     order = _order(places)
     errors = sorted(error.errors(), key=lambda one: order.get(_keys(one, places), len(places)))
-    lines = [_explain(one, places, path) for one in errors[:_MAX_ERRORS]]
+    lines = [_explain(one, known, places, path) for one in errors[:_MAX_ERRORS]]
     if len(errors) > _MAX_ERRORS:
         lines.append(f"and {len(errors) - _MAX_ERRORS:,} errors more")
     return "\n".join(lines)
 
 
-def explain_first(error: ValidationError) -> str:
+def explain_first(error: ValidationError, known: Known) -> str:
     """Return one line for the first error of a config that has no places."""
-    return _explain(error.errors()[0], {}, None)
+    return _explain(error.errors()[0], known, {}, None)
 
 
 def _order(places: Iterable[Keys]) -> Mapping[Keys, int]:
@@ -104,7 +106,7 @@ def _keys(error: ErrorDetails, places: Places) -> Keys:
     return keys[:2]  # An item of a list has the place of the list.
 
 
-def _explain(error: ErrorDetails, places: Places, path: Path | None) -> str:
+def _explain(error: ErrorDetails, known: Known, places: Places, path: Path | None) -> str:
     keys = _keys(error, places)
     found = places.get(keys) or next((p for k, p in places.items() if k[: len(keys)] == keys), path)
     place = f"{found}: " if found else ""
@@ -112,9 +114,9 @@ def _explain(error: ErrorDetails, places: Places, path: Path | None) -> str:
     name = show_value(".".join(keys))
     kind = error["type"]
     if kind == "extra_forbidden":
-        return f"{place}unknown key {name}{_did_you_mean(keys)}"
+        return f"{place}unknown key {name}{_did_you_mean(keys, known)}"
     if kind in _PAIRS:
-        return f"{place}{name}.{error['msg']}"
+        return f"{place}{name}{'.' if name else ''}{error['msg']}"
     reason = _REASONS[kind](error.get("ctx", {})) if kind in _REASONS else error["msg"]
     return f"{place}{name} {reason}, got {_shown(error['input'])}"
 
@@ -122,19 +124,27 @@ def _explain(error: ErrorDetails, places: Places, path: Path | None) -> str:
 def _shown(value: Any) -> str:
     """Show a value. Of text that YAML would read as something else, say that it is in quotes."""
     shown = show_value(value)
+    if value == "":
+        return "nothing"
     return (
         f"'{shown}' in quotes" if isinstance(value, str) and _NOT_TEXT.fullmatch(value) else shown
     )
 
 
-def _did_you_mean(keys: Keys) -> str:
+def usual_name(name: str) -> str:
+    """Return what a key is called here that other programs call by this name."""
+    return _ALIASES.get(name.lower(), name)
+
+
+def _did_you_mean(keys: Keys, known: Known) -> str:
     """Suggest the nearest key, first of the same section, then of any."""
-    sections = {name: list(part.model_fields) for name, part in section_models().items()}
-    everything = all_keys()
-    keys = (*keys[:-1], _ALIASES.get(keys[-1].lower(), keys[-1]))
+    sections = {name: list(part) for name, part in known.items()}
+    everything = [f"{name}.{key}" for name, part in sections.items() for key in part]
+    keys = (*keys[:-1], usual_name(keys[-1]))
     if len(keys) == 1:
-        moved = [key for key in everything if key.split(".")[1] == keys[0]]
-        near = moved or difflib.get_close_matches(keys[0], list(sections), 1)
+        names = [key.split(".")[1] for key in everything]
+        near = difflib.get_close_matches(keys[0], [*sections, *names], 1)
+        near = [everything[names.index(key)] if key in names else key for key in near]
     else:
         near = [key for key in everything if key.split(".")[1] == keys[-1]]
         near = near or [

@@ -136,4 +136,6 @@ def _yaml_problem(error: Exception) -> str:
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     if "scanning an alias" in str(getattr(error, "context", "")):
         problem = "quote a value that begins with *"
+    if problem == "special characters are not allowed":
+        problem = "it has a control character, or is not UTF-8"
     return f"not valid YAML: {problem}"

@@ -1,7 +1,7 @@
 """A page that shows a model: one HTML file with its data inside. It makes no network requests."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from charnn.baselines import bigram_bits, unigram_bits, xz_bits
 from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.config.writing import commented_yaml
 from charnn.errors import CharnnError
-from charnn.evaluation import evaluate
+from charnn.evaluation import evaluating
 from charnn.insight.curves import Curves, read_curves
 from charnn.insight.inspection import Inspection
 from charnn.sampling import sample
@@ -44,6 +44,7 @@ def page(
     ids: Ids,
     n: int,
     chosen: Sequence[tuple[int, int]] = (),
+    on_stage: Callable[[str], None] = lambda stage: None,
 ) -> str:
     """Return the HTML of a page about a checkpoint.
 
@@ -54,6 +55,7 @@ def page(
         ids: (N,) the text, N at least 2.
         n: how many characters of the text to show.
         chosen: (layer, index) of the units to show. Default: the units that follow a feature best.
+        on_stage: called with what is done next.
 
     Raises:
         CharnnError: if Jinja2 is not installed, or the log cannot be read.
@@ -66,11 +68,14 @@ def page(
             "reports need Jinja2, which is not installed: pip install 'charnn[report]'"
         ) from None
     model, vocabulary = checkpoint.model, checkpoint.vocabulary
+    on_stage("looking for units that follow something")
     seen = Inspection(
         model, vocabulary, ids, max(n, _READ), top=_EXPECTED, find=_UNITS, chosen=chosen
     )
     evaluated = ids[:_EVALUATED]
     log = Outputs.of(path).log
+    losses = _losses(checkpoint, evaluated, on_stage)
+    on_stage("following gradients, drawing samples")
     template = files("charnn.insight").joinpath("report.html").read_text(encoding="utf-8")
     return (
         Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -81,7 +86,7 @@ def page(
             checkpoint=checkpoint,
             parameters=model.parameters.flat.size,
             evaluated=len(evaluated),
-            losses=_losses(checkpoint, evaluated),
+            losses=losses,
             samples=[
                 (temperature, escaped("".join(
                     sample(model, vocabulary, 300, seed=1, temperature=temperature)
@@ -103,11 +108,16 @@ def page(
     )  # fmt: skip
 
 
-def _losses(checkpoint: Checkpoint, ids: Ids) -> list[tuple[str, float]]:
+def _losses(
+    checkpoint: Checkpoint, ids: Ids, on_stage: Callable[[str], None]
+) -> list[tuple[str, float]]:
     """Return the bits per character of the model and of the baselines, lowest first."""
     K = len(checkpoint.vocabulary)
+    for score in evaluating(checkpoint.model, ids, segments=256):
+        on_stage(f"evaluating: {score.predictions / score.total:.0%}")
+    on_stage("counting and compressing")
     rows = [
-        ("this model", evaluate(checkpoint.model, ids, segments=256).bits_per_char),
+        ("this model", score.bits_per_char),
         ("unigram counts", unigram_bits(ids, K)),
         ("bigram counts", bigram_bits(ids, K)),
         ("xz", xz_bits(ids, checkpoint.vocabulary)),

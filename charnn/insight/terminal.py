@@ -218,7 +218,9 @@ def _fading(flows: Sequence[GradientFlow], width: int) -> Group:
     last = len(flows[0].norms) - 1
     for lag in [*(lag for lag in _LAGS if lag < last), last]:
         grid.add_row(str(lag), *(_bar(float(flow.shares[lag]), longest) for flow in flows))
-    mean = f"mean ‖∂L(t)/∂h(t−k)‖ of {flows[0].positions} places t, by lag k; bars from 1 %"
+    mean = (
+        f"mean ‖∂L(t)/∂h(t−k)‖ of {flows[0].positions} places t, by lag k; bars: log scale from 1 %"
+    )
     return Group(_title("Gradient flow", mean), grid)
 
 

@@ -126,7 +126,9 @@ class Layer:
         (U, W, b), T = self._scaled(), len(x)
         for U_g, b_g, memory in zip(U, b, self._a, strict=True):
             a = memory[:T]
-            if self.index == 0:
+            if self.index == 0 and x.size < U_g.shape[1]:  # many characters: few columns are read
+                np.add(U_g.T[x], b_g, out=a)
+            elif self.index == 0:
                 # Column x(t) of U, plus b. "clip" skips a copy of `out`; ids are in range.
                 np.take(U_g.T + b_g, x, axis=0, out=a, mode="clip")
             else:

@@ -23,7 +23,13 @@ def read_text(
     separator: str | None = None,
     order: Order = "natural",
 ) -> str:
-    """Return the text that `read_blocks` reads, as one string."""
+    """Return the text of files, folders, globs or standard input, as one string.
+
+    Example:
+        text = charnn.read_text(["chapter1.txt", "more/"], normalize_newlines=True)
+
+    Args and Raises are those of `charnn.read_blocks`.
+    """
     blocks = read_blocks(
         paths, normalize_newlines=normalize_newlines, separator=separator, order=order
     )
@@ -46,17 +52,21 @@ def read_blocks(
     ends are kept unless `normalize_newlines`. The pieces are short, so a text may be longer than
     the memory.
 
+    Example:
+        corpus = charnn.Corpus.from_text(charnn.read_blocks(["large.txt.gz"]), val_fraction=0.1)
+
     Args:
         paths: what to read, in this order.
         normalize_newlines: turn \\r\\n and \\r into \\n.
         separator: what comes between two files. None is a line end where a file does not end with
             one.
-        order: of the files of a folder or a glob, see `charnn.text.finding.files_named`.
+        order: of the files of a folder or a glob. `natural`: chapter2 comes before chapter10.
+            `name`: names are compared as strings, and a folder's compressed texts are left out.
         on_read: called for each piece with the bytes read so far and the total, or None if the
             total is not known.
         on_note: called at the end if line ends were added, with what to say about it.
-        ranks: each rank reads one part of the text, in the order of the ranks. Rank 0 reads all of
-            a text that is compressed, piped, short, to be normalized or to be separated.
+        ranks: of a run under MPI: each reads one part of the text, in order. Rank 0 reads all of a
+            text that is compressed, piped, short, to be normalized or to be separated.
 
     Raises:
         ReadError: if a path cannot be read. It names the path and the reason.

@@ -359,22 +359,25 @@ class Trainer:
             return (time.perf_counter() - began) / steps
 
     def seconds_per_validation(self) -> float:
-        """Estimate the time of a validation from its first second; 0 if nothing validates."""
+        """Estimate the time of a validation from a second of it; 0 if nothing validates."""
         ids = self.corpus.split("val")
         if not len(ids):
             return 0.0
         began = time.perf_counter()
-        done, total = 0, 1
+        seen: list[tuple[float, int]] = []  # times and predictions; the first has the warm-up in it
         for event in validating(
             self.averaged,
             ids,
             exact=False,
             ranks=self.ranks,
             cores=available_cores(self.config.training, self.ranks),
-            notice=lambda: INTERRUPTED if time.perf_counter() - began > 1 else 0,
+            notice=lambda: INTERRUPTED if seen and time.perf_counter() - seen[0][0] > 1 else 0,
         ):
-            done, total = event.done, event.total
-        return (time.perf_counter() - began) * total / max(1, done)
+            seen.append((time.perf_counter(), event.done))
+        (first, before), (last, done) = seen[0], seen[-1]
+        if done == event.total or done == before:
+            return last - began
+        return (first - began) + (last - first) * (event.total - before) / (done - before)
 
     def validations_left(self) -> int:
         """Return how many validations the plan still has."""

@@ -146,3 +146,40 @@ def test_a_folder_that_was_deleted_is_named_as_the_cause(tmp_path: Path) -> None
 def test_set_completes_keys() -> None:
     assert keys_beginning("model.h") == ["model.hidden_size="]
     assert "training.learning_rate=" in keys_beginning("training.")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["info", ""],
+        ["eval", "--ckpt", ""],
+        ["train", "--config", ""],
+        ["train", "--data", "text.txt", "--init", ""],
+        ["plot", "", "--out", "a.svg"],
+    ],
+)
+def test_an_empty_name_is_said_to_be_empty(words: list[str], tmp_path: Path) -> None:
+    line = refused_here(2, *words, cwd=tmp_path)
+    assert "the name of a file is empty" in line
+    assert f"(see charnn {words[0]} --help)" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["train", "--data"], "Option '--data' requires an argument."),
+        (["train", "--seed", "x"], "Invalid value for '--seed': must be a valid integer"),
+        (
+            ["train", "--lr", "3"],
+            "No such option: --lr; it is a key of the config: --set training.learning_rate=VALUE",
+        ),
+        (
+            ["train", "--data", b"\xfe.txt".decode(errors="surrogateescape")],
+            "must be text in UTF-8",
+        ),
+    ],
+)
+def test_what_the_parser_refuses_is_said_in_our_words(
+    words: list[str], reason: str, tmp_path: Path
+) -> None:
+    assert reason in refused_here(2, *words, cwd=tmp_path)

@@ -1,15 +1,24 @@
 """What `train` shows on a terminal."""
 
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
+import charnn
+from charnn.commands.reporters import LiveReporter, PlainReporter, Reporter
+from charnn.training.events import Evaluating
+from charnn.training.trainer import Trainer
 from tests.helpers.commands import CHARNN, TRAIN, Terminal, ok, on_a_terminal
+from tests.helpers.texts import english
 
 pytestmark = pytest.mark.terminal
 
@@ -125,3 +134,56 @@ print(repr(shown.file.getvalue()))
         check=True, timeout=60,
     )  # fmt: skip
     assert result.stdout.strip() == repr("\x1b[?25h\x1b[?25l" + 2 * "\x1b[?25h")
+
+
+def reporter_of(kind: type[Reporter], folder: Path, *more: Any) -> tuple[Reporter, Trainer]:
+    config = charnn.Config(
+        model=charnn.ModelConfig(hidden_size=4),
+        training=charnn.TrainingConfig(max_steps=10),
+        output=charnn.OutputConfig(checkpoint=str(folder / "run.npz")),
+    )
+    trainer = Trainer(config, charnn.Corpus.from_text(english(3_000)))
+    return kind(trainer, *more), trainer
+
+
+def test_a_log_file_hears_of_a_validation_that_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reporter, _ = reporter_of(PlainReporter, tmp_path)
+    now = 0.0
+    monkeypatch.setattr("charnn.commands.reporters.time.perf_counter", lambda: now)
+    for seconds, done in [(0, 1), (9, 90), (11, 110), (60, 600), (72, 720), (99, 990)]:
+        now = float(seconds)
+        reporter.show(Evaluating(done, 1000))
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["validating: 11%  left 1m29s", "validating: 72%  left 28s"]
+
+
+def test_bars_that_a_narrower_window_wraps_are_erased(tmp_path: Path) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100, height=30)
+    reporter, _ = reporter_of(LiveReporter, tmp_path, lambda: "sample", screen)
+    assert isinstance(screen.file, io.StringIO)
+    with reporter:
+        reporter.show(Evaluating(1, 300))
+        before = screen.file.tell()
+        screen.width = 40  # of two bars and an empty line of figures, each bar takes three lines
+        time.sleep(0.15)
+        reporter.show(Evaluating(2, 300))
+        written = screen.file.getvalue()[before:]
+    assert written.startswith("\x1b[2K" + 4 * "\x1b[1A\x1b[2K")
+
+
+def test_the_time_left_is_shown_on_a_narrow_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, width=40, height=30)
+    reporter, trainer = reporter_of(LiveReporter, tmp_path, lambda: "sample", screen)
+    assert isinstance(reporter, LiveReporter)
+    monkeypatch.setattr(trainer.progress, "step", 10_000)
+    monkeypatch.setattr(reporter, "time_left", lambda: "12h05m")
+    reporter.show(Evaluating(1, 300_000))
+    screen.print(reporter.display())
+    assert isinstance(screen.file, io.StringIO)
+    lines = re.sub("\x1b[^m]*m", "", screen.file.getvalue()).splitlines()
+    assert re.fullmatch("train .*10,000/10 *12h05m *", lines[0])
+    assert max(map(len, lines)) <= 40
