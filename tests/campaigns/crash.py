@@ -13,6 +13,7 @@ those of an uninterrupted run. The first failure ends the campaign with an Asser
 
 import argparse
 import errno
+import gzip
 import json
 import os
 import random
@@ -39,8 +40,9 @@ from tests.helpers.processes import alive, children
 from tests.helpers.texts import english
 
 TEXT = english(1500)
-COMMAND = ["train", "--data", "text.txt", "--out", "run.npz", "--resume", "--quiet", "--seed", "1"]
+COMMAND = ["train", "--out", "run.npz", "--resume", "--quiet", "--seed", "1"]
 SETTINGS = {
+    "data.path": "text.txt",
     "model.hidden_size": "4",
     "training.batch_size": "4",
     "training.seq_length": "8",
@@ -56,6 +58,12 @@ DIVERGING = SETTINGS | {
     "training.clip_norm": "null",
     "training.schedule": "constant",
     "training.learning_rate": "1e5",
+}
+# Gates, and a text in several files, with one of its own to validate on.
+GATED = SETTINGS | {
+    "model.cell": "lstm",
+    "data.path": "[text.txt, more.txt.gz]",
+    "data.val_path": "val.txt",
 }
 # So large a step is shared out.
 SHARED = {
@@ -81,6 +89,8 @@ class Run:
     def __post_init__(self) -> None:
         self.folder.mkdir()
         (self.folder / "text.txt").write_text(TEXT)
+        (self.folder / "val.txt").write_text(TEXT[:200])
+        (self.folder / "more.txt.gz").write_bytes(gzip.compress(TEXT[:500].encode(), mtime=0))
 
     def train(self, before: Before | None = None) -> tuple[int, str]:
         """Run the command in a forked process; return its exit code and its stderr."""
@@ -196,7 +206,7 @@ class Campaign:
 def every(campaign: Campaign) -> str:
     """End the process before each file operation."""
     # The larger model of a shared step diverges with all these learning rates.
-    for settings in (SETTINGS,) if campaign.shared else (SETTINGS, DIVERGING):
+    for settings in (SETTINGS,) if campaign.shared else (SETTINGS, DIVERGING, GATED):
         expected, operations = campaign.reference(settings)
         for number, hook in campaign.at_each(len(operations), lambda: os._exit(KILLED)):
             run = campaign.fresh(settings)
@@ -215,7 +225,8 @@ def disk(campaign: Campaign) -> str:
 
         return act
 
-    expected, operations = campaign.reference(SETTINGS)
+    settings = SETTINGS if campaign.shared else GATED
+    expected, operations = campaign.reference(settings)
     harmless = 0
     for number in (errno.ENOSPC, errno.EACCES, errno.EIO, errno.EROFS):
         for lasting in (False, True):
@@ -223,7 +234,7 @@ def disk(campaign: Campaign) -> str:
                 len(operations), fail(number), from_then_on=lasting
             ):
                 where = (errno.errorcode[number], lasting, place, operations[place - 1])
-                run = campaign.fresh(SETTINGS)
+                run = campaign.fresh(settings)
                 code, said = run.train(hook)
                 if code == 0:
                     # What nothing depends on: the folder's entry, which is flushed if it can be.

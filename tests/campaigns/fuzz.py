@@ -1,15 +1,19 @@
 """Feed nonsense to commands and loaders: each must give a result or one clear line, in time.
 
     python -m tests.campaigns.fuzz checkpoints 10000  checkpoints, cut, flipped, swapped, spliced
-    python -m tests.campaigns.fuzz commands 10000     options, configs, texts and standard input
-    python -m tests.campaigns.fuzz guided 100000      both loaders by coverage (needs atheris)
+    python -m tests.campaigns.fuzz commands 10000     options, configs, texts, logs, standard input
+    python -m tests.campaigns.fuzz guided 100000      the readers of checkpoints, configs, texts
+                                                      and logs by coverage (needs atheris)
 
 The first failure ends the campaign with an AssertionError that names the input.
 """
 
 import argparse
+import bz2
 import contextlib
+import gzip
 import json
+import lzma
 import os
 import random
 import re
@@ -28,7 +32,7 @@ import numpy as np
 from charnn.checkpoint.checkpoint import Checkpoint, load
 from charnn.errors import CheckpointError
 from tests.campaigns.answers import check_answer, check_command, check_lines
-from tests.campaigns.nonsense import TEXT, config, corpus, options, setting, text, word
+from tests.campaigns.nonsense import TEXT, config, corpus, log, options, setting, text, word
 from tests.helpers.in_process import SECONDS, charnn, deadline
 from tests.helpers.places import ROOT
 
@@ -67,6 +71,8 @@ def make_checkpoints(folder: Path) -> list[Path]:
     for name, settings in (
         ("one", {"training.optimizer": "adagrad"}),
         ("two", {"model.num_layers": "2", "training.dtype": "float64"}),
+        ("gated", {"model.cell": "lstm"}),
+        ("units", {"model.cell": "gru", "model.num_layers": "2"}),
     ):
         given = settings | {"model.hidden_size": "3", "training.batch_size": "2"}
         arguments = ["train", "--data", str(folder / "text.txt"), "--out", str(folder / name)]
@@ -75,7 +81,7 @@ def make_checkpoints(folder: Path) -> list[Path]:
             arguments += ["--set", "=".join(item)]
         code, _, err = charnn([*arguments, "--max-steps", "3", "--seed", "1", "-q"])
         assert code == 0, err
-    return [folder / f"{name}.npz" for name in ("one", "two", "one.best")]
+    return [folder / f"{name}.npz" for name in ("one", "two", "gated", "units", "one.best")]
 
 
 def headers(content: bytes) -> list[int]:
@@ -175,18 +181,21 @@ def process(rng: random.Random) -> str:
     return f"real {arguments[0]}: {answer.returncode}"
 
 
+_KEPT = ("text.txt", "one.npz", "one.jsonl", "gated.npz")
+
+
 def commands(cases: int, folder: Path, rng: random.Random) -> Counter[str]:
     """Give the commands all kinds of things."""
     make_checkpoints(folder)
     found: Counter[str] = Counter()
-    kinds: list[Callable[[random.Random], str]] = [config, config, setting, options, corpus]
+    kinds: list[Callable[[random.Random], str]] = [config, log, setting, options, corpus]
     with contextlib.chdir(folder):
         for case in range(cases):
             kind = process if case % 200 == 199 else rng.choice(kinds)
             found[kind(rng)] += 1
             if case % 100 == 99:
                 for path in folder.iterdir():
-                    if path.name not in ("text.txt", "one.npz") and path.is_file():
+                    if path.name not in _KEPT and path.is_file():
                         path.unlink()
     return found
 
@@ -195,7 +204,7 @@ def commands(cases: int, folder: Path, rng: random.Random) -> Counter[str]:
 
 
 def guided(cases: int, folder: Path, seed: int) -> None:
-    """Let atheris look for files that reach new code in the two loaders; it ends the process."""
+    """Let atheris look for files that reach new code in the readers; it ends the process."""
     import atheris
 
     paths = make_checkpoints(folder)
@@ -205,11 +214,16 @@ def guided(cases: int, folder: Path, seed: int) -> None:
         from charnn.checkpoint.checkpoint import load
         from charnn.config.keys import Config
         from charnn.config.loading import load_config
-        from charnn.errors import CheckpointError, ConfigError
+        from charnn.errors import CharnnError, CheckpointError, ConfigError
+        from charnn.insight.curves import read_curves
+        from charnn.text.reading import read_text
     seeds = folder / "seeds"
     seeds.mkdir()
-    for path in paths[:2]:
+    for path in paths[:4]:
         (seeds / path.name).write_bytes(path.read_bytes())
+    (seeds / "log").write_bytes((folder / "one.jsonl").read_bytes())
+    for name, pack in (("gz", gzip.compress), ("xz", lzma.compress), ("bz2", bz2.compress)):
+        (seeds / name).write_bytes(pack(TEXT.encode()))
     for path in (ROOT / "configs").glob("*.yaml"):
         (seeds / path.name).write_bytes(path.read_bytes())
     originals = [load(path) for path in paths]
@@ -229,6 +243,11 @@ def guided(cases: int, folder: Path, seed: int) -> None:
             check_lines(error)
         else:
             assert isinstance(read, Config)
+        for reader in (read_curves, lambda path: read_text([str(path)])):
+            try:
+                reader(spoiled)
+            except CharnnError as error:
+                check_lines(error)
 
     limits = [f"-runs={cases}", f"-seed={seed + 1}", "-max_len=20000", f"-timeout={SECONDS}"]
     atheris.Setup([sys.argv[0], *limits, "-print_final_stats=1", str(seeds)], one)

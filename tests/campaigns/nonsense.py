@@ -1,12 +1,17 @@
 """Words, configs, options and texts without sense, drawn at random for `tests.campaigns.fuzz`."""
 
+import bz2
+import gzip
+import lzma
 import random
 import re
 from pathlib import Path
 
 from charnn.config.keys import all_keys
 from charnn.config.loading import load_config
-from charnn.errors import ConfigError
+from charnn.errors import CharnnError, ConfigError
+from charnn.insight.curves import read_all
+from charnn.insight.plots import draw_curves
 from tests.campaigns.answers import check_command, check_lines
 from tests.helpers.in_process import deadline
 from tests.helpers.places import ROOT
@@ -61,12 +66,26 @@ WORDS = [
 
 OPTIONS = {
     "train": "--config --data --out --init --resume --overwrite --set --max-steps --stop-after "
-    "--time-limit --seed --threads --quiet",
-    "sample": "--ckpt --n --prime --prime-file --temperature --top-k --top-p --greedy --stop "
-    "--samples --seed",
-    "eval": "--ckpt --data --split --unknown --json",
+    "--time-limit --seed --threads --dry-run --quiet",
+    "sample": "--ckpt --n --prime --prime-file --no-prime --unknown --temperature --top-k --top-p "
+    "--greedy --stop --samples --seed --novelty --against",
+    "eval": "--ckpt --data --split --unknown --context --novelty --against --json",
+    "inspect": "--ckpt --text --view --unit --n --top --unknown --json",
+    "plot": "--out --against --overwrite",
+    "report": "--ckpt --out --text --unit --n --unknown --overwrite",
     "info": "--json",
     "config": "--schema",
+}
+# What each command needs, before random options follow.
+NEEDED = {
+    "train": "--data text.txt --out opt.npz --stop-after 1",
+    "sample": "--ckpt one.npz --n 5",
+    "eval": "--ckpt one.npz",
+    "inspect": "--ckpt gated.npz --n 30",
+    "plot": "one.jsonl --out p.svg --overwrite",
+    "report": "--ckpt gated.npz --out r.html --n 30 --overwrite",
+    "info": "one.npz",
+    "config": "",
 }
 
 
@@ -138,14 +157,11 @@ def setting(rng: random.Random) -> str:
 
 def options(rng: random.Random) -> str:
     """Run a command with random values for some of its options."""
-    command = rng.choice(list(OPTIONS))
-    arguments = [command]
-    if command == "train":
-        arguments += ["--data", "text.txt", "--out", "opt.npz", "--stop-after", "1", *SMALL]
-    elif command in ("sample", "eval"):
-        arguments += ["--ckpt", "one.npz"] + (["--n", "5"] if command == "sample" else [])
-    elif command == "info":
-        arguments += ["one.npz"]
+    # A picture or a page takes a second; all others take milliseconds.
+    slow = ("plot", "report")
+    quick = [command for command in OPTIONS if command not in slow]
+    command = rng.choice(slow if rng.random() < 0.02 else quick)
+    arguments = [command, *NEEDED[command].split(), *(SMALL if command == "train" else [])]
     for _ in range(rng.randrange(4)):
         arguments.append(rng.choice(OPTIONS[command].split()))
         if rng.random() < 0.8:
@@ -158,15 +174,58 @@ def options(rng: random.Random) -> str:
     return f"{command} with options: {check_command(arguments, text(rng))}"
 
 
-def corpus(rng: random.Random) -> str:
-    """Train on or evaluate a random text from a file or standard input."""
-    raw, name = text(rng), rng.choice(("any.txt", "any.txt.gz", "-"))
-    if name != "-":
-        Path(name).write_bytes(raw)
-    arguments = rng.choice(
+def packed(raw: bytes, rng: random.Random) -> bytes:
+    """Return bytes as they are, compressed, in another encoding, or spoiled after that."""
+    packer = rng.choice(
         (
-            ["train", "--out", "any.npz", "--overwrite", "--max-steps", "1", *SMALL],
-            ["eval", "--ckpt", "one.npz", "--unknown", rng.choice(("error", "skip"))],
+            gzip.compress,
+            lzma.compress,
+            bz2.compress,
+            lambda raw: raw.decode(errors="replace").encode("utf-16"),
+            lambda raw: b"PK\x03\x04" + raw,
+            bytes,
+            bytes,
         )
     )
-    return f"{arguments[0]} a text: {check_command([*arguments, '--data', name], raw)}"
+    content: bytes = packer(raw)
+    return mutated_text(content, rng) if rng.random() < 0.3 else content
+
+
+def corpus(rng: random.Random) -> str:
+    """Train on or evaluate random texts from files, a folder, a glob or standard input."""
+    raw = packed(text(rng), rng)
+    name = rng.choice(("any.txt", "any.txt.gz", "b[1].xz", "folder", "folder/*", "-"))
+    path = Path(name.replace("*", "1.txt") + ("/2.txt" if name == "folder" else ""))
+    path.parent.mkdir(exist_ok=True)
+    if name != "-":
+        path.write_bytes(raw)
+    train = ["train", "--out", "any.npz", "--overwrite", "--max-steps", "1", *SMALL]
+    for split in ("val", "test"):
+        if rng.random() < 0.2:
+            train += ["--set", f"data.{split}_path={rng.choice((name, 'text.txt', 'none'))}"]
+    if rng.random() < 0.2:
+        train += ["--set", f"data.separator={word(rng)}".replace("\0", "")]
+    arguments = rng.choice(
+        (
+            train,
+            ["eval", "--ckpt", "one.npz", "--unknown", rng.choice(("error", "skip"))],
+            ["inspect", "--ckpt", "gated.npz", "--unknown", "skip", "--n", "20", "--text", name],
+        )
+    )
+    data = [] if arguments[0] == "inspect" else ["--data", name]
+    return f"{arguments[0]} a text: {check_command([*arguments, *data], raw)}"
+
+
+def log(rng: random.Random) -> str:
+    """Read a metrics log that was changed, as `plot` and `report` do."""
+    Path("any.jsonl").write_bytes(mutated_text(Path("one.jsonl").read_bytes(), rng))
+    with deadline():
+        try:
+            runs, _ = read_all([Path("any.jsonl"), Path("one.jsonl")])
+        except CharnnError as error:
+            check_lines(error)
+            return "log: refused"
+    if rng.random() < 0.01:
+        draw_curves(runs, rng.choice(("step", "seconds")), "svg")
+        return "log: drawn"
+    return "log: read"
