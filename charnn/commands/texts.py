@@ -50,8 +50,15 @@ def read_corpus(
     from charnn.errors import ReadError
     from charnn.text.finding import lasting, standard_input_is_a_file
 
-    piped = "-" in lasting(config.data.all_paths)
-    if piped and not named and not standard_input_is_a_file():
+    piped = [path == "-" for path in lasting(config.data.all_paths)]
+    if config.data.all_paths.count("-") > 1:
+        raise RequestError("several texts cannot all be read from standard input")
+    if any(piped) and not named and not standard_input_is_a_file():
+        if not any(piped[: len(config.data.path)]):
+            raise RequestError(
+                "this model was validated on a text from a pipe: name it again, by "
+                "--set data.val_path=FILE or data.test_path"
+            )
         raise RequestError(
             f"this model was trained on a text from a pipe: give it again, by {option} - or < FILE"
         )

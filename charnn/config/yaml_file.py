@@ -113,6 +113,8 @@ def yaml_value(text: str) -> Any:
     Raises:
         ConfigError: if it is not valid YAML.
     """
+    if text.strip() == "-":  # standard input; YAML would read a list of nothing
+        return "-"
     try:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:

@@ -118,3 +118,21 @@ def test_a_piped_text_may_be_compressed(parts: Path) -> None:
         command = [*CHARNN, "train", "--data", "-", *SMALL, "--overwrite"]
         subprocess.run(command, stdin=file, cwd=parts, check=True, capture_output=True)
     assert info(parts)["corpus_sha256"] == plain
+
+
+def test_a_validation_text_from_a_pipe_is_named_again(parts: Path) -> None:
+    command = ["train", "--data", "part1.txt", *SMALL, "--set", "data.val_path=-"]
+    result = run(*command, "--stop-after", "5", cwd=parts, text=english(500, seed=3))
+    assert "--resume --out run.npz --set data.val_path=TEXT" in result.stderr
+    (parts / "same").write_text(english(500, seed=3))
+    refusal = refused(2, "train", "--resume", "--out", "run.npz", cwd=parts, text="")
+    assert "validated on a text from a pipe: name it again, by --set data.val_path=FILE" in refusal
+    again = ["train", "--resume", "--out", "run.npz", "--set", "data.val_path=same"]
+    assert run_here(*again, cwd=parts).returncode == 0
+
+
+def test_standard_input_is_one_text(parts: Path) -> None:
+    line = refused(
+        2, "train", "--data", "-", *SMALL, "--set", "data.val_path=-", cwd=parts, text="to be"
+    )
+    assert "several texts cannot all be read from standard input" in line

@@ -217,8 +217,18 @@ def test_a_changed_key_is_refused_by_name_when_resuming(trained: Path) -> None:
 
 def test_dry_run_prints_a_config_and_its_costs_and_writes_nothing(folder: Path) -> None:
     printed = ok(*TRAIN, "--dry-run", cwd=folder)
-    for name in ("parameters", "memory", "steps", "FLOP a step", "time"):
+    for name in ("parameters", "memory", "steps", "FLOP a step", "validations", "time"):
         assert f"\n# {name} " in printed
     assert [path.name for path in folder.iterdir()] == ["text.txt"]
     (folder / "again.yaml").write_text(printed)
     ok("train", "--config", "again.yaml", cwd=folder)
+
+
+def test_a_validation_that_takes_long_is_announced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charnn.commands.summaries._LONG_VALIDATION", 0)
+    said = run_here(*TRAIN, "--max-steps", "20", cwd=folder).stderr
+    assert re.search(r"validation: 2,000 characters every 10 steps, about \d+s each", said)
+    printed = ok_here(*TRAIN, "--max-steps", "25", "--out", "dry.npz", "--dry-run", cwd=folder)
+    assert re.search(r"# validations +3, about \d+s each\n", printed)
