@@ -1,7 +1,7 @@
 """The specification of a network: its sizes, and all that follows from them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, Self
 
@@ -94,8 +94,10 @@ class Spec:
 
     @cached_property
     def num_parameters(self) -> int:
-        """P, how many numbers the parameters are."""
-        return sum(map(math.prod, self.shapes.values()))
+        """P, how many numbers the parameters are. Any number of layers takes the same time."""
+        stacks = (replace(self, num_layers=layers) for layers in (1, 2))
+        one, two = (sum(map(math.prod, stack.shapes.values())) for stack in stacks)
+        return one + (self.num_layers - 1) * (two - one)
 
     def state_shape(self, batch_size: int) -> tuple[int, int, int]:
         """Return (S, B, H): h of layers 0 … L−1, then s of layers 0 … L−1 if the cell has an s."""

@@ -275,7 +275,7 @@ def _check_memory(step: StepSpec, ranks: Ranks) -> None:
     needed, available = needed_memory(step), available_memory() // ranks.on_node
     if needed > available:
         raise CharnnError(
-            f"training needs about {needed / 1e9:.1f} GB for T = {step.seq_length:,} × "
+            f"training needs about {needed / 1e9:,.1f} GB for T = {step.seq_length:,} × "
             f"B = {step.batch_size} and the model, and {available / 1e9:.1f} GB are available; "
-            "lower training.seq_length, training.batch_size or model.hidden_size"
+            "lower training.seq_length, training.batch_size, model.hidden_size or model.num_layers"
         )

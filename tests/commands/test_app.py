@@ -183,3 +183,14 @@ def test_what_the_parser_refuses_is_said_in_our_words(
     words: list[str], reason: str, tmp_path: Path
 ) -> None:
     assert reason in refused_here(2, *words, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("key", ["model.num_layers", "model.hidden_size", "training.batch_size"])
+def test_a_size_beyond_all_memory_is_refused_at_once(key: str, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("to be or not to be\n" * 100)
+    huge = ["train", "--data", "text.txt", "--set", f"{key}=9e18"]
+    if key == "training.batch_size":  # which is lowered to what the text can fill
+        huge += ["--max-steps", "1", "--set", "model.hidden_size=2"]
+        assert ok_here(*huge, cwd=tmp_path) == ""
+    else:
+        assert "GB are available; lower" in refused_here(1, *huge, cwd=tmp_path)

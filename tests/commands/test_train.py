@@ -13,6 +13,7 @@ import pytest
 
 import charnn
 from tests.helpers.commands import CHARNN, TRAIN, Terminal, ok, refused, run
+from tests.helpers.in_process import ok_here, run_here
 from tests.helpers.texts import english
 
 

@@ -155,7 +155,7 @@ training: {seq_length: null}
 training: {time_limit: 0}
 training: {time_limit: 0m}
 training: {time_limit: ""}
-training: {time_limit: 10 minutes}
+training: {time_limit: 10 fortnights}
 training: {time_limit: 30m1h}
 training: {time_limit: true}
 training: {max_steps: -1}
