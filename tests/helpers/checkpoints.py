@@ -32,7 +32,7 @@ def make_checkpoint(num_layers: int = 1, *, resumable: bool = True, **training: 
     values = {f"training.{key}": value for key, value in training.items()}
     config = Config().with_values(
         {"model.hidden_size": H, "model.num_layers": num_layers, "training.seed": 2**63 - 1}
-        | {"data.path": ("prüfung.txt",)}
+        | {"data.path": ("prüfung.txt",), "data.separator": "", "data.order": "name"}
         | values
     )
     vocabulary = Vocabulary("\n aé😀")

@@ -70,7 +70,7 @@ def test_full_bptt_that_does_not_fit_in_memory_is_refused_with_the_estimate(
     tmp_path: Path,
 ) -> None:
     config = make_config(tmp_path, training__seq_length="full", model__hidden_size=1_000_000)
-    with pytest.raises(CharnnError, match=r"about [\d.]+ GB .* available"):
+    with pytest.raises(CharnnError, match=r"about [\d.,]+ GB .* available"):
         Trainer(config, make_corpus(config))
 
 
