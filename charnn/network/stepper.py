@@ -25,6 +25,7 @@ class _Layer(NamedTuple):
     product: Array  # (M, G·H + n)
     up: Array  # (M, n), a part of `product`
     bias: Array  # (n,)
+    x: Array  # `up` as the layer above reads it, (G, M, H)
 
 
 class Stepper:
@@ -51,8 +52,9 @@ class Stepper:
         # Column x of U, plus b, for each character x. Of a list, a row is looked up faster.
         scale = np.repeat(np.array(spec.cell_class.scale, network.dtype), H)
         Ub = np.ascontiguousarray((p["U0"].T + p["b0"]) * scale)
-        self._Ub: Any = list(Ub) if one else Ub
-        self._gates = (lambda x: x) if G == 1 else _by_gate(G, H)
+        rows = Ub if G == 1 else Ub.reshape(-1, G, H)
+        self._Ub: Any = list(rows) if one else rows
+        self._swaps = G > 1 and not one
         turns: tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]] = ([], [])
         for layer in range(L):
             own = p.of_layer(layer)
@@ -62,7 +64,8 @@ class Stepper:
             both = np.concatenate([W * scale[:, None], above]).T.copy()
             product = np.dot(state[layer, 0] if one else state[layer], both)
             cell = spec.cell_class(spec.activation, own)
-            Wh, up = self._gates(product[..., : G * H]), product[..., G * H :]
+            Wh, up = _by_gate(product[..., : G * H], G), product[..., G * H :]
+            x = _by_gate(up, G) if layer < L - 1 else up
             blocks = np.empty((G + cell.spare, 1, M, H), network.dtype)
             a = None if cell.in_place else in_time(blocks)[0]
             gates = in_time(blocks[:G])[0]
@@ -74,7 +77,7 @@ class Stepper:
             for turn in (0, 1):
                 (before, _), (after, h) = memories[turn], memories[1 - turn]
                 found = _Layer(
-                    cell.step, a, gates, Wh, before, after, h.dot, both, product, up, bias
+                    cell.step, a, gates, Wh, before, after, h.dot, both, product, up, bias, x
                 )
                 turns[turn].append(tuple(found))  # a plain tuple is unpacked much faster
         self._turns = turns
@@ -89,19 +92,23 @@ class Stepper:
     def step(self, ids: np.intp | NDArray[np.intp]) -> None:
         """Read the next character: its id, or (M,) ids."""
         x, add = self._Ub[ids], np.add
+        if self._swaps:
+            x = x.swapaxes(0, 1)
         for layer in self._turns[self._now]:
-            step, a, gates, Wh, before, after, times, both, product, up, bias = layer
+            step, a, gates, Wh, before, after, times, both, product, up, bias, x_above = layer
             if a is None:
                 step(x, Wh, before, after)
             else:
-                gates[...] = self._gates(x)
+                gates[...] = x
                 step(a, Wh, before, after)
             times(both, product)
             add(up, bias, up)
-            x = up
+            x = x_above
         self._now = 1 - self._now
 
 
-def _by_gate(gates: int, hidden_size: int) -> Any:
-    """Return a function that views (…, G·H) as (G, …, H)."""
-    return lambda x: np.moveaxis(x.reshape(*x.shape[:-1], gates, hidden_size), -2, 0)
+def _by_gate(x: Array, gates: int) -> Array:
+    """View (…, G·H) as (G, …, H); of one gate, as it is."""
+    if gates == 1:
+        return x
+    return np.moveaxis(x.reshape(*x.shape[:-1], gates, -1), -2, 0)

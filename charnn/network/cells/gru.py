@@ -53,7 +53,7 @@ class GRUCell(Cell):
         np.add(gates, scratch, scratch)
         np.exp(scratch, scratch)
         np.add(scratch, 1, scratch)
-        np.divide(1, scratch, gates)
+        np.reciprocal(scratch, gates)
         r, u = gates
         np.add(Wh[2], self.own["d"], m)
         np.multiply(r, m, after)

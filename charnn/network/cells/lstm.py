@@ -48,7 +48,7 @@ class LSTMCell(Cell):
         np.add(gates, Wh, Wh)
         np.exp(Wh, Wh)
         np.add(Wh, 1, Wh)
-        np.divide(1, Wh, gates)
+        np.reciprocal(Wh, gates)
         i, f, g, q = gates
         np.multiply(g, 2, g)
         np.subtract(g, 1, g)
