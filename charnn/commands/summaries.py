@@ -71,11 +71,12 @@ def closing(trainer: "Trainer", ending: "Reason") -> list[str]:
     lines = [_ENDINGS[ending], *results(trainer)]
     if trainer.finished is None:
         again = f"charnn train --resume --out {shlex.quote(str(trainer.outputs.checkpoint))}"
-        data = trainer.config.data
-        piped = " --data - < TEXT" if "-" in data.path else ""
-        own = ("val", data.val_path), ("test", data.test_path)
-        piped += "".join(f" --set data.{n}_path=TEXT" for n, paths in own if "-" in (paths or ()))
-        lines.append(f"go on with: {again}{piped}")
+        again += "".join(
+            " --data - < TEXT" if key == "data.path" else f" --set {key}=TEXT"
+            for key, paths in trainer.config.data.texts.items()
+            if "-" in paths
+        )
+        lines.append(f"go on with: {again}")
     best, last = trainer.outputs.best, trainer.outputs.checkpoint
     ckpt = best if best.exists() else last
     if ckpt.exists():

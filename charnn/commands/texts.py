@@ -4,7 +4,7 @@ A checkpoint stores the path and a fingerprint of its text, not the text itself.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from charnn.commands.console import reading_bar, say
@@ -25,7 +25,7 @@ def read_corpus(
     source: "Checkpoint | None",
     *,
     again: bool,
-    named: bool = False,
+    named: Collection[str] = (),
     quiet: bool = False,
     option: str = "--data",
     ranks: Ranks = ALONE,
@@ -36,7 +36,7 @@ def read_corpus(
         config: names the text and its splits.
         source: the checkpoint whose vocabulary encodes the text; None for the text's own.
         again: whether `source` was trained on this text.
-        named: whether the user named it now. Otherwise nothing waits for standard input.
+        named: the keys of the texts that the user named now. Nothing waits for others.
         quiet: whether to show no progress.
         option: the option that can name another text, for errors.
         ranks: the processes that read together.
@@ -50,18 +50,12 @@ def read_corpus(
     from charnn.errors import ReadError
     from charnn.text.finding import lasting, standard_input_is_a_file
 
-    piped = [path == "-" for path in lasting(config.data.all_paths)]
     if config.data.all_paths.count("-") > 1:
         raise RequestError("several texts cannot all be read from standard input")
-    if any(piped) and not named and not standard_input_is_a_file():
-        if not any(piped[: len(config.data.path)]):
-            raise RequestError(
-                "this model was validated on a text from a pipe: name it again, by "
-                "--set data.val_path=FILE or data.test_path"
-            )
-        raise RequestError(
-            f"this model was trained on a text from a pipe: give it again, by {option} - or < FILE"
-        )
+    for key, paths in config.data.texts.items():
+        if "-" in lasting(paths) and key not in named and not standard_input_is_a_file():
+            way = f"{option} - or < FILE" if key == "data.path" else f"--set {key}=FILE"
+            raise RequestError(f"this run read a text from a pipe: give it again, by {way}")
 
     remedy = "take them out of the text, or train anew, without --init"
     if again:
@@ -240,8 +234,8 @@ def _encode(
     try:
         with reading_bar(name, quiet=quiet) as on_read:
             for split in ("val", "test"):
-                if (paths := getattr(data, f"{split}_path")) is not None:
-                    options[f"{split}_text"] = blocks(paths)
+                if f"data.{split}_path" in data.texts:
+                    options[f"{split}_text"] = blocks(data.texts[f"data.{split}_path"])
             corpus = Corpus.from_text(blocks(data.path), ranks=ranks, **options)
     except ReadError:
         raise  # it names the file already

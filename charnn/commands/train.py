@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from charnn.training.events import Reason
     from charnn.training.trainer import Trainer
 
-_TEXTS = ("data.path", "data.val_path", "data.test_path")
-
 
 def train(
     config: Annotated[
@@ -144,7 +142,7 @@ def train(
         start.config,
         start.resumed or start.init,
         again=start.resumed is not None,
-        named=start.resumed is None or any(key in _TEXTS for key, _ in settings.given()),
+        named=[key for key, _ in settings.given()] if start.resumed else start.config.data.texts,
         quiet=quiet,
         ranks=job,
     )
@@ -230,12 +228,11 @@ def _start(
     return _Start(config, resumed, first)
 
 
-def _lasting_paths(data: "DataConfig") -> dict[str, tuple[str, ...] | None]:
+def _lasting_paths(data: "DataConfig") -> dict[str, tuple[str, ...]]:
     """Return the paths to keep in checkpoints, by key."""
     from charnn.text.finding import lasting
 
-    named = {key: getattr(data, key.partition(".")[2]) for key in _TEXTS}
-    return {key: None if paths is None else lasting(paths) for key, paths in named.items()}
+    return {key: lasting(paths) for key, paths in data.texts.items()}
 
 
 def _reporter(trainer: "Trainer", quiet: bool) -> "Reporter":

@@ -102,9 +102,16 @@ class DataConfig(_Section):
         return self
 
     @property
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """The paths of each text by dotted key: the text, and those that validate and test."""
+        own = {"data.val_path": self.val_path, "data.test_path": self.test_path}
+        given = {key: paths for key, paths in own.items() if paths is not None}
+        return {"data.path": self.path} | given
+
+    @property
     def all_paths(self) -> tuple[str, ...]:
-        """What is read: the text, and the texts of its own that validate and test."""
-        return (*self.path, *(self.val_path or ()), *(self.test_path or ()))
+        """The paths of all texts, one after the other."""
+        return tuple(path for paths in self.texts.values() for path in paths)
 
     def of(self, paths: Sequence[str], *, again: bool) -> Self:
         """Return a copy that names another text.
@@ -112,12 +119,17 @@ class DataConfig(_Section):
         Args:
             paths: of the text.
             again: it is the text of this run at another place: its files are joined as the run
-                joined them, and the texts that validate and test are read, too.
+                joined them, and the texts that validate and test are read, too, unless they came
+                from a pipe.
         """
-        own = {} if again else {"val_path": None, "test_path": None, "order": None}
-        if not again and self.separator == ADDED_KEYS["data.separator"]:
-            own["separator"] = None
-        return self.model_copy(update={"path": tuple(paths), **own})
+        changes: dict[str, Any] = {"path": tuple(paths)}
+        if not again or "-" in self.all_paths[len(self.path) :]:
+            changes |= {"val_path": None, "test_path": None}
+        if not again:
+            changes["order"] = None
+            if self.separator == ADDED_KEYS["data.separator"]:
+                changes["separator"] = None
+        return self.model_copy(update=changes)
 
 
 class ModelConfig(_Section):

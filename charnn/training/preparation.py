@@ -203,8 +203,7 @@ def _settled(config: Config, ranks: Ranks) -> Config:
 def _joins(data: DataConfig) -> dict[str, str | None]:
     """Return how several files are joined. For one file it is left as if nobody had said it."""
     several = any(
-        len(files_named(paths, data.order or "natural")) > 1
-        for paths in (data.path, data.val_path or (), data.test_path or ())
+        len(files_named(paths, data.order or "natural")) > 1 for paths in data.texts.values()
     )
     if not several:
         return {key: ADDED_KEYS[key] for key in ("data.separator", "data.order")}

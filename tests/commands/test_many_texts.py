@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import CHARNN, refused, run
+from tests.helpers.commands import CHARNN, Terminal, refused, run
 from tests.helpers.in_process import ok_here, refused_here, run_here
 from tests.helpers.texts import english
 
@@ -126,7 +126,7 @@ def test_a_validation_text_from_a_pipe_is_named_again(parts: Path) -> None:
     assert "--resume --out run.npz --set data.val_path=TEXT" in result.stderr
     (parts / "same").write_text(english(500, seed=3))
     refusal = refused(2, "train", "--resume", "--out", "run.npz", cwd=parts, text="")
-    assert "validated on a text from a pipe: name it again, by --set data.val_path=FILE" in refusal
+    assert "read a text from a pipe: give it again, by --set data.val_path=FILE" in refusal
     again = ["train", "--resume", "--out", "run.npz", "--set", "data.val_path=same"]
     assert run_here(*again, cwd=parts).returncode == 0
 
@@ -136,3 +136,13 @@ def test_standard_input_is_one_text(parts: Path) -> None:
         2, "train", "--data", "-", *SMALL, "--set", "data.val_path=-", cwd=parts, text="to be"
     )
     assert "several texts cannot all be read from standard input" in line
+
+
+@pytest.mark.terminal
+def test_nothing_waits_for_a_pipe_that_validated(parts: Path) -> None:
+    command = ["train", "--data", "part1.txt", *SMALL, "--set", "data.val_path=-"]
+    result = run(*command, cwd=parts, text=english(500, seed=3))
+    assert result.returncode == 0, result.stderr
+    novelty = ["eval", "--ckpt", "run.npz", "--data", "test.md", "--novelty"]
+    with Terminal(*novelty, "--against", "part1.txt", cwd=parts) as terminal:
+        assert terminal.wait() == 0, terminal.shown
