@@ -34,12 +34,12 @@ class Reporter:
     def __init__(self, trainer: Trainer):
         self.trainer = trainer
         self._unigram_nats = unigram_entropy(trainer.streams.ids, len(trainer.corpus.vocabulary))
-        self._validation_began: float | None = None
         self._restart()
 
     def _restart(self) -> None:
         """Measure the speed and watch for problems from the present step on."""
         self._began = time.perf_counter()
+        self._validation_began: float | None = None
         self._first_step = self.trainer.progress.step
         self._advisor = Advisor(self._unigram_nats)
 

@@ -158,11 +158,13 @@ def _named_corpus(
 ) -> "Corpus":
     """Read a text named on the command line; only the model's own text has splits."""
     data, name = checkpoint.config.data, _shown(paths)
+    named = data.of(paths, again=split is not None)
     corpus = _encode(
-        data.of(paths, again=split is not None),
+        named,
         remedy="leave them out by --unknown skip",
         vocabulary=checkpoint.vocabulary,
-        unknown=unknown,
+        # The model's own texts have no unknown characters.
+        unknown=unknown if named.all_paths == named.path else "error",
     )
     own = not corpus.skipped and corpus.has_fingerprint(checkpoint.progress.fingerprint)
     kept = data.val_fraction + data.test_fraction

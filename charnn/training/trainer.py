@@ -359,7 +359,10 @@ class Trainer:
             return (time.perf_counter() - began) / steps
 
     def seconds_per_validation(self) -> float:
-        """Estimate the time of a validation from a second of it; 0 if nothing validates."""
+        """Estimate the time of a validation from a second of it, in seconds.
+
+        0 if nothing validates, or if this rank has no share of it. Every rank must call this.
+        """
         ids = self.corpus.split("val")
         if not len(ids):
             return 0.0
@@ -374,6 +377,8 @@ class Trainer:
             notice=lambda: INTERRUPTED if seen and time.perf_counter() - seen[0][0] > 1 else 0,
         ):
             seen.append((time.perf_counter(), event.done))
+        if not seen:
+            return 0.0
         (first, before), (last, done) = seen[0], seen[-1]
         if done == event.total or done == before:
             return last - began

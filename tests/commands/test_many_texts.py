@@ -88,6 +88,15 @@ def test_the_training_text_is_recognised_beside_a_validation_text(parts: Path) -
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_unknown_characters_of_a_named_text_beside_a_validation_text_are_one_line(
+    parts: Path,
+) -> None:
+    ok_here("train", "--data", "part*.txt", *SMALL, "--set", "data.val_path=val.md", cwd=parts)
+    (parts / "other").write_text(joined(parts) + "€")
+    command = ["eval", "--ckpt", "run.npz", "--split", "val", "--data", "other"]
+    assert "'€' (U+20AC)" in refused_here(1, *command, "--unknown", "skip", cwd=parts)
+
+
 def test_a_share_does_nothing_beside_a_text_of_its_own(parts: Path) -> None:
     own = ["--set", "data.val_path=val.md", "--set", "data.val_fraction=0.2"]
     result = run_here("train", "--data", "part*.txt", *SMALL, *own, cwd=parts)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charnn.errors import ReadError
-from charnn.text.finding import files_named, natural_key
+from charnn.text.finding import Order, files_named, natural_key
 
 
 def made(folder: Path, *names: str) -> None:
@@ -17,8 +17,8 @@ def made(folder: Path, *names: str) -> None:
         (folder / name).write_text("text")
 
 
-def names(folder: Path, *paths: str, **order: str) -> list[str]:
-    found = files_named([str(folder / path) for path in paths], **order)  # type: ignore[arg-type]
+def names(folder: Path, *paths: str, order: Order = "natural") -> list[str]:
+    found = files_named([str(folder / path) for path in paths], order)
     return [str(Path(path).relative_to(folder)) for path in found]
 
 

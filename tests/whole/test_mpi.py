@@ -118,6 +118,14 @@ def test_what_some_ranks_begin_others_finish(folder: Path) -> None:
     assert "nats per char" in ok("eval", "--ckpt", "resumed.best.npz", cwd=folder)
 
 
+def test_a_rank_without_a_share_of_the_validation_prints_no_error(folder: Path) -> None:
+    # So short a validation text is read in one piece, by the first rank.
+    short = ["--set", "data.val_fraction=0.01", "--max-steps", "5", "--out", "dry.npz"]
+    result = ranks(2, *RUN, *short, "--dry-run", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "# validations       1, about " in result.stdout
+
+
 def test_two_ranks_read_a_text_in_files_and_one_to_validate(folder: Path) -> None:
     for name, text in (("1.txt", english(12_000)), ("2.txt", english(9_000, seed=1))):
         (folder / name).write_text(text)
