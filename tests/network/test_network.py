@@ -73,3 +73,11 @@ def test_one_seed_gives_the_same_parameters_in_both_precisions() -> None:
     for model in (double, single):
         model.initialize("orthogonal", seed=5)
     np.testing.assert_array_equal(double.parameters.flat.astype(np.float32), single.parameters.flat)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("layers", [1, 2, 3, 5])
+def test_the_number_of_parameters_is_that_of_the_arrays(cell: str, layers: int) -> None:
+    network = Network(K, 4, layers, cell=cell)
+    sizes = [parameter.size for _, parameter in network.parameters.items()]
+    assert network.num_parameters == network.parameters.flat.size == sum(sizes)
