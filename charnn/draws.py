@@ -17,6 +17,8 @@ class Purpose(IntEnum):
     INIT = 0
     DROPOUT = 1
     SAMPLE = 2
+    SPLIT = 3
+    SHUFFLE = 4
 
 
 def generator(seed: int, purpose: Purpose, step: int = 0, stream: int = 0) -> np.random.Generator:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from charnn.errors import DivergenceError
 from charnn.network.arrays import Array, Resets
 from charnn.network.network import Network, Reader
+from charnn.text.documents import Documents
 from charnn.text.encoding import Ids
 
 _MAX_NUMBERS = 1_000_000  # states or logits held at a time, so that they stay in the cache
 _MIN_COLUMNS = 64  # of V h at a time: fewer make a large V slow, which is read for each product
-_BLOCKS = 64  # blocks of limited context that are read side by side
+_PIECES = 128  # pieces of a text that are read side by side
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,12 @@ _NOTHING = Evaluation(0.0, 0, 0, 0)
 
 
 def evaluate(
-    model: Network, ids: Ids, *, segments: int = 1, context: int | None = None
+    model: Network,
+    ids: Ids,
+    *,
+    segments: int = 1,
+    context: int | None = None,
+    boundary: int | None = None,
 ) -> Evaluation:
     """Return the loss of a model over a text.
 
@@ -93,11 +99,13 @@ def evaluate(
             than 1e-4 nats as long as a part is much longer than what the model remembers.
         context: the longest context of a prediction, at least 1: the state is reset after every so
             many predictions. None carries it on.
+        boundary: of a text of documents the id of the boundary, `Vocabulary.boundary`: each
+            document is read from the zero state.
 
     Raises:
         DivergenceError: if the loss is not a finite number.
     """
-    *_, result = evaluating(model, ids, segments=segments, context=context)
+    *_, result = evaluating(model, ids, segments=segments, context=context, boundary=boundary)
     return result
 
 
@@ -108,6 +116,7 @@ def evaluating(
     segments: int = 1,
     warmup: int = 128,
     context: int | None = None,
+    boundary: int | None = None,
     part: int = 0,
     parts: int = 1,
     threads: int = 1,
@@ -119,41 +128,52 @@ def evaluating(
     up on the `warmup` characters before it. That is many times faster. The mean differs by less
     than 1e-4 nats as long as a segment is much longer than what the model remembers.
 
-    With a context the state is reset after every so many predictions, so that they are made from 1,
-    2, … `context` characters. That is exact, too, and as fast as segments.
+    Documents, and the blocks between the resets of a `context`, are pieces that begin at the zero
+    state. With one segment they are read side by side, too, and the loss is exact.
 
     Args:
         model: the network.
-        ids: (N,) character ids, N at least 2.
+        ids: (N,) character ids, N at least 2. Documents are B d1 B d2 B … with B the boundary.
         segments: S; lowered where segments would be shorter than four times `warmup`.
         warmup: characters read, but not scored, before each segment.
         context: the longest context of a prediction, at least 1; None carries the state on.
-        part: which share of the segments to read, from 0; one without any yields nothing.
-        parts: into how many shares the segments are divided.
-        threads: how many divide this share's segments among them, best with a BLAS of one thread.
+        boundary: of a text of documents the id of the boundary.
+        part: which share of the segments or pieces to read, from 0; one without any yields nothing.
+        parts: into how many shares they are divided.
+        threads: how many divide this share among them, best with a BLAS of one thread.
 
     Raises:
         DivergenceError: if the loss is not a finite number.
     """
-    if threads > 1 and context is None:
+    in_pieces = context is not None or (boundary is not None and segments == 1)
+    if threads > 1 and (in_pieces or segments > 1):
         mine = range(part * threads, (part + 1) * threads)
-        divided = partial(evaluating, model, ids, segments=segments, warmup=warmup)
+        divided = partial(
+            evaluating,
+            model,
+            ids,
+            segments=segments,
+            warmup=warmup,
+            context=context,
+            boundary=boundary,
+        )
         yield from _side_by_side([divided(part=i, parts=parts * threads) for i in mine])
         return
-    total = len(ids) - 1
-    if context is None:
+    if in_pieces:
+        pieces = _pieces(ids, boundary, context)[part::parts]
+        total = int(pieces[:, 1].sum())
+        passes = from_zero(model, pieces)
+    else:
+        total = len(ids) - 1
         starts, length, rest = _share(total, segments, warmup, part, parts)
         total = len(starts) * length + rest
-        passes = _carried(model, ids, starts, length, rest, warmup)
-    else:
-        passes = _blocks(model, total, context)
+        passes = _carried(model, ids, starts, length, rest, warmup, boundary)
     nats, correct, done = 0.0, 0, 0
-    for read, state, starts, length, reset in passes:
-        for places, resets in _windows(read, starts, length, reset):
+    for each in passes:
+        for places, o in each.logits(ids, boundary):
             targets = ids[places + 1].reshape(-1)
             with np.errstate(all="ignore"):  # the check below reports an overflow
-                o = read(ids[places], state, resets).reshape(places.size, -1)
-                right, lost = _scored(o, targets)
+                right, lost = _scored(o.reshape(places.size, -1), targets)
             nats += lost
             correct += right
             done += places.size
@@ -186,30 +206,45 @@ def _scored(o: Array, targets: Ids) -> tuple[int, float]:
     return int((expected == targets).sum()), float(lost)
 
 
-class _Pass(NamedTuple):
+class Pass(NamedTuple):
     """Some pieces of the text, all of one length, to be read side by side."""
 
     read: Reader
     state: Array  # (S, B, H), before the pieces
     starts: NDArray[np.intp]  # (B,), where each piece begins
     length: int
-    reset: NDArray[np.bool_] | None  # (B,), whether a piece is read from the zero state
+    reset: NDArray[np.bool_] | None = None  # (B,), whether a piece is read from the zero state
 
+    def logits(
+        self, ids: Ids, boundary: int | None = None
+    ) -> Iterator[tuple[NDArray[np.intp], Array]]:
+        """Read the pieces, window by window; yield places and logits after them, (T', B, K)."""
+        for places, resets in self._windows(ids, boundary):
+            with np.errstate(all="ignore"):
+                o = self.read(ids[places], self.state, resets)
+            yield places, o
 
-def _windows(
-    read: Reader,
-    starts: NDArray[np.intp],
-    length: int,
-    reset: NDArray[np.bool_] | None = None,
-) -> Iterator[tuple[NDArray[np.intp], Resets | None]]:
-    """Yield the places of the characters in pieces of a text, and the resets, window by window."""
-    for at in range(0, length, read.seq_length):
-        places = starts + np.arange(at, min(at + read.seq_length, length))[:, None]
-        resets = None
-        if at == 0 and reset is not None:
-            resets = np.zeros(places.shape, bool)
-            resets[0] = reset
-        yield places, resets
+    def warm_up(self, ids: Ids, boundary: int | None) -> None:
+        """Read the pieces for the state after them alone."""
+        for places, resets in self._windows(ids, boundary):
+            with np.errstate(all="ignore"):
+                self.read.read(ids[places], self.state, resets=resets)
+
+    def _windows(
+        self, ids: Ids, boundary: int | None
+    ) -> Iterator[tuple[NDArray[np.intp], Resets | None]]:
+        for at in range(0, self.length, self.read.seq_length):
+            places = (
+                self.starts + np.arange(at, min(at + self.read.seq_length, self.length))[:, None]
+            )
+            resets = None
+            if at == 0 and self.reset is not None:
+                resets = np.zeros(places.shape, bool)
+                resets[0] = self.reset
+            if boundary is not None:
+                begins = ids[places] == boundary
+                resets = begins if resets is None else resets | begins
+            yield places, resets if resets is not None and resets.any() else None
 
 
 def _share(
@@ -224,8 +259,14 @@ def _share(
 
 
 def _carried(
-    model: Network, ids: Ids, starts: NDArray[np.intp], length: int, rest: int, warmup: int
-) -> Iterator[_Pass]:
+    model: Network,
+    ids: Ids,
+    starts: NDArray[np.intp],
+    length: int,
+    rest: int,
+    warmup: int,
+    boundary: int | None,
+) -> Iterator[Pass]:
     """Each segment side by side; then the last one goes on with what is left of the text."""
     if not len(starts):
         return
@@ -233,25 +274,43 @@ def _carried(
     read = _reader(model, len(starts))
     if starts[-1] > 0:
         # Nothing comes before the first segment: it reads anything, and is reset after that.
-        for places, _ in _windows(read, np.maximum(0, starts - warmup), warmup):
-            with np.errstate(all="ignore"):
-                read.read(ids[places], state)
-    yield _Pass(read, state, starts, length, starts == 0)
-    yield _Pass(Reader(model, 1, 1), state[:, -1:], starts[-1:] + length, rest, None)
+        Pass(read, state, np.maximum(0, starts - warmup), warmup).warm_up(ids, boundary)
+    yield Pass(read, state, starts, length, starts == 0)
+    yield Pass(Reader(model, 1, 1), state[:, -1:], starts[-1:] + length, rest)
 
 
-def _blocks(model: Network, total: int, context: int) -> Iterator[_Pass]:
-    """Blocks of `context` predictions, some side by side; then what is left of the text."""
-    whole = total // context
-    for first in range(0, whole, _BLOCKS):
-        starts = np.arange(first, min(first + _BLOCKS, whole)) * context
-        yield _from_zero(model, starts, context)
-    yield _from_zero(model, np.array([whole * context]), total - whole * context)
+def _pieces(ids: Ids, boundary: int | None, context: int | None) -> NDArray[np.int64]:
+    """Return where each piece of a text begins and how long it is, (M, 2), the longest first."""
+    starts, lengths = np.array([0]), np.array([len(ids) - 1])
+    if boundary is not None:
+        documents = Documents.found(ids, boundary)
+        starts, lengths = documents.starts, documents.lengths
+    if context is not None:
+        context = min(context, len(ids))
+        blocks = -(-lengths // context)
+        number = np.arange(blocks.sum()) - np.repeat(np.cumsum(blocks) - blocks, blocks)
+        starts = np.repeat(starts, blocks) + number * context
+        lengths = np.minimum(context, np.repeat(lengths, blocks) - number * context)
+    return np.stack([starts, lengths], axis=1)[np.argsort(-lengths, kind="stable")]
 
 
-def _from_zero(model: Network, starts: NDArray[np.intp], length: int) -> _Pass:
-    state, reset = model.zero_state(len(starts)), np.ones(len(starts), bool)
-    return _Pass(_reader(model, len(starts)), state, starts, length, reset)
+def from_zero(model: Network, pieces: NDArray[np.int64]) -> Iterator[Pass]:
+    """Yield passes that read pieces of a text side by side, each from the zero state.
+
+    Args:
+        model: the network.
+        pieces: (M, 2), where each begins and how long it is, the longest first.
+    """
+    for first in range(0, len(pieces), _PIECES):
+        starts, lengths = pieces[first : first + _PIECES].T
+        state, reset = model.zero_state(len(starts)), np.ones(len(starts), bool)
+        at = 0
+        while at < lengths[0]:
+            going = int(np.count_nonzero(lengths > at))  # the first ones
+            end = int(lengths[going - 1])
+            read = _reader(model, going)
+            yield Pass(read, state[:, :going], starts[:going] + at, end - at, None if at else reset)
+            at = end
 
 
 def _reader(model: Network, batch_size: int) -> Reader:

@@ -47,6 +47,8 @@ def test_the_draws_of_released_checkpoints_stay_what_they_were() -> None:
         "INIT": 0,
         "DROPOUT": 1,
         "SAMPLE": 2,
+        "SPLIT": 3,
+        "SHUFFLE": 4,
     }
     raw = generator(1, Purpose.SAMPLE, 2, 3).bit_generator.random_raw(2).tolist()
     assert raw == [12259600460633315831, 4680478346402939020]

@@ -39,6 +39,7 @@ from charnn.files import write_atomically
 from charnn.network.network import Network
 from charnn.network.spec import Spec
 from charnn.optimizers import make_optimizer
+from charnn.text.documents import BOUNDARY
 from charnn.text.encoding import text_of
 from charnn.text.vocabulary import Vocabulary
 
@@ -135,7 +136,7 @@ def _build(members: Members) -> Checkpoint:
     members.take_seal()
     config = parse_config_json(members.take_text("config"))
     progress = parse_progress_json(members.take_text("progress"))
-    vocabulary = _take_vocabulary(members)
+    vocabulary = _take_vocabulary(members, config.data.documents is not None)
     model = _take_model(members, config, len(vocabulary))
     checkpoint = Checkpoint(config, vocabulary, model, progress)
     if "hidden_state" in members:
@@ -145,13 +146,16 @@ def _build(members: Members) -> Checkpoint:
     return checkpoint
 
 
-def _take_vocabulary(members: Members) -> Vocabulary:
+def _take_vocabulary(members: Members, has_boundary: bool) -> Vocabulary:
     points = members.take("vocabulary", np.dtype(np.uint32), members.shape("vocabulary"))
-    surrogate = (points >= 0xD800) & (points < 0xE000)
+    boundary = points == ord(BOUNDARY)
+    surrogate = (points >= 0xD800) & (points < 0xE000) & ~boundary
     if points.ndim != 1 or not len(points) or int(points.max()) > 0x10FFFF or surrogate.any():
         raise ValueError("the vocabulary is not a list of Unicode code points")
     if (points[1:] <= points[:-1]).any():
         raise ValueError("the vocabulary repeats characters or is not sorted")
+    if boundary.any() != has_boundary:
+        raise ValueError("data.documents and the boundary in the vocabulary contradict each other")
     return Vocabulary(text_of(points))
 
 

@@ -70,6 +70,7 @@ def read_corpus(
             vocabulary=source.vocabulary if source else None,
             val_fraction=config.data.val_fraction,
             test_fraction=config.data.test_fraction,
+            split_seed=config.data.split_seed,
         )
     except ReadError as error:
         hint = f"; the checkpoint names this path: say where the text is with {option}"
@@ -142,6 +143,7 @@ def training_text(checkpoint: "Checkpoint", against: list[str] | None) -> "Ids":
         vocabulary=checkpoint.vocabulary,
         val_fraction=data.val_fraction,
         test_fraction=data.test_fraction,
+        split_seed=data.split_seed,
     )
     if corpus.has_fingerprint(checkpoint.progress.fingerprint):
         return corpus.split("train")
@@ -170,13 +172,17 @@ def _named_corpus(
     kept = data.val_fraction + data.test_fraction
     if own and not split and kept:
         hint = "; see --split" if option == "--data" else ""
-        say(f"note: this model was trained on {name}, but for its last {kept:.0%}{hint}")
+        part = f"its last {kept:.0%}" if data.documents is None else f"{kept:.0%} of its documents"
+        say(f"note: this model was trained on {name}, but for {part}{hint}")
     if split and not own:
         raise RequestError(
             f"--split is for the text this model was trained on, and {name} is another"
         )
     return dataclasses.replace(
-        corpus, val_fraction=data.val_fraction, test_fraction=data.test_fraction
+        corpus,
+        val_fraction=data.val_fraction,
+        test_fraction=data.test_fraction,
+        split_seed=data.split_seed,
     )
 
 
@@ -212,13 +218,14 @@ def _encode(
     """
     from charnn.errors import ReadError
     from charnn.text.corpus import Corpus
+    from charnn.text.documents import BOUNDARY
     from charnn.text.encoding import UnknownCharactersError
     from charnn.text.reading import read_blocks
 
     name = _shown(data.all_paths)
     notes: list[str] = []
-    # Texts that follow one another are not divided among ranks: the first one reads all.
-    together = data.all_paths == data.path
+    # Documents, and texts that follow one another, are not divided: the first rank reads all.
+    together = data.all_paths == data.path and data.documents is None
 
     def blocks(paths: Sequence[str]) -> Iterable[str]:
         if not together and ranks.rank > 0:
@@ -226,7 +233,7 @@ def _encode(
         return read_blocks(
             paths,
             normalize_newlines=data.normalize_newlines,
-            separator=data.separator,
+            separator=data.separator if data.documents is None else BOUNDARY,
             order=data.order or "natural",
             on_read=on_read,
             on_note=notes.append,
@@ -238,7 +245,9 @@ def _encode(
             for split in ("val", "test"):
                 if f"data.{split}_path" in data.texts:
                     options[f"{split}_text"] = blocks(data.texts[f"data.{split}_path"])
-            corpus = Corpus.from_text(blocks(data.path), ranks=ranks, **options)
+            corpus = Corpus.from_text(
+                blocks(data.path), documents=data.documents, ranks=ranks, **options
+            )
     except ReadError:
         raise  # it names the file already
     except UnknownCharactersError as error:

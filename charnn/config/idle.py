@@ -33,6 +33,10 @@ def idle_settings(config: Config, total_steps: int, validates: bool) -> Iterator
         given = getattr(data, fraction) != type(data).model_fields[fraction].default
         if given and getattr(data, f"{split}_path") is not None:
             yield f"data.{fraction} does nothing beside data.{split}_path"
+    if data.documents is None and data.split_seed:
+        yield "data.split_seed does nothing without data.documents"
+    if data.documents is not None and data.separator:
+        yield "data.separator does nothing beside data.documents: a file's end ends a document"
     fields = type(training).model_fields
     changed = {name for name in fields if getattr(training, name) != fields[name].default}
     for name, (other, values) in _ACT_WITH.items():

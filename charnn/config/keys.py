@@ -21,6 +21,7 @@ from charnn.config.problems import explain_first
 from charnn.config.values import (
     Cell,
     Count,
+    Dividing,
     Init,
     Npz,
     Paths,
@@ -90,6 +91,10 @@ class DataConfig(_Section):
     order: Literal["natural", "name"] | None = Field(
         None, description="of a folder's files: natural (2 before 10) or name; null = natural"
     )
+    documents: Dividing | None = Field(
+        None, description="many texts: lines, blank-lines, files or text:SEPARATOR; null = one text"
+    )
+    split_seed: Whole = Field(0, description="documents: seed of the draw that splits them")
     normalize_newlines: bool = Field(False, description="read \\r\\n and \\r as \\n")
 
     @model_validator(mode="after")
@@ -315,6 +320,8 @@ ADDED_KEYS: dict[str, Any] = {
     "data.test_path": None,
     "data.separator": "",
     "data.order": "name",
+    "data.documents": None,
+    "data.split_seed": 0,
     "model.cell": "rnn",
 }
 # Keys for which null leaves the choice to the run, which makes it when it begins.

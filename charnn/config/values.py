@@ -86,6 +86,23 @@ def _check_cell(value: Any) -> Any:
 Cell = Annotated[str, BeforeValidator(_check_cell), WithJsonSchema({"enum": list(CELLS)})]
 
 
+_DIVIDING = ["lines", "blank-lines", "files", "text:SEPARATOR"]
+
+
+def _check_dividing(value: Any) -> Any:
+    if isinstance(value, str) and (value in _DIVIDING[:3] or value[:5] == "text:" < value):
+        return _check_utf8(value)
+    raise PydanticCustomError("documents", "must be {kinds}", {"kinds": listed(_DIVIDING)})
+
+
+# How a text is divided into documents.
+Dividing = Annotated[
+    str,
+    BeforeValidator(_check_dividing),
+    WithJsonSchema({"anyOf": [{"enum": _DIVIDING[:3]}, {"type": "string", "pattern": "^text:."}]}),
+]
+
+
 def _read_seq_length(value: Any) -> Any:
     value = _read_whole(value)
     is_whole = isinstance(value, int) and not isinstance(value, bool)

@@ -4,14 +4,18 @@ import hashlib
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charnn.errors import CorpusError
 from charnn.ranks import ALONE, Ranks
 from charnn.text.blocks import spans
-from charnn.text.encoding import Encoder, Ids, Unknown, text_of
+from charnn.text.documents import BOUNDARY, Divider, Documents
+from charnn.text.encoding import Encoder, Ids, Unknown, in_pieces, text_of
 from charnn.text.vocabulary import Vocabulary
 
 SplitName = Literal["train", "val", "test", "all"]
@@ -19,9 +23,10 @@ SplitName = Literal["train", "val", "test", "all"]
 
 @dataclass(frozen=True)
 class Corpus:
-    """An encoded text and its contiguous splits, in order: training, validation, test.
+    """An encoded text and its splits: training, validation, test.
 
-    The splits are shares of one text, or texts of their own that follow it.
+    The splits are consecutive shares of one text, or texts of their own that follow it. Those of a
+    text of documents are drawn document by document.
 
     Attributes:
         vocabulary: of the whole text, all splits.
@@ -33,6 +38,10 @@ class Corpus:
             its own; None if `val_fraction` says what validates.
         test_length: how many characters at the end are a test text of its own, or None.
         skipped: how many characters were left out because the vocabulary lacks them.
+        dividing: how the text is divided into documents (`data.documents`), or None.
+        split_seed: of the draw that splits the documents.
+        empty: how many empty documents were left out.
+        separators: how often a separator of documents came.
     """
 
     vocabulary: Vocabulary
@@ -43,6 +52,10 @@ class Corpus:
     val_length: int | None = None
     test_length: int | None = None
     skipped: int = 0
+    dividing: str | None = None
+    split_seed: int = 0
+    empty: int = 0
+    separators: int = 0
 
     @classmethod
     def from_text(
@@ -55,6 +68,8 @@ class Corpus:
         test_fraction: float = 0.0,
         val_text: str | Iterable[str] | None = None,
         test_text: str | Iterable[str] | None = None,
+        documents: str | None = None,
+        split_seed: int = 0,
         ranks: Ranks = ALONE,
     ) -> Self:
         """Encode a text with a vocabulary, by default with its own.
@@ -67,8 +82,12 @@ class Corpus:
             test_fraction: share of the text for the final test.
             val_text: a validation text of its own, instead of `val_fraction`.
             test_text: a test text of its own, instead of `test_fraction`.
+            documents: how to divide the texts into documents, as `data.documents` says; a piece
+                that is `BOUNDARY` ends one, too. None takes a text as a whole.
+            split_seed: of the draw that splits the documents.
             ranks: each rank passes its part of the text and gets the corpus of the whole text. With
-                a `val_text` or `test_text`, rank 0 passes all, and the others empty texts.
+                documents, a `val_text` or a `test_text`, rank 0 passes all, and the others empty
+                texts.
 
         Raises:
             CorpusError: if the text, or a split that was asked for, is too short to predict a
@@ -79,14 +98,21 @@ class Corpus:
         if unknown == "skip" and (val_text is not None or test_text is not None):
             raise ValueError("unknown='skip' is for one text")
         expected = vocabulary.code_points if vocabulary else np.empty(0, np.uint32)
+        divider = Divider(documents) if documents else None
         with closing(Encoder(expected)) as encoder:
             with ranks.agreeing():
-                encoder.read(text)
-                ends = [encoder.length]
-                for own in (val_text, test_text):
-                    encoder.read(own if own is not None else "")
+                ends = list[int]()
+                for part in (text, val_text, test_text):
+                    pieces = in_pieces(part) if isinstance(part, str) else part or ()
+                    if divider and ranks.rank == 0 and part is not None:
+                        pieces = divider.divide(pieces)
+                        pieces = pieces if ends else chain([BOUNDARY], pieces)
+                    encoder.read(pieces)
                     ends.append(encoder.length)
             encoder.merge(ranks)
+            empty, separators = ranks.first(
+                lambda: (divider.empty, divider.separators) if divider else (0, 0)
+            )
             train_end, val_end, end = map(sum, zip(*ranks.gather(ends), strict=True))
             if encoder.length < 2:
                 found = "is empty" if not encoder.length else "holds one character"
@@ -104,19 +130,59 @@ class Corpus:
             None if val_text is None else val_end - train_end,
             None if test_text is None else end - val_end,
             skipped=encoder.length - len(ids),
+            dividing=documents,
+            split_seed=split_seed,
+            empty=empty,
+            separators=separators,
         )
         corpus._check_splits()
         return corpus
 
-    def divided(self, val_fraction: float, test_fraction: float) -> Self:
+    def divided(self, val_fraction: float, test_fraction: float, split_seed: int = 0) -> Self:
         """Return the corpus with other splits.
 
         Raises:
             CorpusError: if one that was asked for is too short to predict a character.
         """
-        corpus = replace(self, val_fraction=val_fraction, test_fraction=test_fraction)
+        corpus = replace(
+            self, val_fraction=val_fraction, test_fraction=test_fraction, split_seed=split_seed
+        )
         corpus._check_splits()
         return corpus
+
+    @cached_property
+    def documents(self) -> Documents | None:
+        """The documents of the text, or None if it is not divided."""
+        boundary = self.vocabulary.boundary
+        if self.dividing is None or boundary is None:
+            return None
+        return Documents.found(self.ids, boundary)
+
+    @cached_property
+    def sides(self) -> NDArray[np.intp]:
+        """The split of each document, (D,): 0 training, 1 validation, 2 test."""
+        assert self.documents is not None
+        starts = self.documents.starts
+        test_start = len(self.ids) - (self.test_length or 0) - 1  # the boundary before it
+        val_start = test_start - (self.val_length or 0)
+        sides = np.where(starts >= test_start, 2, np.where(starts >= val_start, 1, 0))
+        shared = sides == 0
+        sides[shared] = self.documents.part(shared).sides(
+            0.0 if self.val_length is not None else self.val_fraction,
+            0.0 if self.test_length is not None else self.test_fraction,
+            self.split_seed,
+        )
+        return sides
+
+    @property
+    def training_documents(self) -> Documents | None:
+        """The documents of the training split, or None if the text is not divided."""
+        return self.documents and self.documents.part(self.sides == 0)
+
+    @cached_property
+    def _texts(self) -> dict[str, Ids]:
+        """The splits of a text of documents, as far as they were asked for."""
+        return {}
 
     def _check_splits(self) -> None:
         wanted = {"train": True, "val": self.val_fraction > 0, "test": self.test_fraction > 0}
@@ -126,8 +192,11 @@ class Corpus:
             if own is not None and own < 2:
                 raise CorpusError(f"the {name} text has {own} of the 2 characters it needs")
             if wanted[name] and own is None and length < 2:
+                held = f"{len(self.ids):,} characters leave {length}"
+                if self.documents:
+                    held = f"{len(self.documents):,} documents leave none"
                 raise CorpusError(
-                    f"{len(self.ids):,} characters leave {length} for the {name} split; "
+                    f"{held} for the {name} split; "
                     "use a longer text, or smaller data.val_fraction and data.test_fraction"
                 )
 
@@ -146,7 +215,12 @@ class Corpus:
         return fingerprint == digest.hexdigest()
 
     def split(self, name: SplitName) -> Ids:
-        """Return the ids of one split, as a view."""
+        """Return the ids of one split: a view, or of documents B d B d B … in their order."""
+        if self.documents is not None and name != "all":
+            if name not in self._texts:
+                chosen = self.sides == ("train", "val", "test").index(name)
+                self._texts[name] = self.documents.part(chosen).text()
+            return self._texts[name]
         end = len(self.ids) - (self.test_length or 0)
         N = end - (self.val_length or 0)
         val_share = self.val_fraction if self.val_length is None else 0.0

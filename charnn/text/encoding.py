@@ -58,13 +58,13 @@ class Encoder:
         self._tabulate(np.min_scalar_type(len(expected)))
         self._numbers = Spool(self._table.dtype)
 
-    def read(self, text: str | Iterable[str]) -> None:
-        """Append a text, whole or in pieces.
+    def read(self, pieces: Iterable[str]) -> None:
+        """Append the pieces of a text.
 
         Raises:
             CorpusError: if the temporary file cannot be written.
         """
-        for piece in _pieces(text) if isinstance(text, str) else text:
+        for piece in pieces:
             self.fingerprint.update(piece.encode("utf-8", "surrogatepass"))
             points = code_points_of(piece)
             numbers = _look_up(self._table, points)
@@ -195,7 +195,8 @@ class Encoder:
         self._numbers.close()
 
 
-def _pieces(text: str) -> Iterator[str]:
+def in_pieces(text: str) -> Iterator[str]:
+    """Yield a text in pieces."""
     for start, stop in spans(len(text)):
         yield text[start:stop]
 

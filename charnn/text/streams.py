@@ -1,10 +1,12 @@
 """The streams that a run trains on: a text side by side with itself, window by window."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charnn.text.documents import Documents, Packing
 from charnn.text.encoding import Ids
 
 
@@ -29,10 +31,15 @@ class Streams:
     seq_length: int
     drop_last: bool = False
 
+    @cached_property
+    def predictions(self) -> int:
+        """Predictions in the whole text."""
+        return len(self.ids) - 1
+
     @property
     def stream_length(self) -> int:
         """Predictions in each stream."""
-        return (len(self.ids) - 1) // self.batch_size
+        return self.predictions // self.batch_size
 
     @property
     def steps_per_epoch(self) -> int:
@@ -83,6 +90,54 @@ class Streams:
             resets[:length] = False
             resets[0] = True
         return start == 0
+
+
+@dataclass(frozen=True)
+class DocumentStreams(Streams):
+    """Documents, shuffled anew for each epoch, one after another in B parallel streams.
+
+    The state of a stream is zero where a document begins. At most B - 1 documents of an epoch are
+    cut, where a stream begins; at most B - 1 predictions at its end are not used.
+
+    Attributes:
+        documents: the training documents.
+        seed: of the run.
+    """
+
+    documents: Documents = field(kw_only=True)
+    seed: int = field(kw_only=True)
+    _order: list[tuple[int, Packing]] = field(default_factory=list, init=False, repr=False)
+
+    @cached_property
+    def predictions(self) -> int:
+        """Predictions in all documents."""
+        return int(self.documents.lengths.sum())
+
+    def read(
+        self,
+        step: int,
+        inputs: NDArray[np.intp],
+        targets: NDArray[np.intp],
+        resets: NDArray[np.bool_],
+        streams: slice = slice(None),
+    ) -> bool:
+        """Write the characters of a step into given arrays; see `Streams.read`."""
+        epoch, window = divmod(step, self.steps_per_epoch)
+        length, start = self.length(step), window * self.seq_length
+        first = np.arange(self.batch_size)[streams] * self.stream_length + start
+        places = self._packing(epoch).find(first + np.arange(length)[:, None])[1]
+        inputs[:length] = self.ids[places]
+        targets[:length] = self.ids[places + 1]
+        np.equal(inputs[:length], self.documents.boundary, out=resets[:length])
+        if start == 0:
+            resets[0] = True
+        return bool(resets[:length].any())
+
+    def _packing(self, epoch: int) -> Packing:
+        """Return the documents in the order of an epoch, which is kept for the next step."""
+        if not self._order or self._order[0][0] != epoch:
+            self._order[:] = [(epoch, self.documents.shuffled(self.seed, epoch))]
+        return self._order[0][1]
 
 
 def fitting_batch_size(characters: int, batch_size: int, seq_length: int) -> int:

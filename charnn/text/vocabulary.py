@@ -9,11 +9,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from charnn.errors import CorpusError
 from charnn.network.arrays import one_hot
-from charnn.text.encoding import Encoder, Ids, Unknown, text_of
+from charnn.text.documents import BOUNDARY
+from charnn.text.encoding import Encoder, Ids, Unknown, in_pieces, text_of
 
 
 class Vocabulary:
     """The K characters that a model knows. Id k stands for the character of code_points[k].
+
+    A model of documents also knows their boundary, `charnn.text.documents.BOUNDARY`.
 
     Attributes:
         code_points: (K,) uint32, strictly increasing.
@@ -43,6 +46,12 @@ class Vocabulary:
         return character in self.characters
 
     @property
+    def boundary(self) -> int | None:
+        """The id of the boundary between documents, or None if the model knows no documents."""
+        found = np.flatnonzero(self.code_points == ord(BOUNDARY))
+        return int(found[0]) if len(found) else None
+
+    @property
     def characters(self) -> str:
         """All K characters, in the order of their ids."""
         return text_of(self.code_points)
@@ -63,7 +72,7 @@ class Vocabulary:
                 places.
         """
         with closing(Encoder(self.code_points)) as encoder:
-            encoder.read(text)
+            encoder.read(in_pieces(text))
             return encoder.ids(self.code_points, unknown)
 
     def decode(self, ids: NDArray[np.integer[Any]] | Sequence[int]) -> str:

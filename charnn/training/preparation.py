@@ -1,6 +1,7 @@
 """Everything that must be decided or checked before the first step of a run."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,15 +16,14 @@ from charnn.config.keys import (
     TrainingConfig,
 )
 from charnn.draws import fresh_seed
-from charnn.errors import CharnnError, ConfigError, RequestError
+from charnn.errors import CharnnError, ConfigError, CorpusError, RequestError
 from charnn.machine import available_memory, cores
 from charnn.network.spec import Spec
 from charnn.ranks import Ranks
 from charnn.showing import show_value
 from charnn.text.corpus import Corpus
-from charnn.text.encoding import Ids
 from charnn.text.finding import files_named
-from charnn.text.streams import Streams, fitting_batch_size
+from charnn.text.streams import DocumentStreams, Streams, fitting_batch_size
 from charnn.training.shares import StepSpec, worker_count
 
 _VALIDATIONS = 10  # in any run, so that advice comes in time and the best checkpoint is near it
@@ -132,11 +132,12 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
             "without a byte-order mark; if it is that: iconv -f UTF-16LE -t UTF-8 FILE"
         )
     config, corpus = _agreed_split(config, corpus)
+    _check_documents(corpus)
     config = _settled(config, ranks)
     if not resume:
         config = config.with_values(ranks.first(lambda: _joins(config.data)))
     training = config.training
-    streams = _cut_streams(training, corpus.split("train"), warnings)
+    streams = _cut_streams(config, corpus, warnings)
     B = streams.batch_size
     if ranks.size > B:
         raise RequestError(
@@ -168,25 +169,44 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
 
 
 def _agreed_split(config: Config, corpus: Corpus) -> tuple[Config, Corpus]:
-    """Return both with the same fractions: those of the corpus, or the config's if it has none.
+    """Return both divided alike: as the corpus is, or as the config says if it is not.
 
     Raises:
         ConfigError: if both say how to divide the text, and differ.
         CorpusError: if the text is too short for its parts.
     """
-    divided = {
-        "data.val_fraction": corpus.val_fraction,
-        "data.test_fraction": corpus.test_fraction,
-    }
-    if not any(divided.values()):
-        return config, corpus.divided(config.data.val_fraction, config.data.test_fraction)
+    data = config.data
+    divided: dict[str, Any] = {"data.documents": corpus.dividing}
+    if corpus.val_fraction or corpus.test_fraction:
+        divided["data.val_fraction"] = corpus.val_fraction
+        divided["data.test_fraction"] = corpus.test_fraction
+        divided["data.split_seed"] = corpus.split_seed
+    else:
+        corpus = corpus.divided(data.val_fraction, data.test_fraction, data.split_seed)
     for key, value in config.given():
         if divided.get(key, value) != value:
             raise ConfigError(
-                f"{key} is {value:g}, but the corpus was divided by {divided[key]:g}; "
-                "give fractions to one of them"
+                f"{key} is {show_value(value)}, but the corpus was divided by "
+                f"{show_value(divided[key])}; say it to one of them"
             )
     return config.with_values(divided), corpus
+
+
+def _check_documents(corpus: Corpus) -> None:
+    """Check that a text that was to be divided into documents is divided.
+
+    Raises:
+        CorpusError: if it is not.
+    """
+    if corpus.documents is None:
+        return
+    D, dividing = len(corpus.documents), show_value(corpus.dividing)
+    if D < 2 or (dividing.startswith("text:") and not corpus.separators):
+        found = "its separator never comes" if not corpus.separators else f"{D} document"
+        raise CorpusError(
+            f"data.documents is {dividing}, but {found} in the text; leave data.documents out, "
+            "or name what is between two documents"
+        )
 
 
 def _settled(config: Config, ranks: Ranks) -> Config:
@@ -202,30 +222,37 @@ def _settled(config: Config, ranks: Ranks) -> Config:
 
 def _joins(data: DataConfig) -> dict[str, str | None]:
     """Return how several files are joined. For one file it is left as if nobody had said it."""
+    separator = {} if data.documents is None else {"data.separator": ADDED_KEYS["data.separator"]}
     several = any(
         len(files_named(paths, data.order or "natural")) > 1 for paths in data.texts.values()
     )
     if not several:
         return {key: ADDED_KEYS[key] for key in ("data.separator", "data.order")}
-    return {"data.order": data.order or "natural"}
+    return {"data.order": data.order or "natural"} | separator
 
 
-def _cut_streams(training: TrainingConfig, ids: Ids, warnings: list[str]) -> Streams:
-    """Cut a training text, (N,) ids, into streams; a short text lowers the batch size."""
+def _cut_streams(config: Config, corpus: Corpus, warnings: list[str]) -> Streams:
+    """Cut the training text into streams; a short text lowers the batch size."""
+    training, documents = config.training, corpus.training_documents
+    ids = corpus.ids if documents else corpus.split("train")
+    N = 1 + (int(documents.lengths.sum()) if documents else len(ids) - 1)
     B = training.batch_size
     if training.seq_length == "full":
-        B = min(B, len(ids) - 1)
-        T = (len(ids) - 1) // B
+        B = min(B, N - 1)
+        T = (N - 1) // B
     else:
-        T = min(training.seq_length, len(ids) - 1)
-        B = fitting_batch_size(len(ids), B, T)
+        T = min(training.seq_length, N - 1)
+        B = fitting_batch_size(N, B, T)
     if training.batch_size > B:
         wanted = training.batch_size * T + 1
         warnings.append(
-            f"the training text has {len(ids):,} characters, fewer than batch_size "
+            f"the training text has {N:,} characters, fewer than batch_size "
             f"{training.batch_size} × seq_length {T} + 1 = {wanted:,}; using batch_size {B}"
         )
-    return Streams(ids, B, T, training.drop_last)
+    if documents is None:
+        return Streams(ids, B, T, training.drop_last)
+    assert training.seed is not None
+    return DocumentStreams(ids, B, T, training.drop_last, documents=documents, seed=training.seed)
 
 
 def available_cores(training: TrainingConfig, ranks: Ranks) -> int:

@@ -256,6 +256,7 @@ class Trainer:
             score, self._noticed = yield from validating(
                 self.averaged,
                 self.corpus.split("val"),
+                boundary=self.corpus.vocabulary.boundary,
                 exact=progress.step >= self.total_steps,
                 ranks=self.ranks,
                 cores=available_cores(self.config.training, self.ranks),
@@ -371,6 +372,7 @@ class Trainer:
         for event in validating(
             self.averaged,
             ids,
+            boundary=self.corpus.vocabulary.boundary,
             exact=False,
             ranks=self.ranks,
             cores=available_cores(self.config.training, self.ranks),

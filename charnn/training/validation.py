@@ -18,6 +18,7 @@ def validating(
     model: Network,
     ids: Ids,
     *,
+    boundary: int | None,
     exact: bool,
     ranks: Ranks,
     cores: int,
@@ -28,8 +29,9 @@ def validating(
     Args:
         model: the network to validate.
         ids: (N,) character ids of the validation text.
-        exact: read the text in one piece, for the exact loss; otherwise in segments, which is
-            many times faster (see `evaluating`).
+        boundary: of a text of documents the id of the boundary.
+        exact: read the text, or each document, in one piece, for the exact loss; otherwise in
+            segments, which is many times faster (see `evaluating`).
         ranks: each rank reads its share of the segments.
         cores: processors of this rank.
         notice: returns this rank's notice (see `charnn.training.stopping`). An interrupt ends
@@ -43,12 +45,19 @@ def validating(
         DivergenceError: if the loss is not finite.
     """
     segments = 1 if exact else _SEGMENTS
-    threads = max(1, min(cores, segments // _SEGMENTS_PER_THREAD))
+    side_by_side = _SEGMENTS if boundary is not None else segments
+    threads = max(1, min(cores, side_by_side // _SEGMENTS_PER_THREAD))
     score, noticed = Evaluation(0.0, 0, 0, 0), 0
     # The worker processes are idle now, so this process may use their cores.
     with ranks.agreeing(), blas_threads(cores // threads):
         for score in evaluating(
-            model, ids, segments=segments, part=ranks.rank, parts=ranks.size, threads=threads
+            model,
+            ids,
+            segments=segments,
+            boundary=boundary,
+            part=ranks.rank,
+            parts=ranks.size,
+            threads=threads,
         ):
             noticed = notice()
             if noticed == INTERRUPTED:
