@@ -57,7 +57,7 @@ def read_corpus(
             way = f"{option} - or < FILE" if key == "data.path" else f"--set {key}=FILE"
             raise RequestError(f"this run read a text from a pipe: give it again, by {way}")
 
-    remedy = "take them out of the text, or train anew, without --init"
+    remedy = "take them out of the text, or let the model learn them by --extend"
     if again:
         remedy = "it is not the text this model was trained on"
     try:

@@ -49,6 +49,12 @@ def train(
             metavar="FILE.npz", parser=file_path, help="Start from this checkpoint's parameters."
         ),
     ] = None,
+    extend: Annotated[
+        bool,
+        typer.Option(
+            "--extend", help="With --init: take the text's characters, known to the model or not."
+        ),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the checkpoint, if there is one.")
     ] = False,
@@ -98,6 +104,7 @@ def train(
       charnn train --config configs/shakespeare.yaml --time-limit 10m
       charnn train --config configs/shakespeare.yaml --resume
       cat *.md | charnn train --data - --out notes.npz --set model.hidden_size=512
+      charnn train --init plays.best.npz --extend --data mine.txt --out mine.npz
       mpiexec -n 8 charnn train --config big.yaml
     """
     job = ranks.join()
@@ -106,6 +113,8 @@ def train(
     quiet = quiet or job.rank > 0
     if resume and overwrite:
         raise RequestError("--resume and --overwrite exclude each other")
+    if extend and init is None:
+        raise RequestError("--extend needs --init, the model to go on with")
     settings = _settings(
         config,
         set_ or [],
@@ -140,7 +149,7 @@ def train(
         note(f"{Path(settings.output.checkpoint)} does not exist yet: starting anew")
     corpus = read_corpus(
         start.config,
-        start.resumed or start.init,
+        start.resumed or (None if extend else start.init),
         again=start.resumed is not None,
         named=[key for key, _ in settings.given()] if start.resumed else start.config.data.texts,
         quiet=quiet,

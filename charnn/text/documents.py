@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from charnn.draws import Purpose, generator
 from charnn.text.blocks import spans
+from charnn.text.boundary import BOUNDARY as BOUNDARY
+from charnn.text.boundary import BOUNDARY_NAME as BOUNDARY_NAME
 from charnn.text.encoding import Ids
 from charnn.text.spool import Spool
-
-BOUNDARY = "\ud800"  # half of a UTF-16 pair: no text in UTF-8 has it
-BOUNDARY_NAME = "⟨end⟩"  # as it is shown
 
 _RUNS = re.compile(BOUNDARY + "{2,}")
 _BLANK_LINES = re.compile(rf"\n(?:[ \t]*\n)+|(?:\n[ \t]*)*{BOUNDARY}(?:[ \t]*\n)*")

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from charnn.errors import CorpusError
 from charnn.ranks import ALONE, Ranks
-from charnn.showing import show_character
 from charnn.text.blocks import spans
+from charnn.text.boundary import BOUNDARY, show_known
 from charnn.text.fingerprint import Fingerprint
 from charnn.text.spool import Numbers, Spool, map_file
 
@@ -170,18 +170,28 @@ class Encoder:
         return self._numbers.array()
 
     def _describe(self, unknown: NDArray[np.intp]) -> str:
-        """Describe unknown numbers: how often they occur, and where the first five first do."""
+        """Describe unknown numbers: how often they occur, and where the first five first do.
+
+        A text that begins with a boundary has documents. Others have lines.
+        """
         to_name, named = unknown[:5].tolist(), list[str]()
-        line, line_start, at, total = 1, 0, 0, 0
+        first = int(next(iter(self._numbers.blocks()))[0])
+        divided = self.code_points[first] == ord(BOUNDARY)
+        end = ord(BOUNDARY if divided else "\n")
+        line_name, column_name = ("document", "character") if divided else ("line", "column")
+        line, line_start, at, total = 0 if divided else 1, 0, 0, 0
         for numbers in self._numbers.blocks():
             total += int(np.isin(numbers, unknown).sum())
-            breaks = np.flatnonzero(self.code_points[numbers] == ord("\n"))
+            breaks = np.flatnonzero(self.code_points[numbers] == end)
             while to_name and len(places := np.flatnonzero(numbers == to_name[0])):
                 before = breaks[breaks < places[0]]
                 start = at + before[-1] + 1 if len(before) else line_start
-                character = show_character(chr(self.code_points[to_name.pop(0)]))
-                place = f"line {line + len(before)}, column {at + places[0] - start + 1}"
-                named.append(f"{character} at {place}")
+                character = chr(self.code_points[to_name.pop(0)])
+                column = at + places[0] - start + 1
+                place = f"at {line_name} {line + len(before)}, {column_name} {column}"
+                if character == BOUNDARY:
+                    place = "between documents"
+                named.append(f"{show_known(character)} {place}")
             line += len(breaks)
             line_start = at + int(breaks[-1]) + 1 if len(breaks) else line_start
             at += len(numbers)

@@ -21,9 +21,11 @@ from charnn.machine import available_memory, cores
 from charnn.network.spec import Spec
 from charnn.ranks import Ranks
 from charnn.showing import show_value
+from charnn.text.boundary import BOUNDARY_NAME
 from charnn.text.corpus import Corpus
 from charnn.text.finding import files_named
 from charnn.text.streams import DocumentStreams, Streams, fitting_batch_size
+from charnn.training.extension import changed_characters
 from charnn.training.shares import StepSpec, worker_count
 
 _VALIDATIONS = 10  # in any run, so that advice comes in time and the best checkpoint is near it
@@ -98,19 +100,27 @@ class Preparation:
     warnings: list[str]
 
 
-def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ranks) -> Preparation:
+def prepare(
+    config: Config,
+    corpus: Corpus,
+    resume: Checkpoint | None,
+    init: Checkpoint | None,
+    ranks: Ranks,
+) -> Preparation:
     """Make all decisions and checks before the first step of a run.
 
     Args:
         config: of the run.
         corpus: the text.
         resume: the checkpoint to continue from, or None for a new run.
+        init: the checkpoint whose model a new run starts from, or None.
         ranks: the processes that share the run.
 
     Raises:
         CharnnError: if the buffers do not fit in memory, or the checkpoint cannot be resumed with
             this text.
-        ConfigError: if the corpus is divided otherwise than the config says.
+        ConfigError: if the corpus is divided otherwise than the config says, or `init` has other
+            sizes.
         CorpusError: if the text is too short for its parts.
         RequestError: if there are more ranks than streams, or the run is already longer than the
             config asks for.
@@ -131,6 +141,9 @@ def prepare(config: Config, corpus: Corpus, resume: Checkpoint | None, ranks: Ra
             "the text has NUL characters, as files that are no text have, and text in UTF-16 "
             "without a byte-order mark; if it is that: iconv -f UTF-16LE -t UTF-8 FILE"
         )
+    if init and not resume:
+        config = initial_config(config, init)
+        warnings += changed_characters(init.vocabulary, corpus.vocabulary)
     config, corpus = _agreed_split(config, corpus)
     _check_documents(corpus)
     config = _settled(config, ranks)
@@ -193,12 +206,18 @@ def _agreed_split(config: Config, corpus: Corpus) -> tuple[Config, Corpus]:
 
 
 def _check_documents(corpus: Corpus) -> None:
-    """Check that a text that was to be divided into documents is divided.
+    """Check that a text is divided into documents if the config, or the model, expects that.
 
     Raises:
         CorpusError: if it is not.
     """
     if corpus.documents is None:
+        if corpus.vocabulary.boundary is not None:
+            raise CorpusError(
+                f"the model knows {BOUNDARY_NAME}, the boundary of documents, but the text is not "
+                "divided; set data.documents, or give the model the text's own characters by "
+                "--extend"
+            )
         return
     D, dividing = len(corpus.documents), show_value(corpus.dividing)
     if D < 2 or (dividing.startswith("text:") and not corpus.separators):

@@ -12,6 +12,7 @@ from charnn.network.network import Network
 from charnn.optimizers import Average, make_optimizer
 from charnn.ranks import Ranks
 from charnn.text.corpus import Corpus
+from charnn.training.extension import carry_over
 
 
 def new_network(config: Config, vocab_size: int) -> Network:
@@ -54,13 +55,12 @@ class RunState:
         return self._optimizer.slots | theta
 
     def initialize(self, init: Checkpoint | None) -> None:
-        """Draw the parameters, or copy those of a checkpoint."""
+        """Draw the parameters, then copy those of a checkpoint over them."""
+        sizes, seed = self._config.model, self._config.training.seed
+        assert seed is not None
+        self.model.initialize(sizes.init, seed, sizes.init_std)
         if init:
-            self.model.parameters.flat[...] = init.model.parameters.flat
-        else:
-            sizes, seed = self._config.model, self._config.training.seed
-            assert seed is not None
-            self.model.initialize(sizes.init, seed, sizes.init_std)
+            carry_over(init, self.model.parameters, self._vocabulary)
         self.averaged.parameters.flat[...] = self.model.parameters.flat
 
     def update(self, g: Array, learning_rate: float, step: int) -> None:

@@ -72,20 +72,22 @@ class Trainer:
             corpus: the text. If it is not divided, it is divided as the config says; if it is, the
                 config takes over its fractions.
             resume: the checkpoint to continue from, or None for a new run.
-            init: a checkpoint whose parameters a new run starts from, or None to draw them.
+            init: a checkpoint whose model a new run starts from, or None to draw the parameters.
+                Characters of the text that it does not know get drawn parameters.
             ranks: the processes that share the run. All make the same steps, each with its share
                 of the batch. Rank 0 writes the files.
 
         Raises:
             CharnnError: if the buffers do not fit in memory, or the checkpoint cannot be resumed
                 with this text.
-            ConfigError: if the corpus is divided otherwise than the config says.
+            ConfigError: if the corpus is divided otherwise than the config says, or `init` has
+                other sizes.
             CorpusError: if the text is too short for its parts.
             RequestError: if there are more ranks than streams, or a resumed run has made more
                 steps than the config asks for.
         """
         self.time_limit = config.training.time_limit
-        preparation = prepare(config, corpus, resume, ranks)
+        preparation = prepare(config, corpus, resume, init, ranks)
         self.config, self.warnings = preparation.config, preparation.warnings
         self.streams, self.total_steps = preparation.streams, preparation.total_steps
         self.corpus, self.ranks = preparation.corpus, ranks

@@ -65,8 +65,8 @@ WORDS = [
 
 
 OPTIONS = {
-    "train": "--config --data --out --init --resume --overwrite --set --max-steps --stop-after "
-    "--time-limit --seed --threads --dry-run --quiet",
+    "train": "--config --data --out --init --extend --resume --overwrite --set --max-steps "
+    "--stop-after --time-limit --seed --threads --dry-run --quiet",
     "sample": "--ckpt --n --prime --prime-file --no-prime --unknown --temperature --top-k --top-p "
     "--greedy --stop --samples --seed --novelty --against",
     "eval": "--ckpt --data --split --unknown --context --novelty --against --json",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from charnn.showing import show_character
 from charnn.text import spool
+from charnn.text.boundary import BOUNDARY
 from charnn.text.corpus import Corpus
 from charnn.text.encoding import UnknownCharactersError
 from charnn.text.vocabulary import Vocabulary
@@ -46,6 +47,36 @@ def unknown_ones(text: str, known: str) -> str:
     more = f" and {len(places) - 5} more" if len(places) > 5 else ""
     few = "; ".join(list(places.values())[:5])
     return f"{count} not in the vocabulary ({len(places)} different): {few}{more}"
+
+
+def test_in_documents_the_place_is_the_document_and_its_character() -> None:
+    text = BOUNDARY.join(["", "ab", "béé", "", "a\nxb", ""])
+    with pytest.raises(UnknownCharactersError) as caught:
+        Vocabulary("ab\n" + BOUNDARY).encode(text)
+    assert str(caught.value) == (
+        "3 characters are not in the vocabulary (2 different): 'é' (U+00E9) at document 2, "
+        "character 2; 'x' (U+0078) at document 4, character 3"
+    )
+
+
+def test_a_boundary_that_is_unknown_is_named() -> None:
+    with pytest.raises(UnknownCharactersError) as caught:
+        Corpus.from_text("ab\nbac\n", vocabulary=Vocabulary("ab\n"), documents="lines")
+    assert str(caught.value) == (
+        "4 characters are not in the vocabulary (2 different): ⟨end⟩ between documents; "
+        "'c' (U+0063) at document 2, character 3"
+    )
+
+
+@given(st.text("ab" + BOUNDARY, max_size=40), SIZES)
+def test_the_place_in_a_document_does_not_depend_on_where_pieces_are_cut(
+    text: str, size: int
+) -> None:
+    before = (BOUNDARY + text).split(BOUNDARY)[1:]
+    with pieces_of(size), pytest.raises(UnknownCharactersError) as caught:
+        Vocabulary("ab" + BOUNDARY).encode(BOUNDARY + text + "x")
+    place = f"document {len(before)}, character {len(before[-1]) + 1}"
+    assert str(caught.value).endswith(f"'x' (U+0078) at {place}")
 
 
 @given(st.text("abcdefg\né😀", max_size=40), st.text("abg\n", min_size=1), SIZES)
