@@ -52,7 +52,7 @@ def train(
     extend: Annotated[
         bool,
         typer.Option(
-            "--extend", help="With --init: take the text's characters, known to the model or not."
+            "--extend", help="With --init: the text may have characters new to the model."
         ),
     ] = False,
     resume: Annotated[

@@ -52,7 +52,7 @@ def test_on_a_text_of_the_same_characters_it_does_nothing(model: list[str], fold
         assert result.returncode == 0, result.stderr
         assert "warning" not in result.stderr
         parameters.append(charnn.load(folder / "new.npz").model.parameters.flat)
-    np.testing.assert_array_equal(*parameters)
+    np.testing.assert_array_equal(parameters[0], parameters[1])
 
 
 def test_it_needs_a_model_to_go_on_with(folder: Path) -> None:

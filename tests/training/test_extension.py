@@ -33,7 +33,7 @@ def make_network(vocabulary: Vocabulary, cell: str, seed: int) -> Network:
 
 
 def make_checkpoint(vocabulary: Vocabulary, cell: str) -> Checkpoint:
-    config = Config(model=ModelConfig(cell=cell, hidden_size=5, num_layers=2))  # type: ignore[arg-type]
+    config = Config(model=ModelConfig(cell=cell, hidden_size=5, num_layers=2))
     return Checkpoint(config, vocabulary, make_network(vocabulary, cell, 1), Progress("0" * 64))
 
 
@@ -71,7 +71,7 @@ def test_a_text_of_common_characters_is_read_as_before(
     for network, vocabulary in ((init.model, old), (model, new)):
         o = network.logits(vocabulary.encode(text)[:, None], network.zero_state())
         of_common.append(o[..., vocabulary.encode("".join(common))])
-    np.testing.assert_allclose(*of_common, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(of_common[0], of_common[1], rtol=0, atol=1e-12)
 
 
 @settings(max_examples=30)
