@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from charnn.errors import CharnnError
     from charnn.evaluation import Evaluation, evaluate
     from charnn.network.network import RNN
-    from charnn.sampling import sample
     from charnn.text.corpus import Corpus
     from charnn.text.reading import read_blocks, read_text
     from charnn.text.vocabulary import Vocabulary
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     )
     from charnn.training.from_python import train
     from charnn.training.trainer import Trainer
+    from charnn.writing import sample
 
 _HOMES = {
     "CharnnError": "errors",
@@ -57,7 +57,7 @@ _HOMES = {
     "load_config": "config.loading",
     "read_blocks": "text.reading",
     "read_text": "text.reading",
-    "sample": "sampling",
+    "sample": "writing",
     "train": "training.from_python",
     **dict.fromkeys(
         ("Ended", "Evaluating", "Event", "Measured", "RolledBack", "Saved", "Stepped"),

@@ -1,4 +1,4 @@
-"""Novelty: how much of a text is copied verbatim from the training text."""
+"""Novelty: how much of a text is copied from the training text, in runs or whole documents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charnn.text.documents import Documents
 from charnn.text.encoding import Ids
 
 RUN = 20  # characters: shorter runs in common may be there by chance
@@ -126,3 +127,38 @@ def _common(sample: _Series, source: _Series) -> tuple[_Series, _Series]:
     in_source = np.full(len(source), -1)
     in_source[at] = place
     return np.where(seen[number], number, -1), in_source
+
+
+class Seen:
+    """Looks for documents that were drawn before or stand in a text, and counts them.
+
+    Attributes:
+        drawn: how many documents were looked for.
+        repeated: how many of them had been drawn before.
+        copied: how many of them stand in the text.
+        left: how many were neither, of the kinds that are left out.
+    """
+
+    def __init__(self, boundary: int, text: Ids | None, *, unique: bool = False, new: bool = False):
+        """Take the text, (N,) ids B d B d B …, and what to leave out: the repeated, the copied."""
+        self._boundary, self._unique, self._new = boundary, unique, new
+        found = np.empty(0, np.uint64) if text is None else Documents.found(text, boundary).contents
+        self._known = np.append(np.sort(found), np.uint64(2**64 - 1))
+        self._before = set[int]()
+        self.drawn = self.repeated = self.copied = self.left = 0
+
+    def __call__(self, ids: Ids) -> bool:
+        """Return whether a document, (n,) ids without boundaries, is not to be left out."""
+        text = np.empty(len(ids) + 2, np.uint32)
+        text[1:-1], text[[0, -1]] = ids, self._boundary
+        whole = np.array([len(text) - 1])
+        (content,) = Documents(text, self._boundary, np.array([0]), whole).contents
+        repeated = int(content) in self._before
+        copied = bool(self._known[np.searchsorted(self._known, content)] == content)
+        self._before.add(int(content))
+        self.drawn += 1
+        self.repeated += repeated
+        self.copied += copied
+        wanted = not ((self._unique and repeated) or (self._new and copied))
+        self.left += wanted
+        return wanted

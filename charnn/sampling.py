@@ -1,25 +1,22 @@
-"""Drawing text from a model: temperature, top-k, top-p, and writing character by character."""
+"""Drawing characters from a model: temperature, top-k, top-p."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charnn.draws import Purpose, fresh_seed, generator
+from charnn.draws import Purpose, generator
 from charnn.errors import DivergenceError, RequestError
 from charnn.network.arrays import Array
 from charnn.network.loss import log_softmax
 from charnn.network.network import Network
 from charnn.network.stepper import Stepper
-from charnn.text.vocabulary import Vocabulary
 
-_DRAWS = 16_384  # random numbers drawn at a time for each text
-_GROUP = 64  # texts written side by side
+_DRAWS = 16_384  # random numbers drawn at a time for one text
+_TURNS = 16  # characters of several texts whose random numbers are drawn at a time
 _WINDOW = 512  # characters read at a time
 
 
@@ -125,8 +122,13 @@ class Writer:
         """Return a writer of so many texts, which all go on from where this writer's one is."""
         return Writer(self.network, np.repeat(self.state, texts, axis=1))
 
-    def draw(self, sampling: Sampling, *, seed: int, first: int = 0) -> Iterator[NDArray[np.intp]]:
+    def draw(
+        self, sampling: Sampling, *, seed: int, first: int = 0
+    ) -> Generator[NDArray[np.intp], NDArray[np.bool_] | None, None]:
         """Yield characters without end: the next id of every text, which the writer then has read.
+
+        Several texts can end at different times: whoever takes the ids may send back which texts
+        are over, (M,). In their places new ones begin, with the next numbers.
 
         Drawn by the Gumbel-max trick. With G = −log E and E from the standard exponential
         distribution, independent for each character, argmax(o / temperature + G) is a draw from
@@ -145,21 +147,28 @@ class Writer:
         """
         K, M = self.network.vocab_size, self._state.shape[1]
         draws = [generator(seed, Purpose.SAMPLE, stream=first + m) for m in range(M)]
+        begun = M
         # For the whole softmax the noise is scaled instead of o. With a temperature near infinity
         # nothing else is left.
         scale = 1.0 if sampling.cuts else min(sampling.temperature, 1e30)
         dtype = np.float64 if sampling.cuts else np.float32
-        noise = np.empty((max(1, _DRAWS // K), *((K,) if M == 1 else (M, K))), dtype)
+        turns = max(1, _DRAWS // K) if M == 1 else _TURNS
+        noise = np.empty((turns, *((K,) if M == 1 else (M, K))), dtype)
         each = [np.array([k]) for k in range(K)]
         plain = not sampling.greedy and not sampling.cuts
         stepper: Stepper | None = None
-        while True:
+
+        def make(m: int, noise: NDArray[Any]) -> None:
+            """Draw the noise of text m for the turns to come."""
             if not sampling.greedy:
-                for m, draw in enumerate(draws):
-                    E = draw.standard_exponential((len(noise), K))
-                    np.multiply(-scale, np.log(E, out=E), out=E)
-                    (noise if M == 1 else noise[:, m])[...] = E
-            for G in noise:
+                E = draws[m].standard_exponential((len(noise), K))
+                np.multiply(-scale, np.log(E, out=E), out=E)
+                (noise if M == 1 else noise[:, m])[...] = E
+
+        while True:
+            for m in range(M):
+                make(m, noise)
+            for turn, G in enumerate(noise, 1):
                 if stepper is not self._stepper or stepper is None:
                     stepper = self._stepping()
                     step, o = stepper.step, stepper.logits
@@ -176,163 +185,16 @@ class Writer:
                 if not math.isfinite(best):
                     raise DivergenceError("the next character cannot be drawn: the model overflows")
                 step(ids)
-                yield each[ids] if M == 1 else ids
+                over = yield each[ids] if M == 1 else ids
+                if over is not None and over.any():
+                    stepper.restart(over)
+                    for m in np.flatnonzero(over).tolist():
+                        draws[m] = generator(seed, Purpose.SAMPLE, stream=first + begun)
+                        begun += 1
+                        make(m, noise[turn:])
 
     def _stepping(self) -> Stepper:
         """Return what steps from the present state on; another after each `read`."""
         if self._stepper is None:
             self._stepper = Stepper(self.network, self._state)
         return self._stepper
-
-
-def opening(vocabulary: Vocabulary, prime: str) -> str:
-    """Return what a model reads before it draws: the prime, as the beginning of a line.
-
-    So it comes after a line's end, or after a space if the vocabulary has no line's end. Without
-    either, and without a prime, any character will do.
-    """
-    mark = next((mark for mark in "\n " if mark in vocabulary), "")
-    return mark + prime if mark + prime else vocabulary.characters[0]
-
-
-def write(
-    network: Network,
-    vocabulary: Vocabulary,
-    n: int,
-    sampling: Sampling,
-    *,
-    prime: str = "",
-    shows_prime: bool = True,
-    seed: int,
-    samples: int = 1,
-) -> Iterator[str]:
-    """Yield the pieces of `samples` texts: each the prime, then at most n characters.
-
-    The first piece of a text is what is given: the prime, after a line of `---` between two texts.
-    Then comes what is drawn. One text comes as a piece for each character, in memory that does
-    not grow. Several are written side by side, a group at a time, and are one piece each.
-
-    Args:
-        network: the model.
-        vocabulary: its characters.
-        n: characters to draw for each text.
-        sampling: how they are drawn.
-        prime: what each text begins with. The model reads it as the beginning of a line.
-        shows_prime: whether it is part of the pieces.
-        seed: see `Writer.draw`.
-        samples: how many texts.
-
-    Raises:
-        UnknownCharactersError: if the prime or the stop text is not in the vocabulary.
-        DivergenceError: if the model overflows.
-    """
-    stops = [vocabulary.encode(stop) for stop in sampling.stop]
-    writer = Writer(network)
-    writer.read(vocabulary.encode(opening(vocabulary, prime)))
-    prime = prime if shows_prime else ""
-    if samples == 1:
-        yield prime
-        yield from _one(writer, vocabulary, n, sampling, seed)
-        return
-    for first in range(0, samples, _GROUP):
-        texts = min(_GROUP, samples - first)
-        drawn = writer.fork(texts).draw(sampling, seed=seed, first=first)
-        for number, ids in enumerate(
-            _several(islice(drawn, n), texts, n, stops, len(vocabulary)), first
-        ):
-            yield ("\n---\n" if number else "") + prime
-            yield vocabulary.decode(ids)
-
-
-def _one(
-    writer: Writer, vocabulary: Vocabulary, n: int, sampling: Sampling, seed: int
-) -> Iterator[str]:
-    """Yield the characters of one text."""
-    tail, stops, characters = "", sampling.stop, vocabulary.characters
-    longest = max(map(len, stops), default=0)
-    for ids in islice(writer.draw(sampling, seed=seed), n):
-        character = characters[ids[0]]
-        yield character
-        if longest:
-            tail = (tail + character)[-longest:]
-            if tail.endswith(stops):
-                return
-
-
-def _several(
-    drawn: Iterator[NDArray[np.intp]],
-    texts: int,
-    n: int,
-    stops: Sequence[NDArray[Any]],
-    vocab_size: int,
-) -> Iterator[NDArray[Any]]:
-    """Yield the ids of each text, up to where it has drawn a stop text, or all n."""
-    ids = np.empty((n, texts), np.min_scalar_type(vocab_size))
-    lengths = np.full(texts, n)
-    for t, row in enumerate(drawn):
-        ids[t] = row
-        for stop in stops:
-            if t + 1 >= len(stop):
-                ended = (ids[t + 1 - len(stop) : t + 1] == stop[:, None]).all(axis=0)
-                lengths[ended] = np.minimum(lengths[ended], t + 1)
-        if stops and (lengths <= t + 1).all():
-            break
-    for m in range(texts):
-        yield ids[: lengths[m], m]
-
-
-def sample(
-    model: Network,
-    vocabulary: Vocabulary,
-    n: int,
-    *,
-    prime: str = "",
-    stop: str | Sequence[str] = (),
-    seed: int | None = None,
-    samples: int = 1,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    greedy: bool = False,
-) -> Iterator[str]:
-    """Draw text from a model, piece by piece.
-
-    Example:
-        checkpoint = charnn.load("run.best.npz")
-        print("".join(charnn.sample(checkpoint.model, checkpoint.vocabulary, 300, prime="The ")))
-
-    Args:
-        model: the network.
-        vocabulary: its characters.
-        n: characters to draw for each text.
-        prime: what each text begins with. The model reads it as the beginning of a line.
-        stop: a text ends early once this, or one of these, has been drawn.
-        seed: one seed, one text; None draws one.
-        samples: how many texts.
-        temperature: > 0; below 1 the likely becomes likelier.
-        top_k: how many of the most probable characters to keep; None keeps all.
-        top_p: the probability mass to keep, > 0 and at most 1; None keeps all.
-        greedy: take the most probable character instead of drawing.
-
-    Returns:
-        The prime, then a character a piece. Of several texts the prime and the rest of each, with a
-        line of `---` before the second and all later ones.
-
-    Raises:
-        RequestError: at once, if a value is out of range.
-        UnknownCharactersError: if the prime or the stop text is not in the vocabulary.
-        DivergenceError: if the model overflows.
-    """
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    sampling = Sampling(temperature, top_k, top_p, greedy, tuple(filter(None, stops)))
-    if seed is None:
-        seed = fresh_seed()
-    return write(model, vocabulary, n, sampling, prime=prime, seed=seed, samples=samples)
-
-
-def preview(model: Network, vocabulary: Vocabulary, *, seed: int, n: int = 160) -> str:
-    """Return a short text at temperature 0.8, to look at while a model is being trained."""
-    pieces: list[str] = []
-    with np.errstate(all="ignore"), suppress(DivergenceError):
-        pieces += write(model, vocabulary, n, Sampling(temperature=0.8), seed=seed)
-    return "".join(pieces)

@@ -18,10 +18,10 @@ from rich.console import Console
 from charnn.commands.reporters import LiveReporter
 from charnn.commands.summaries import headline
 from charnn.config.loading import Override, load_config
-from charnn.sampling import preview
 from charnn.text.corpus import Corpus
 from charnn.text.reading import read_text
 from charnn.training.trainer import Trainer
+from charnn.writing import preview
 
 HERE = Path(__file__).parent
 

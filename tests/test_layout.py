@@ -24,6 +24,7 @@ LEVELS = [
     {"optimizers"},
     {"checkpoint"},
     {"sampling", "evaluation", "baselines", "novelty"},
+    {"writing"},
     {"training"},
     {"insight"},
     {"commands", "charnn", "__main__"},

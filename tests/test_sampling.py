@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from charnn.errors import RequestError
 from charnn.network.network import RNN
-from charnn.sampling import Sampling, Writer, opening, probabilities, sample, write
+from charnn.sampling import Sampling, Writer, probabilities
 from charnn.text.encoding import UnknownCharactersError
 from charnn.text.vocabulary import Vocabulary
+from charnn.writing import opening, sample, write
 
 
 @pytest.fixture(scope="module")

@@ -58,13 +58,20 @@ def eval_(
     from charnn.baselines import bigram_bits, unigram_bits, xz_bits
     from charnn.checkpoint.checkpoint import load
     from charnn.evaluation import evaluating
+    from charnn.machine import blas_threads, cores
     from charnn.novelty import copies
 
     checkpoint = load(ckpt)
     known = checkpoint.vocabulary
     name, ids, skipped = text_to_read(checkpoint, data, split, unknown)
     training = training_text(checkpoint, against) if novelty else None
-    score = with_bar(evaluating(checkpoint.model, ids, context=context))
+    threads = cores() if context is not None or known.boundary is not None else 1
+    with blas_threads(1 if threads > 1 else None):
+        score = with_bar(
+            evaluating(
+                checkpoint.model, ids, context=context, boundary=known.boundary, threads=threads
+            )
+        )
     with waiting("counting and compressing"):
         scale = {
             "unigram_bits": unigram_bits(ids, len(known)),
@@ -81,6 +88,13 @@ def eval_(
         "accuracy": score.accuracy,
         **scale,
     }
+    if known.boundary is not None:
+        documents = int((ids == known.boundary).sum()) - 1
+        figures |= {
+            "characters": score.predictions - documents,
+            "documents": documents,
+            "bits_per_document": score.bits_per_char * score.predictions / documents,
+        }
     if context is not None:
         figures["context"] = context
     if training is not None:

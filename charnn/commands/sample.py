@@ -12,7 +12,7 @@ import typer
 from charnn.commands.console import say, waiting
 from charnn.commands.options import AGAINST, CKPT, NOVELTY, UNKNOWN
 from charnn.commands.texts import training_text
-from charnn.errors import RequestError
+from charnn.errors import CharnnError, RequestError
 from charnn.showing import escaped, excerpt
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ _FLUSH_EVERY = 0.05  # seconds: smooth on a terminal, cheap in a pipe
 def sample(
     ckpt: Annotated[Path, CKPT],
     n: Annotated[
-        int, typer.Option("--n", "-n", min=0, metavar="N", help="Characters to generate.")
+        int,
+        typer.Option(
+            "--n", "-n", min=0, metavar="N", help="Characters to generate; the most of a document."
+        ),
     ] = 500,
     prime: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Begin with this text, printed first.")
@@ -52,8 +55,18 @@ def sample(
         typer.Option(metavar="TEXT", help="End early, after this text; repeatable."),
     ] = None,
     samples: Annotated[
-        int, typer.Option(min=1, metavar="M", help="How many texts, separated by lines of ---.")
+        int,
+        typer.Option(
+            min=1, metavar="M", help="How many documents, or texts separated by lines of ---."
+        ),
     ] = 1,
+    unique: Annotated[
+        bool, typer.Option("--unique", help="Leave out repeated documents, and draw others.")
+    ] = False,
+    new: Annotated[
+        bool,
+        typer.Option("--new", help="Leave out documents of the model's text, and draw others."),
+    ] = False,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, metavar="N", help="One seed, one text.")
     ] = None,
@@ -65,6 +78,9 @@ def sample(
     Exactly N characters are drawn after --prime, and nothing is added. The model reads --prime as
     the beginning of a line; without it, it begins a line itself.
 
+    A model of documents (data.documents) begins a document and ends it itself, after N characters
+    at most. Documents are printed one a line, or separated as in the text.
+
     --novelty reports on stderr the share of the drawn text that is copied verbatim from the
     training text, in runs of 20 characters or more, and the longest run.
 
@@ -73,6 +89,7 @@ def sample(
       charnn sample --ckpt run1.npz --n 500
       charnn sample --ckpt run1.npz --temperature 0.7 --prime "ROMEO:" --seed 1
       charnn sample --ckpt run1.npz --n 40 --samples 10 --stop "." --stop "!"
+      charnn sample --ckpt names.npz --samples 20 --unique --new --prime "be"
       head -c 200 mine.txt | charnn sample --ckpt run1.npz --prime-file -
     """
     if n > 10**12:
@@ -84,8 +101,10 @@ def sample(
 
     from charnn.checkpoint.checkpoint import load
     from charnn.draws import fresh_seed
-    from charnn.sampling import Sampling, write
+    from charnn.novelty import Seen
+    from charnn.sampling import Sampling
     from charnn.text.reading import read_text
+    from charnn.writing import write
 
     try:
         stops = tuple(filter(None, stop or []))
@@ -101,7 +120,14 @@ def sample(
     prime = _known(checkpoint.vocabulary, "the text to begin with", prime or "", unknown)
     for text in stops:
         _known(checkpoint.vocabulary, "--stop", text, "error")
+    documents, boundary = checkpoint.config.data.documents, checkpoint.vocabulary.boundary
+    if (unique or new) and documents is None:
+        raise RequestError("--unique and --new are for models of documents (data.documents)")
     training = training_text(checkpoint, against) if novelty else None
+    seen = None
+    if (unique or new) and boundary is not None:
+        known = training_text(checkpoint, against, whole=True) if new else None
+        seen = Seen(boundary, known, unique=unique, new=new)
     if seed is None and not greedy:
         seed = fresh_seed()
         with contextlib.suppress(OSError):
@@ -115,12 +141,25 @@ def sample(
         shows_prime=not no_prime,
         seed=seed or 0,
         samples=samples,
+        documents=documents,
+        accepts=seen,
     )
     written = _print(pieces, keep=novelty)
     if training is not None:
-        # The first piece of each text is the prime.
-        drawn = ["".join(written[1:])] if samples == 1 else written[1::2]
+        # The first piece of each text is the prime, the last one follows all texts.
+        one = samples == 1 and seen is None
+        drawn = ["".join(written[1:-1])] if one else written[1::2]
+        if boundary is not None:
+            _report_documents([prime + text for text in drawn], training, checkpoint.vocabulary)
         _report_novelty(drawn, training, checkpoint.vocabulary)
+    if seen:
+        in_text = f", {seen.copied:,} in the model's text" if new else ""
+        say(f"{seen.drawn:,} documents drawn: {seen.repeated:,} repeated{in_text}")
+        if seen.left < samples:
+            raise CharnnError(
+                f"only {seen.left:,} of {samples:,} documents were found; the model draws hardly "
+                "any other: raise --temperature, or ask for fewer"
+            )
 
 
 def _known(
@@ -158,6 +197,20 @@ def _print(pieces: Iterable[str], keep: bool) -> list[str]:
         sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()
     return kept
+
+
+def _report_documents(drawn: list[str], training: "Ids", known: "Vocabulary") -> None:
+    from charnn.novelty import Seen
+
+    assert known.boundary is not None
+    seen = Seen(known.boundary, training)
+    for text in drawn:
+        seen(known.encode(text))
+    say(
+        f"novelty: {seen.copied:,} of {seen.drawn:,} documents "
+        f"({seen.copied / max(1, seen.drawn):.1%}) stand in the training text; "
+        f"{seen.repeated:,} repeat another one"
+    )
 
 
 def _report_novelty(drawn: list[str], training: "Ids", known: "Vocabulary") -> None:

@@ -116,12 +116,15 @@ def text_to_read(
     return name, ids, 0
 
 
-def training_text(checkpoint: "Checkpoint", against: list[str] | None) -> "Ids":
+def training_text(
+    checkpoint: "Checkpoint", against: list[str] | None, *, whole: bool = False
+) -> "Ids":
     """Return the (N,) ids of the training split, or of all of another text.
 
     Args:
         checkpoint: the model.
         against: paths of the text; without them, the checkpoint's own text is read.
+        whole: whether all splits are wanted, and not the training split alone.
 
     Raises:
         RequestError: if the model's own text came from standard input.
@@ -136,7 +139,7 @@ def training_text(checkpoint: "Checkpoint", against: list[str] | None) -> "Ids":
             raise RequestError(
                 "this model was trained on a text from a pipe: name that text with --against"
             )
-        return _own_corpus(checkpoint, "--against").split("train")
+        return _own_corpus(checkpoint, "--against").split("all" if whole else "train")
     corpus = _encode(
         data.of(against, again=True),
         remedy="compare with a text of the same characters",
@@ -146,7 +149,7 @@ def training_text(checkpoint: "Checkpoint", against: list[str] | None) -> "Ids":
         split_seed=data.split_seed,
     )
     if corpus.has_fingerprint(checkpoint.progress.fingerprint):
-        return corpus.split("train")
+        return corpus.split("all" if whole else "train")
     say(f"{_shown(against)}: not the text this model was trained on; compared with all of it")
     return corpus.ids[: len(corpus.ids) - (corpus.val_length or 0) - (corpus.test_length or 0)]
 

@@ -247,7 +247,7 @@ def _lasting_paths(data: "DataConfig") -> dict[str, tuple[str, ...]]:
 def _reporter(trainer: "Trainer", quiet: bool) -> "Reporter":
     """Return the display that fits where stderr goes."""
     from charnn.commands.reporters import LiveReporter, PlainReporter, Reporter
-    from charnn.sampling import preview
+    from charnn.writing import preview
 
     if quiet:
         return Reporter(trainer)

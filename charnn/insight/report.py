@@ -16,10 +16,10 @@ from charnn.errors import CharnnError
 from charnn.evaluation import evaluating
 from charnn.insight.curves import Curves, read_curves
 from charnn.insight.inspection import Inspection
-from charnn.sampling import sample
 from charnn.showing import escaped, printable
 from charnn.text.encoding import Ids
 from charnn.training.outputs import Outputs
+from charnn.writing import sample
 
 _TEMPERATURES = (0.5, 0.8, 1.0, 1.2)  # one sample each
 _EXPECTED = 5  # characters listed at each place

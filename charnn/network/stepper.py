@@ -82,12 +82,19 @@ class Stepper:
                 turns[turn].append(tuple(found))  # a plain tuple is unpacked much faster
         self._turns = turns
         self.logits = up
+        self._first = [self._states[0].copy(), *(layer[8].copy() for layer in turns[0])]
 
     @property
     def state(self) -> Array:
         """The state after the last character read, (S, M, H); a later `step` overwrites it."""
         state: Array = self._states[self._now]
         return state
+
+    def restart(self, texts: NDArray[np.bool_]) -> None:
+        """Let some of several texts, (M,), be again where they were at the beginning."""
+        products = (layer[8] for layer in self._turns[0])
+        for now, first in zip([self.state, *products], self._first, strict=True):
+            now[..., texts, :] = first[..., texts, :]
 
     def step(self, ids: np.intp | NDArray[np.intp]) -> None:
         """Read the next character: its id, or (M,) ids."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import charnn
-from charnn.sampling import preview
+from charnn.writing import preview
 from tests.helpers.commands import ok, refused, run
 
 PARAMETERS = ["U0", "W0", "b0", "U1", "W1", "b1", "V", "c"]
