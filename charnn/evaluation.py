@@ -1,7 +1,7 @@
 """Exact loss of a model over a text."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -71,6 +71,10 @@ class Evaluation:
         return self.correct / self.predictions
 
 
+# Takes the places (T, B) of the inputs, the logits (T·B, K) after them, which it may overwrite, and
+# the characters (T·B,) that came. Returns how often the likeliest came, and the sum of the nats.
+Score = Callable[[NDArray[np.intp], Array, Ids], tuple[int, float]]
+
 _NOTHING = Evaluation(0.0, 0, 0, 0)
 
 
@@ -120,6 +124,7 @@ def evaluating(
     part: int = 0,
     parts: int = 1,
     threads: int = 1,
+    score: "Score | None" = None,
 ) -> Iterator[Evaluation]:
     """Evaluate as `evaluate` does, yielding the sums so far; the last ones are the result.
 
@@ -141,6 +146,7 @@ def evaluating(
         part: which share of the segments or pieces to read, from 0; one without any yields nothing.
         parts: into how many shares they are divided.
         threads: how many divide this share among them, best with a BLAS of one thread.
+        score: what makes the sums of a window, or None. Several threads may call it at once.
 
     Raises:
         DivergenceError: if the loss is not a finite number.
@@ -156,6 +162,7 @@ def evaluating(
             warmup=warmup,
             context=context,
             boundary=boundary,
+            score=score,
         )
         yield from _side_by_side([divided(part=i, parts=parts * threads) for i in mine])
         return
@@ -173,7 +180,7 @@ def evaluating(
         for places, o in each.logits(ids, boundary):
             targets = ids[places + 1].reshape(-1)
             with np.errstate(all="ignore"):  # the check below reports an overflow
-                right, lost = _scored(o.reshape(places.size, -1), targets)
+                right, lost = (score or _scored)(places, o.reshape(places.size, -1), targets)
             nats += lost
             correct += right
             done += places.size
@@ -191,7 +198,7 @@ def _side_by_side(shares: list[Iterator[Evaluation]]) -> Iterator[Evaluation]:
             yield Evaluation.sum(latest)
 
 
-def _scored(o: Array, targets: Ids) -> tuple[int, float]:
+def _scored(_: NDArray[np.intp], o: Array, targets: Ids) -> tuple[int, float]:
     """Return how often the most probable character came, and Σ −log softmax(o)[target] in nats.
 
     Args:

@@ -24,7 +24,7 @@ LEVELS = [
     {"optimizers"},
     {"checkpoint"},
     {"sampling", "evaluation", "baselines", "novelty"},
-    {"writing"},
+    {"writing", "scoring"},
     {"training"},
     {"insight"},
     {"commands", "charnn", "__main__"},

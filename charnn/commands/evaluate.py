@@ -8,14 +8,22 @@ import typer
 
 from charnn.commands.console import waiting, with_bar
 from charnn.commands.figures import print_figures
-from charnn.commands.options import AGAINST, CKPT, JSON, NOVELTY, UNKNOWN
+from charnn.commands.options import AGAINST, JSON, NOVELTY, UNKNOWN, file_path
 from charnn.commands.texts import text_to_read, training_text
 from charnn.errors import RequestError
 from charnn.showing import excerpt, one_line
 
 
 def eval_(
-    ckpt: Annotated[Path, CKPT],
+    ckpt: Annotated[
+        list[Path],
+        typer.Option(
+            "--ckpt",
+            help="A checkpoint; repeatable with --each.",
+            metavar="FILE.npz",
+            parser=file_path,
+        ),
+    ],
     data: Annotated[
         list[str] | None,
         typer.Option(metavar="PATH", help="Text to read as a whole; - for stdin."),
@@ -29,6 +37,9 @@ def eval_(
         int | None,
         typer.Option(min=1, metavar="N", help="Reset the state to zero every N characters."),
     ] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Score each document, or else each line, by itself.")
+    ] = False,
     novelty: Annotated[bool, NOVELTY] = False,
     against: Annotated[list[str] | None, AGAINST] = None,
     as_json: Annotated[bool, JSON] = False,
@@ -43,6 +54,14 @@ def eval_(
     into blocks of N predictions, each read from the zero state. --novelty reports the share of the
     text that is copied verbatim from the training text, as `charnn sample` does.
 
+    Of a model of documents (data.documents) the text is divided likewise, and each document is read
+    from the zero state. The loss is the mean over all characters and the ends of the documents.
+
+    --each prints a row of a table, or with --json an object, for each document, or for each line if
+    the model knows no documents: its bits, their mean, the mean rank of what came (1 is the
+    likeliest), and the most surprising place. With several --ckpt it prints the bits under each
+    model and the likeliest model.
+
     \b
     Examples:
       charnn eval --ckpt run1.npz
@@ -50,7 +69,18 @@ def eval_(
       charnn eval --ckpt run1.npz --split train --json | jq .bits_per_char
       charnn eval --ckpt run1.npz --split val --data where/it/is/now.txt
       charnn eval --ckpt run1.npz --data mine.txt --novelty
+      charnn eval --each --ckpt names.npz --data mine.txt | sort -t$'\t' -k4n
+      charnn eval --each --ckpt en.npz --ckpt fr.npz --data lines.txt --json | jq -r .likeliest
     """
+    if each:
+        if novelty or context is not None:
+            raise RequestError("--each excludes --novelty and --context")
+        from charnn.commands.each import print_each
+
+        print_each(ckpt, data, split, unknown, as_json)
+        return
+    if len(ckpt) > 1:
+        raise RequestError("several --ckpt are for --each")
     if against and not novelty:
         raise RequestError("--against is for --novelty")
     if novelty and unknown == "skip":
@@ -61,7 +91,7 @@ def eval_(
     from charnn.machine import blas_threads, cores
     from charnn.novelty import copies
 
-    checkpoint = load(ckpt)
+    checkpoint = load(ckpt[0])
     known = checkpoint.vocabulary
     name, ids, skipped = text_to_read(checkpoint, data, split, unknown)
     training = training_text(checkpoint, against) if novelty else None
