@@ -18,7 +18,7 @@ from charnn.text.encoding import Ids
 
 _MAX_NUMBERS = 1_000_000  # states or logits held at a time, so that they stay in the cache
 _MIN_COLUMNS = 64  # of V h at a time: fewer make a large V slow, which is read for each product
-_PIECES = 128  # pieces of a text that are read side by side
+_PIECES = 256  # pieces of a text that are read side by side
 
 
 @dataclass(frozen=True)

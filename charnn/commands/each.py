@@ -126,8 +126,8 @@ def _lines(
         columns = ["document", "likeliest", *(str(model.path) for model in models), "text"]
     if not as_json:
         yield "\t".join(map(printable, columns))
-    for number, document in enumerate(documents):
-        each = [_figures(model, score, number) for model, score in zip(models, scores, strict=True)]
+    figures = zip(*map(_figures, models, scores), strict=True)
+    for number, (document, each) in enumerate(zip(documents, figures, strict=True)):
         found: dict[str, Any] = {"document": number + 1}
         if len(models) == 1:
             found |= each[0]
@@ -144,26 +144,32 @@ def _lines(
         yield "\t".join(_cell(row[column]) for column in columns)
 
 
-def _figures(model: _Model, scores: "Scores", number: int) -> dict[str, Any]:
-    """Return the figures of a document, counted from 0, under a model."""
-    documents, place = scores.documents, int(scores.place[number])
-    predictions = int(documents.lengths[number])
-    bits = float(scores.nats[number]) / math.log(2)
-    at_end = place == predictions - 1
-    came = documents.ids[documents.starts[number] + 1 + place]
-    return {
-        "characters": predictions - 1,
-        "bits": round(bits, 4),
-        "bits_per_char": round(bits / predictions, 4),
-        "mean_rank": round(float(scores.ranks[number]) / predictions, 3),
-        "surprise": {
-            "place": place + 1,
-            "character": BOUNDARY_NAME
-            if at_end
-            else model.checkpoint.vocabulary.decode([int(came)]),
-            "bits_there": round(float(scores.most[number]) / math.log(2), 4),
-        },
-    }
+def _figures(model: _Model, scores: "Scores") -> Iterator[dict[str, Any]]:
+    """Yield the figures of each document under a model."""
+    documents, known = scores.documents, model.checkpoint.vocabulary.characters
+    columns = (
+        documents.lengths,
+        scores.nats / math.log(2),
+        scores.ranks,
+        scores.place,
+        scores.most / math.log(2),
+        documents.ids[documents.starts + 1 + scores.place],
+    )
+    for predictions, bits, ranks, place, most, came in zip(
+        *(column.tolist() for column in columns), strict=True
+    ):
+        at_end = place == predictions - 1
+        yield {
+            "characters": predictions - 1,
+            "bits": round(bits, 4),
+            "bits_per_char": round(bits / predictions, 4),
+            "mean_rank": round(ranks / predictions, 3),
+            "surprise": {
+                "place": place + 1,
+                "character": BOUNDARY_NAME if at_end else known[came],
+                "bits_there": round(most, 4),
+            },
+        }
 
 
 def _cell(value: Any) -> str:
