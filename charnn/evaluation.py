@@ -167,7 +167,9 @@ def evaluating(
         yield from _side_by_side([divided(part=i, parts=parts * threads) for i in mine])
         return
     if in_pieces:
-        pieces = _pieces(ids, boundary, context)[part::parts]
+        pieces = _pieces(ids, boundary, context)
+        # Whole groups, so that the numbers do not depend on how they are divided.
+        pieces = pieces[np.arange(len(pieces)) // _PIECES % parts == part]
         total = int(pieces[:, 1].sum())
         passes = from_zero(model, pieces)
     else:

@@ -144,12 +144,10 @@ def training_text(
         data.of(against, again=True),
         remedy="compare with a text of the same characters",
         vocabulary=checkpoint.vocabulary,
-        val_fraction=data.val_fraction,
-        test_fraction=data.test_fraction,
-        split_seed=data.split_seed,
     )
     if corpus.has_fingerprint(checkpoint.progress.fingerprint):
-        return corpus.split("all" if whole else "train")
+        own = corpus.divided(data.val_fraction, data.test_fraction, data.split_seed)
+        return own.split("all" if whole else "train")
     say(f"{_shown(against)}: not the text this model was trained on; compared with all of it")
     return corpus.ids[: len(corpus.ids) - (corpus.val_length or 0) - (corpus.test_length or 0)]
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from charnn.errors import CorpusError
 from charnn.ranks import ALONE, Ranks
+from charnn.showing import show_value
 from charnn.text.blocks import spans
 from charnn.text.documents import BOUNDARY, Divider, Documents
 from charnn.text.encoding import Encoder, Ids, Unknown, in_pieces, text_of
@@ -184,7 +185,27 @@ class Corpus:
         """The splits of a text of documents, as far as they were asked for."""
         return {}
 
+    def check_documents(self) -> None:
+        """Check that a text that was to be divided into documents is divided.
+
+        Raises:
+            CorpusError: if it is not.
+        """
+        if self.documents is None:
+            return
+        D, dividing = len(self.documents), show_value(self.dividing)
+        if D < 2 or (dividing.startswith("text:") and not self.separators):
+            found = f"has {D} {'document' if D == 1 else 'documents'}"
+            if dividing != "files" and not self.separators:
+                found += ", and the separator never comes"
+            raise CorpusError(
+                f"divided by data.documents {dividing}, the text {found}; leave data.documents "
+                "out, or name what is between two documents"
+            )
+
     def _check_splits(self) -> None:
+        if self.val_fraction or self.test_fraction:
+            self.check_documents()
         wanted = {"train": True, "val": self.val_fraction > 0, "test": self.test_fraction > 0}
         texts = {"val": self.val_length, "test": self.test_length}
         for name in ("train", "val", "test"):
@@ -194,7 +215,8 @@ class Corpus:
             if wanted[name] and own is None and length < 2:
                 held = f"{len(self.ids):,} characters leave {length}"
                 if self.documents:
-                    held = f"{len(self.documents):,} documents leave none"
+                    D, different = len(self.documents), len(np.unique(self.documents.contents))
+                    held = f"{D:,} documents ({different:,} different) leave none"
                 raise CorpusError(
                     f"{held} for the {name} split; "
                     "use a longer text, or smaller data.val_fraction and data.test_fraction"

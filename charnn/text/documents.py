@@ -175,13 +175,15 @@ class Documents:
         """
         _, group, sizes = np.unique(self.contents, return_inverse=True, return_counts=True)
         order = generator(seed, Purpose.SPLIT).permutation(len(sizes))
-        before = np.cumsum(sizes[order]) - sizes[order]  # documents before each group
-        side, taken = np.zeros(len(sizes), np.intp), 0
+        side = np.zeros(len(sizes), np.intp)
         for number, fraction in ((2, test_fraction), (1, val_fraction)):
             wanted = max(int(fraction * len(self) + 1e-9), fraction > 0)
-            chosen = (before >= taken) & (before < taken + wanted)
-            side[order[chosen]] = number
-            taken = int((before + sizes[order])[chosen].max(initial=taken))
+            left = order[side[order] == 0]
+            small = left[sizes[left] <= wanted]
+            chosen = small[np.cumsum(sizes[small]) <= wanted]
+            if fraction and not len(chosen):
+                chosen = left[np.argsort(sizes[left], kind="stable")[:1]]
+            side[chosen] = number
         return side[group]
 
     def text(self) -> Ids:

@@ -16,12 +16,11 @@ from charnn.config.keys import (
     TrainingConfig,
 )
 from charnn.draws import fresh_seed
-from charnn.errors import CharnnError, ConfigError, CorpusError, RequestError
+from charnn.errors import CharnnError, ConfigError, RequestError
 from charnn.machine import available_memory, cores
 from charnn.network.spec import Spec
 from charnn.ranks import Ranks
 from charnn.showing import show_value
-from charnn.text.boundary import BOUNDARY_NAME
 from charnn.text.corpus import Corpus
 from charnn.text.finding import files_named
 from charnn.text.streams import DocumentStreams, Streams, fitting_batch_size
@@ -145,7 +144,7 @@ def prepare(
         config = initial_config(config, init)
         warnings += changed_characters(init.vocabulary, corpus.vocabulary)
     config, corpus = _agreed_split(config, corpus)
-    _check_documents(corpus)
+    corpus.check_documents()
     config = _settled(config, ranks)
     if not resume:
         config = config.with_values(ranks.first(lambda: _joins(config.data)))
@@ -203,29 +202,6 @@ def _agreed_split(config: Config, corpus: Corpus) -> tuple[Config, Corpus]:
                 f"{show_value(divided[key])}; say it to one of them"
             )
     return config.with_values(divided), corpus
-
-
-def _check_documents(corpus: Corpus) -> None:
-    """Check that a text is divided into documents if the config, or the model, expects that.
-
-    Raises:
-        CorpusError: if it is not.
-    """
-    if corpus.documents is None:
-        if corpus.vocabulary.boundary is not None:
-            raise CorpusError(
-                f"the model knows {BOUNDARY_NAME}, the boundary of documents, but the text is not "
-                "divided; set data.documents, or give the model the text's own characters by "
-                "--extend"
-            )
-        return
-    D, dividing = len(corpus.documents), show_value(corpus.dividing)
-    if D < 2 or (dividing.startswith("text:") and not corpus.separators):
-        found = "its separator never comes" if not corpus.separators else f"{D} document"
-        raise CorpusError(
-            f"data.documents is {dividing}, but {found} in the text; leave data.documents out, "
-            "or name what is between two documents"
-        )
 
 
 def _settled(config: Config, ranks: Ranks) -> Config:

@@ -86,3 +86,14 @@ def test_figures_of_a_model_that_is_sure_of_everything(tmp_path: Path) -> None:
             assert re.search(r"^perplexity +-$", printed, re.M)
             assert figures["perplexity"] is None
             assert figures["nats_per_char"] == pytest.approx(1000)
+
+
+def test_a_model_of_one_text_scores_line_by_line(trained: Path) -> None:
+    text = "the king\nthe queen of all\n"
+    out = ok("eval", "--each", "--ckpt", "run.npz", "--data", "-", "--json", cwd=trained, text=text)
+    checkpoint = charnn.load(trained / "run.npz")
+    for line, document in zip(out.splitlines(), text.splitlines(), strict=True):
+        ids = checkpoint.vocabulary.encode(f"\n{document}\n")
+        score, found = charnn.evaluate(checkpoint.model, ids), json.loads(line)
+        assert found["bits"] == pytest.approx(score.total_nats / np.log(2), abs=1e-3)
+        assert found["characters"] == len(document)
