@@ -13,8 +13,13 @@ _MOST_OF_A_VALUE = 60
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))  # categories of Unicode
 _KEPT = "\n\t\u200c\u200d"
 
+BOUNDARY = "\ud800"  # between documents: half of a UTF-16 pair, which no text in UTF-8 has
+BOUNDARY_NAME = "⟨end⟩"
+
 
 def _escape(character: str) -> str:
+    if character == BOUNDARY:
+        return BOUNDARY_NAME
     return character.encode("unicode_escape").decode()
 
 
@@ -63,6 +68,8 @@ def visible_character(character: str) -> str:
 
 def show_character(character: str) -> str:
     """Show a character and its code point, as 'é' (U+00E9). Use it in errors about a character."""
+    if character == BOUNDARY:
+        return BOUNDARY_NAME
     return f"'{printable(character)}' (U+{ord(character):04X})"
 
 
@@ -79,4 +86,5 @@ def json_line(value: Any) -> str:
     """Return a value as one line of JSON that is safe on a terminal. Use it for `--json`."""
     # JSON escapes the control characters below 0x20 only. Terminals also obey 0x7F to 0x9F.
     escapes = {point: f"\\u{point:04x}" for point in range(0x7F, 0xA0)}
+    escapes[ord(BOUNDARY)] = BOUNDARY_NAME
     return json.dumps(value, ensure_ascii=False).translate(escapes)

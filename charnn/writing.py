@@ -12,7 +12,7 @@ from charnn.draws import fresh_seed
 from charnn.errors import DivergenceError
 from charnn.network.network import Network
 from charnn.sampling import Sampling, Writer
-from charnn.text.boundary import BOUNDARY
+from charnn.showing import BOUNDARY
 from charnn.text.encoding import Ids
 from charnn.text.vocabulary import Vocabulary
 

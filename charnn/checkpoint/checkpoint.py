@@ -39,7 +39,7 @@ from charnn.files import write_atomically
 from charnn.network.network import Network
 from charnn.network.spec import Spec
 from charnn.optimizers import make_optimizer
-from charnn.text.documents import BOUNDARY
+from charnn.showing import BOUNDARY
 from charnn.text.encoding import text_of
 from charnn.text.vocabulary import Vocabulary
 

@@ -10,8 +10,7 @@ import numpy as np
 from charnn.commands.console import reading_bar, say, with_bar
 from charnn.commands.texts import text_to_read
 from charnn.errors import CorpusError, RequestError
-from charnn.showing import escaped, json_line, printable
-from charnn.text.boundary import BOUNDARY, BOUNDARY_NAME
+from charnn.showing import BOUNDARY, BOUNDARY_NAME, escaped, json_line, printable
 
 if TYPE_CHECKING:
     from charnn.checkpoint.checkpoint import Checkpoint

@@ -218,8 +218,8 @@ def _encode(
         options: of `Corpus.from_text`.
     """
     from charnn.errors import ReadError
+    from charnn.showing import BOUNDARY
     from charnn.text.corpus import Corpus
-    from charnn.text.documents import BOUNDARY
     from charnn.text.encoding import UnknownCharactersError
     from charnn.text.reading import read_blocks
 

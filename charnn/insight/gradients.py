@@ -73,7 +73,11 @@ def _first(wanted: NDArray[np.bool_]) -> int | None:
 
 
 def gradient_flow(
-    model: Network, reading: Reading, lags: int = 200, positions: int = 100
+    model: Network,
+    reading: Reading,
+    lags: int = 200,
+    positions: int = 100,
+    boundary: int | None = None,
 ) -> list[GradientFlow]:
     """Follow the gradients of single losses back through time, in float64: to h, then to s.
 
@@ -85,15 +89,23 @@ def gradient_flow(
         reading: N characters read by it.
         lags: the furthest lag.
         positions: losses to follow, at most.
+        boundary: of documents the id of the boundary. A loss is followed back to the beginning of
+            its document; the lags end where a tenth of the losses has not come so far.
     """
     N = len(reading.ids)
     lags = min(lags, (N - 2) // 2)
+    inside = np.arange(N)  # characters before each in its document
+    if boundary is not None:
+        inside -= np.maximum.accumulate(np.where(reading.ids == boundary, inside, 0))
+        lags = min(lags, int(inside.max()))
     places = np.unique(np.linspace(lags, N - 2, positions).astype(np.intp))
     norms: list[Floats] = []
     with np.errstate(all="ignore"):  # the check below ends the lags
-        for dh in gradients_back(model, reading.ids, reading.states, places, lags):
-            found = np.linalg.norm(dh, axis=2).mean(axis=1)
-            if not np.isfinite(found).all():
+        back = gradients_back(model, reading.ids, reading.states, places, lags, boundary)
+        for lag, dh in enumerate(back):
+            reached = inside[places] >= lag
+            found = np.linalg.norm(dh[:, reached], axis=2).mean(axis=1)
+            if 10 * reached.sum() < len(places) or not np.isfinite(found).all():
                 break
             norms.append(found)
     flows = []

@@ -71,7 +71,7 @@ class Inspection:
     @cached_property
     def reading(self) -> Reading:
         """See `read`."""
-        return read(self.model, self.ids, self._top)
+        return read(self.model, self.ids, self._top, self.vocabulary.boundary)
 
     @cached_property
     def units(self) -> list[Unit]:
@@ -81,7 +81,7 @@ class Inspection:
     @cached_property
     def gradients(self) -> list[GradientFlow]:
         """See `gradient_flow`."""
-        return gradient_flow(self.model, self.reading)
+        return gradient_flow(self.model, self.reading, boundary=self.vocabulary.boundary)
 
     @property
     def bits_per_char(self) -> float:
@@ -116,7 +116,9 @@ class Inspection:
         """Return the gates of every layer, each (G, N, H)."""
         reader = Reader(self.model, len(self.ids), 1, keep_gates=True)
         with np.errstate(over="ignore"):
-            reader.read(self.ids[:, None].astype(np.intp), self.model.zero_state())
+            ids, boundary = self.ids[:, None].astype(np.intp), self.vocabulary.boundary
+            resets = None if boundary is None else ids == boundary
+            reader.read(ids, self.model.zero_state(), resets=resets)
         return [layer.gates[:, :, 0] for layer in reader.layers]
 
     def scaled(self, unit: Unit) -> Floats:

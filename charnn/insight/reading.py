@@ -45,13 +45,14 @@ class Reading:
     states: Array
 
 
-def read(model: Network, ids: Ids, top: int) -> Reading:
+def read(model: Network, ids: Ids, top: int, boundary: int | None = None) -> Reading:
     """Read a text.
 
     Args:
         model: the model.
         ids: (N,) character ids, N at least 2.
         top: C, most probable characters to note; lowered to K.
+        boundary: of documents the id of the boundary; each is read from the zero state.
 
     Raises:
         DivergenceError: if a surprisal is not a finite number.
@@ -65,7 +66,8 @@ def read(model: Network, ids: Ids, top: int) -> Reading:
     with np.errstate(all="ignore"):  # the check below reports an overflow
         for at in range(0, N, reader.seq_length):
             window = ids[at : at + reader.seq_length].astype(np.intp)
-            o = reader(window[:, None], state)[:, 0]
+            resets = None if boundary is None else window[:, None] == boundary
+            o = reader(window[:, None], state, resets)[:, 0]
             states[:, at : at + len(window)] = reader.states[:, 1 : len(window) + 1, 0]
             places = slice(at + 1, min(at + 1 + len(window), N))  # of what the window predicts
             log_y = log_softmax(o[: places.stop - places.start])

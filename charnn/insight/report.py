@@ -68,6 +68,7 @@ def page(
             "reports need Jinja2, which is not installed: pip install 'charnn[report]'"
         ) from None
     model, vocabulary = checkpoint.model, checkpoint.vocabulary
+    documents = checkpoint.config.data.documents
     on_stage("looking for units that follow something")
     seen = Inspection(
         model, vocabulary, ids, max(n, _READ), top=_EXPECTED, find=_UNITS, chosen=chosen
@@ -89,7 +90,10 @@ def page(
             losses=losses,
             samples=[
                 (temperature, escaped("".join(
-                    sample(model, vocabulary, 300, seed=1, temperature=temperature)
+                    sample(
+                        model, vocabulary, 300, seed=1, temperature=temperature,
+                        samples=1 if documents is None else 10, documents=documents,
+                    )
                 )))
                 for temperature in _TEMPERATURES
             ],
@@ -113,7 +117,8 @@ def _losses(
 ) -> list[tuple[str, float]]:
     """Return the bits per character of the model and of the baselines, lowest first."""
     K = len(checkpoint.vocabulary)
-    for score in evaluating(checkpoint.model, ids, segments=256):
+    boundary = checkpoint.vocabulary.boundary
+    for score in evaluating(checkpoint.model, ids, segments=256, boundary=boundary):
         on_stage(f"evaluating: {score.predictions / score.total:.0%}")
     on_stage("counting and compressing")
     rows = [

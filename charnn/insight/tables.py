@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from charnn.insight.inspection import Inspection
-from charnn.showing import printable
+from charnn.showing import BOUNDARY, printable
 
 View = Literal["surprise", "expectation", "memory", "gates", "gradients"]
 
@@ -69,7 +69,12 @@ def _most_surprising(seen: Inspection, top: int) -> Table:
 
 
 def line_and_column(text: str, place: int) -> tuple[int, int]:
-    """Return the line and the column of a place in a text, both counted from 1."""
+    """Return the line and the column of a place in a text, both counted from 1.
+
+    The end of a document ends a line, too.
+    """
+    if text[0] == BOUNDARY:
+        text, place = text[1:].replace(BOUNDARY, "\n"), place - 1
     return text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
 
 

@@ -14,7 +14,7 @@ from charnn.insight.inspection import Inspection
 from charnn.insight.reading import Floats
 from charnn.insight.tables import View, line_and_column
 from charnn.insight.units import Unit
-from charnn.showing import visible, visible_character
+from charnn.showing import BOUNDARY, visible, visible_character
 
 # How many characters a terminal shows. The tables have all that were read.
 _SHOWN = {"summary": 400, "surprise": 2000, "expectation": 40, "memory": 600, "gates": 200}
@@ -98,11 +98,13 @@ def _coloured(text: str, values: Floats, styles: dict[float, str]) -> Text:
     """Return a text in which each character has the style of the last bound its value reaches."""
     bounds, names = list(styles), list(styles.values())
     drawn = Text()
-    for character, value in zip(text, values, strict=True):
+    for place, (character, value) in enumerate(zip(text, values, strict=True)):
+        if character == BOUNDARY and place == 0:
+            continue
         level = sum(value >= bound for bound in bounds)
         style = names[level - 1] if level else "dim"
         drawn.append(visible(character), style)
-        if character == "\n":
+        if character in ("\n", BOUNDARY):
             drawn.append("\n")
     drawn.rstrip()
     return drawn

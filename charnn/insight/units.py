@@ -8,6 +8,7 @@ import numpy as np
 
 from charnn.insight.reading import Floats, Reading
 from charnn.network.arrays import Array
+from charnn.showing import BOUNDARY
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ def features(text: str) -> dict[str, Floats]:
     """Return what a unit might follow, each (N,): its value after each character of a text.
 
     An empty line closes all quotes. The character ' does not count as a quote, because it is mostly
-    an apostrophe.
+    an apostrophe. The end of a document counts as a line end.
     A speaker's line comes after an empty one, begins with a capital and ends with a colon.
     """
-    N = len(text)
+    N, text = len(text), text.replace(BOUNDARY, "\n")
     places, characters = np.arange(N), np.array(list(text))
     newline = characters == "\n"
     start = np.maximum.accumulate(np.where(newline, places, -1))

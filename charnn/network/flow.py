@@ -12,7 +12,12 @@ from charnn.network.network import Network, Reader
 
 
 def gradients_back(
-    network: Network, ids: CharacterIds, states: Array, places: NDArray[np.intp], lags: int
+    network: Network,
+    ids: CharacterIds,
+    states: Array,
+    places: NDArray[np.intp],
+    lags: int,
+    boundary: int | None = None,
 ) -> Iterator[Array]:
     """Yield dL(t)/d(state at t−k) for k = 0, 1 … lags, each (S, n, H) in float64.
 
@@ -26,6 +31,8 @@ def gradients_back(
         states: (S, N, H), the state after each of them.
         places: (n,) the t, at least `lags` and at most N − 2.
         lags: the largest k.
+        boundary: the id of the character before which the state is zero, or None. What is yielded
+            of places beyond such a character means nothing.
     """
     L, n, H = network.num_layers, len(places), network.hidden_size
     exact = Network.from_config(network.spec, network.vocab_size, np.float64)
@@ -44,7 +51,10 @@ def gradients_back(
     work.dh[0] = do @ V
     for lag in range(lags + 1):
         at = places - lag
-        reader.read(ids[at][None].astype(np.intp), states[:, at].copy())
+        before = states[:, at].copy()
+        if boundary is not None:
+            before[:, ids[at] == boundary] = 0
+        reader.read(ids[at][None].astype(np.intp), before)
         found = np.empty(exact.spec.state_shape(n))
         for layer in reversed(reader.layers):
             d_state, own = later[layer.index], found[layer.index :: L]

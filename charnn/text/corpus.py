@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from charnn.errors import CorpusError
 from charnn.ranks import ALONE, Ranks
-from charnn.showing import show_value
+from charnn.showing import BOUNDARY, BOUNDARY_NAME, show_value
 from charnn.text.blocks import spans
-from charnn.text.documents import BOUNDARY, Divider, Documents
+from charnn.text.documents import Divider, Documents
 from charnn.text.encoding import Encoder, Ids, Unknown, in_pieces, text_of
 from charnn.text.vocabulary import Vocabulary
 
@@ -186,12 +186,18 @@ class Corpus:
         return {}
 
     def check_documents(self) -> None:
-        """Check that a text that was to be divided into documents is divided.
+        """Check that a text is divided into documents if that, or the vocabulary, asks for it.
 
         Raises:
             CorpusError: if it is not.
         """
         if self.documents is None:
+            if self.vocabulary.boundary is not None:
+                raise CorpusError(
+                    f"the model knows {BOUNDARY_NAME}, the boundary of documents, but the text is "
+                    "not divided; set data.documents, or give the model the text's own characters "
+                    "by --extend"
+                )
             return
         D, dividing = len(self.documents), show_value(self.dividing)
         if D < 2 or (dividing.startswith("text:") and not self.separators):

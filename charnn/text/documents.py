@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charnn.draws import Purpose, generator
+from charnn.showing import BOUNDARY
 from charnn.text.blocks import spans
-from charnn.text.boundary import BOUNDARY as BOUNDARY
-from charnn.text.boundary import BOUNDARY_NAME as BOUNDARY_NAME
 from charnn.text.encoding import Ids
 from charnn.text.spool import Spool
 

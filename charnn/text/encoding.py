@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from charnn.errors import CorpusError
 from charnn.ranks import ALONE, Ranks
+from charnn.showing import BOUNDARY, show_character
 from charnn.text.blocks import spans
-from charnn.text.boundary import BOUNDARY, show_known
 from charnn.text.fingerprint import Fingerprint
 from charnn.text.spool import Numbers, Spool, map_file
 
@@ -191,7 +191,7 @@ class Encoder:
                 place = f"at {line_name} {line + len(before)}, {column_name} {column}"
                 if character == BOUNDARY:
                     place = "between documents"
-                named.append(f"{show_known(character)} {place}")
+                named.append(f"{show_character(character)} {place}")
             line += len(breaks)
             line_start = at + int(breaks[-1]) + 1 if len(breaks) else line_start
             at += len(numbers)

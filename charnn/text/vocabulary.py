@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from charnn.errors import CorpusError
 from charnn.network.arrays import one_hot
-from charnn.text.documents import BOUNDARY
+from charnn.showing import BOUNDARY
 from charnn.text.encoding import Encoder, Ids, Unknown, in_pieces, text_of
 
 

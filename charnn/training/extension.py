@@ -8,7 +8,7 @@ import numpy as np
 
 from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.network.parameters import Parameters
-from charnn.text.boundary import show_known
+from charnn.showing import show_character
 from charnn.text.vocabulary import Vocabulary
 
 _NAMED = 5  # characters in a warning
@@ -59,5 +59,5 @@ def _counted(characters: list[str]) -> str:
 def _shown(characters: list[str]) -> str:
     """Name the first few."""
     more = len(characters) - _NAMED
-    named = ", ".join(map(show_known, characters[:_NAMED]))
+    named = ", ".join(map(show_character, characters[:_NAMED]))
     return named + (f" and {more:,} more" if more > 0 else "")

@@ -17,8 +17,8 @@ from charnn.showing import (
     visible_character,
 )
 
-HOSTILE = "\x1b[2J\x7f\x9b\ud800"
-ESCAPED = r"\x1b[2J\x7f\x9b\ud800"
+HOSTILE = "\x1b[2J\x7f\x9b\ud801"
+ESCAPED = r"\x1b[2J\x7f\x9b\ud801"
 
 
 def test_every_way_escapes_what_steers_a_terminal() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import charnn
-from charnn.text.documents import BOUNDARY
+from charnn.showing import BOUNDARY
 from tests.helpers.in_process import refused_here, run_here
 from tests.helpers.texts import english
 
@@ -83,7 +83,7 @@ def test_plays_go_on_as_documents_and_back(model: list[str], folder: Path) -> No
 
     back = ["train", "--init", "new.npz", "--data", "text.txt", "--out", "back.npz", *SHORT]
     line = refused_here(1, *back, cwd=folder)
-    assert line.startswith("the model knows ⟨end⟩")
+    assert "text.txt: the model knows ⟨end⟩" in line
     assert "--extend" in line
     result = run_here(*back, "--extend", cwd=folder)
     assert result.returncode == 0, result.stderr

@@ -9,9 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from charnn.errors import CorpusError
+from charnn.showing import BOUNDARY
 from charnn.text import spool
 from charnn.text.corpus import Corpus
-from charnn.text.documents import BOUNDARY, Divider, Documents
+from charnn.text.documents import Divider, Documents
 from charnn.text.streams import DocumentStreams
 
 # --- dividing ------------------------------------------------------------------------------------

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charnn.showing import show_character
+from charnn.showing import BOUNDARY, show_character
 from charnn.text import spool
-from charnn.text.boundary import BOUNDARY
 from charnn.text.corpus import Corpus
 from charnn.text.encoding import UnknownCharactersError
 from charnn.text.vocabulary import Vocabulary

@@ -14,7 +14,7 @@ from charnn.config.keys import Config, ModelConfig, OutputConfig, TrainingConfig
 from charnn.errors import ConfigError, CorpusError
 from charnn.network.network import Network
 from charnn.network.spec import Spec
-from charnn.text.boundary import BOUNDARY
+from charnn.showing import BOUNDARY
 from charnn.text.corpus import Corpus
 from charnn.text.vocabulary import Vocabulary
 from charnn.training.extension import carry_over, changed_characters

@@ -15,7 +15,8 @@ from charnn.evaluation import evaluate, evaluating
 from charnn.network.bptt import BPTT
 from charnn.network.network import Network
 from charnn.sampling import Sampling
-from charnn.text.documents import BOUNDARY, Documents
+from charnn.showing import BOUNDARY
+from charnn.text.documents import Documents
 from charnn.text.streams import DocumentStreams
 from charnn.training.shares import StepSpec
 from charnn.training.workers import Workers
