@@ -157,7 +157,7 @@ def shakespeare() -> bytes:
 
 
 def names() -> bytes:
-    """Return the first names of the last year, or makemore's file from ``$NAMES`` if that is set."""
+    """Return the first names of the last year, or makemore's file: ``$NAMES``."""
     path = os.environ.get("NAMES")
     if path:
         try:

@@ -82,7 +82,7 @@ class BPTT:
         for layer in reversed(self._reader.layers):
             if masks is not None:
                 work.dh[:T] *= masks[layer.index]
-            layer.back_through_time(resets)
+            layer.back_through_time()
             layer.parameter_gradients()
             if layer.index > 0:
                 layer.back_to_input()

@@ -60,7 +60,7 @@ def gradients_back(
             d_state, own = later[layer.index], found[layer.index :: L]
             own[...] = d_state
             own[0] += work.dh[0]
-            layer.back_through_time(d_state=d_state)
+            layer.back_through_time(d_state)
             if layer.cell.delta_of_s is not None:
                 own[1] += work.delta[layer.cell.delta_of_s, 0]
             if layer.index > 0:

@@ -10,11 +10,11 @@ U x(t) + b forward, and going back the sums over time
 column of U: the first layer looks it up instead of multiplying. The step itself and its derivative
 belong to the cell. Every buffer is allocated once and overwritten in place.
 
-A reset is where a stream's state is zero before it reads its character. Between two resets a
-window is a run of steps without any, so that a window without resets pays nothing.
+A reset is where a stream's state is zero before it reads its character. The states before each
+step are then kept apart from those after the step before; a window without resets pays nothing.
 """
 
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,8 @@ class Layer:
         state = [*h] if len(states) == 1 else states_in_time(states)
         a = h[1:] if self.cell.in_place else in_time(gates)
         self._steps = list(zip(h, state, a, state[1:], strict=False))
+        self._before = states  # before each step of the last window; after a reset, those apart
+        self._apart: Array | None = None
         if work is not None:
             self._work = work
             d_before, dh_before = [work.d_past, *work.d_at], [work.dh_past, *work.dh_at]
@@ -106,6 +108,7 @@ class Layer:
                 zip(a, work.delta_at, work.d_at, d_before, dh_before, strict=False)
             )
         self._x: NDArray[Any]
+        self._reset: list[NDArray[np.intp] | None]
 
     # --- forward ---------------------------------------------------------------------------------
 
@@ -124,6 +127,7 @@ class Layer:
         """
         self._x = x
         (U, W, b), T = self._scaled(), len(x)
+        self._reset = [None] * T if resets is None else _where(resets)
         for U_g, b_g, memory in zip(U, b, self._a, strict=True):
             a = memory[:T]
             if self.index == 0 and x.size < U_g.shape[1]:  # many characters: few columns are read
@@ -135,13 +139,11 @@ class Layer:
                 np.matmul(_rows(x), U_g.T, out=_rows(a))
                 a += b_g
         times_W, step, Wh = times_each(W, self._batch_size), self.cell.step, self._Wh
-        for start, end in _runs(resets, T):
-            steps = self._steps[start:end]
-            if resets is not None:
-                steps[0] = (*self._reset(start, resets[start]), *steps[0][2:])
-            for h, before, a, after in steps:
-                times_W(h, Wh)
-                step(a, Wh, before, after)
+        for h, before, a, after in self._steps[:T] if resets is None else self._from_zero():
+            times_W(h, Wh)
+            step(a, Wh, before, after)
+        before = self._states if resets is None or self._apart is None else self._apart
+        self._before = before[:, :T]
         output = self._states[0, 1 : T + 1]
         if mask is not None and self._masked is not None:
             output = np.multiply(output, mask, out=self._masked[:T])
@@ -161,13 +163,26 @@ class Layer:
         )
         return U, W, b
 
-    def _reset(self, t: int, streams: NDArray[np.bool_]) -> tuple[Array, State]:
-        """Return h and the state before step t with some streams' set to zero."""
-        state = self._states[:, t : t + 1]
-        if t > 0:  # it is also the state after step t - 1, which stays
-            state = state.copy()
-        state[:, 0, streams] = 0
-        return in_time(state[0])[0], states_in_time(state)[0]
+    def _from_zero(self) -> Iterator[tuple[Array, State, Array, State]]:
+        """Yield the steps of a window, with the state before each in memory of its own."""
+        if self._apart is None:
+            self._apart = np.empty_like(self._states[:, :-1])
+            apart = in_time(self._apart[0]), states_in_time(self._apart)
+            self._steps_apart = [
+                (h, before, a, after)
+                for h, before, (_, _, a, after) in zip(*apart, self._steps, strict=True)
+            ]
+        for before, after, streams, step in zip(
+            self._apart.swapaxes(0, 1),
+            self._states.swapaxes(0, 1),
+            self._reset,
+            self._steps_apart,
+            strict=False,
+        ):
+            np.copyto(before, after)
+            if streams is not None:
+                before[:, streams] = 0
+            yield step
 
     @property
     def gates(self) -> Array:
@@ -176,49 +191,36 @@ class Layer:
 
     # --- back ------------------------------------------------------------------------------------
 
-    def back_through_time(self, resets: Resets | None = None, d_state: Array | None = None) -> None:
+    def back_through_time(self, d_state: Array | None = None) -> None:
         """Turn `work.dh` into dL/dh(t) by all paths, and `work.delta` into what follows from it.
 
             dh(t-1) receives Wᵀ da(t)       (10.21), and what the cell adds
 
         Args:
-            resets: as given to `forward`.
             d_state: (S, B, H), dL/d(state after the window), overwritten with that before it. With
                 None both are left out: the gradient stops at the window's ends.
         """
         T, cell, work = len(self._x), self.cell, self._work
-        runs = _runs(resets, T)
-        self._before = self._states[:, :T]
-        if resets is not None and len(runs) > 1:
-            self._before = self._before.copy()
-            self._before[:, resets] = 0
-        after = self._states[:, 1 : T + 1]
-        windows = (self._gates[:, :T], self._before, after, work.delta[:, :T])
-        cell.window_back(*map(_window, windows))
+        windows = self._gates, self._before, self._states[:, 1 : T + 1], work.delta
+        cell.window_back(*(_window(memory[:, :T]) for memory in windows))
         work.d_state.fill(0)
         if d_state is not None:
             work.dh[T - 1] += d_state[0]
             work.d_state[1:] = d_state[1:]
         step_back, add, Wd, steps = cell.step_back, np.add, work.Wd, self._steps_back
         times_W = times_all(self._W, cell.deltas_of_W, self._batch_size)
-        for start, end in reversed(runs):
-            for a, delta, d_after, d_before, dh_before in steps[start + 1 : end][::-1]:
-                step_back(a, delta, d_after, d_before)
-                times_W(delta, Wd)
-                add(dh_before, Wd, dh_before)
-            a, delta, d_after, _, dh_before = steps[start]
-            if start == 0 and d_state is None:
-                step_back(a, delta, d_after, work.d_past)
-                continue
-            # What reaches the state before a run stops where that is a reset.
-            work.dh_past.fill(0)
-            step_back(a, delta, d_after, work.d_past)
+        for t in range(T - 1, -1, -1):
+            (a, delta, d_after, d_before, dh_before), streams = steps[t], self._reset[t]
+            past = work.dh[t - 1] if t > 0 else work.d_state[0]
+            kept = None if streams is None else past[streams]
+            step_back(a, delta, d_after, d_before)
+            if t == 0 and d_state is None:
+                break
             times_W(delta, Wd)
-            work.dh_past += Wd
-            if resets is not None:
-                work.d_state[:, resets[start]] = 0
-            if start > 0:
-                add(dh_before, work.dh_past, dh_before)
+            add(dh_before, Wd, dh_before)
+            if streams is not None:  # nothing reaches the state before a reset
+                past[streams] = kept
+                work.d_state[1:, streams] = 0
         if d_state is not None:
             d_state[...] = work.d_state
 
@@ -276,9 +278,8 @@ def _window(parts: Array) -> Any:
     return parts[0] if len(parts) == 1 else parts
 
 
-def _runs(resets: Resets | None, length: int) -> list[tuple[int, int]]:
-    """Return the runs of steps, from start to end, inside which no state is reset."""
-    if resets is None:
-        return [(0, length)]
-    inside = 1 + np.flatnonzero(resets[1:].any(axis=1))
-    return list(pairwise([0, *inside.tolist(), length]))
+def _where(resets: Resets) -> list[NDArray[np.intp] | None]:
+    """Return for each step the streams that are reset, or None where there are none."""
+    times, streams = np.nonzero(resets)
+    ends = np.bincount(times, minlength=len(resets)).cumsum()
+    return [part if len(part) else None for part in np.split(streams, ends[:-1])]
