@@ -56,6 +56,7 @@ def eval_(
 
     Of a model of documents (data.documents) the text is divided likewise, and each document is read
     from the zero state. The loss is the mean over all characters and the ends of the documents.
+    --novelty also counts the documents that stand in the training text.
 
     --each prints a row of a table, or with --json an object, for each document, or for each line if
     the model knows no documents: its bits, their mean, the mean rank of what came (1 is the
@@ -90,6 +91,7 @@ def eval_(
     from charnn.evaluation import evaluating
     from charnn.machine import blas_threads, cores
     from charnn.novelty import copies
+    from charnn.text.documents import Documents
 
     checkpoint = load(ckpt[0])
     known = checkpoint.vocabulary
@@ -131,6 +133,9 @@ def eval_(
         with waiting("looking for copies"):
             found = copies([ids], training)
         longest = known.decode(found.longest)
+        if known.boundary is not None:
+            own, trained = (Documents.found(text, known.boundary) for text in (ids, training))
+            figures["copied_documents"] = int(own.also_in(trained).sum())
         figures["copied_share"] = found.share
         figures["longest_copy"] = len(found.longest)
         figures["copy"] = longest if as_json else excerpt(longest)

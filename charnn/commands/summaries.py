@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from charnn.commands.figures import bits, duration
 
 if TYPE_CHECKING:
+    from charnn.text.corpus import Corpus
     from charnn.training.events import Reason
     from charnn.training.trainer import Trainer
 
@@ -28,9 +29,13 @@ def headline(trainer: "Trainer") -> list[str]:
     units = f"{H} {trainer.model.spec.unit_name} units"
     stack = f"{layers} {'layer' if layers == 1 else 'layers'} of {units}"
     steps = f"{trainer.total_steps:,} {'step' if trainer.total_steps == 1 else 'steps'}"
+    corpus = trainer.corpus
+    D = len(corpus.documents) if corpus.documents else 0
+    boundaries = D + 1 if D else 0
     lines = [
-        f"text: {len(trainer.corpus.ids):,} characters, "
-        f"{len(trainer.corpus.vocabulary):,} different",
+        f"text: {len(corpus.ids) - boundaries:,} characters, "
+        f"{len(corpus.vocabulary) - bool(D):,} different",
+        *_documents(corpus),
         f"model: {stack}, {trainer.model.parameters.flat.size:,} parameters",
         f"plan: {steps} of {streams.batch_size} × {streams.seq_length} "
         f"characters, {trainer.total_steps / streams.steps_per_epoch:.2f} epochs; "
@@ -45,6 +50,18 @@ def headline(trainer: "Trainer") -> list[str]:
     if trainer.ranks.size > 1:
         lines.append(f"ranks: {trainer.ranks.size}, {trainer.ranks.on_node} on this machine")
     return lines
+
+
+def _documents(corpus: "Corpus") -> list[str]:
+    """Return a line about the documents of a text, or nothing if it is not divided."""
+    if corpus.documents is None:
+        return []
+    D, different = len(corpus.documents), corpus.documents.different
+    splits = {"validation": int((corpus.sides == 1).sum()), "test": int((corpus.sides == 2).sum())}
+    parts = [f"{count:,} for {name}" for name, count in splits.items() if count]
+    parts += [f"{D - different:,} repeated"] if different < D else []
+    parts += [f"{corpus.empty:,} empty ones left out"] if corpus.empty else []
+    return ["; ".join([f"documents: {D:,}", *parts])]
 
 
 def results(trainer: "Trainer") -> list[str]:
@@ -97,6 +114,7 @@ def dry_run_costs(trainer: "Trainer") -> list[str]:
     limit = {"training.time_limit": trainer.time_limit}
     return [
         commented_yaml(trainer.config.with_values(limit)),
+        *(f"# {line.replace(':', '         ', 1)}" for line in _documents(trainer.corpus)),
         f"# parameters        {trainer.model.parameters.flat.size:,}",
         f"# memory            {trainer.memory(streams) / 1e6:,.0f} MB for buffers and parameters",
         f"# steps             {steps:,} ({streams.steps_per_epoch:,} an epoch)",

@@ -117,6 +117,8 @@ class Corpus:
             train_end, val_end, end = map(sum, zip(*ranks.gather(ends), strict=True))
             if encoder.length < 2:
                 found = "is empty" if not encoder.length else "holds one character"
+                if documents:
+                    raise CorpusError("the text has no document; all are empty")
                 raise CorpusError(f"the text {found}; predicting takes at least 2 characters")
             vocabulary = vocabulary or Vocabulary(text_of(encoder.code_points))
             ids = encoder.ids(vocabulary.code_points, unknown, ranks)
@@ -175,6 +177,18 @@ class Corpus:
         )
         return sides
 
+    @cached_property
+    def leaked(self) -> tuple[int, int]:
+        """How many documents of the validation and of the test also stand in the training text.
+
+        None do, unless the validation or the test has a text of its own.
+        """
+        documents, training = self.documents, self.training_documents
+        if not documents or not training or (self.val_length, self.test_length) == (None, None):
+            return 0, 0
+        also = documents.also_in(training)
+        return int((also & (self.sides == 1)).sum()), int((also & (self.sides == 2)).sum())
+
     @property
     def training_documents(self) -> Documents | None:
         """The documents of the training split, or None if the text is not divided."""
@@ -221,7 +235,7 @@ class Corpus:
             if wanted[name] and own is None and length < 2:
                 held = f"{len(self.ids):,} characters leave {length}"
                 if self.documents:
-                    D, different = len(self.documents), len(np.unique(self.documents.contents))
+                    D, different = len(self.documents), self.documents.different
                     held = f"{D:,} documents ({different:,} different) leave none"
                 raise CorpusError(
                     f"{held} for the {name} split; "

@@ -161,6 +161,15 @@ class Documents:
             sums[document[first]] += np.add.reduceat(values, first)
         return sums
 
+    @property
+    def different(self) -> int:
+        """How many documents are left if equal ones are counted once."""
+        return len(np.unique(self.contents))
+
+    def also_in(self, others: "Documents") -> NDArray[np.bool_]:
+        """Return which of these documents are equal to one of some others, (D,)."""
+        return np.isin(self.contents, others.contents)
+
     def sides(self, val_fraction: float, test_fraction: float, seed: int) -> NDArray[np.intp]:
         """Divide the documents at random; equal documents are on the same side.
 

@@ -19,6 +19,7 @@ def train(
     corpus: Corpus,
     on_event: Callable[[Event], None] | None = None,
     *,
+    init: Checkpoint | None = None,
     overwrite: bool = False,
 ) -> Checkpoint:
     """Train from Python, to the end of the plan, and write the files of the run.
@@ -35,6 +36,8 @@ def train(
         config: of the run; `output.checkpoint` names the file to write.
         corpus: the text. If it is not divided, it is divided as the config says.
         on_event: called with each event; see `charnn.Event`.
+        init: a checkpoint whose model the run starts from, or None to draw the parameters.
+            Characters that only one of the texts has are as `charnn train --extend` says.
         overwrite: whether files of an earlier run may be replaced.
 
     Returns:
@@ -45,7 +48,7 @@ def train(
         KeyboardInterrupt: if the run was interrupted, after it is saved.
         CharnnError: as `Trainer` and `Trainer.run` do.
     """
-    trainer = Trainer(config, corpus)
+    trainer = Trainer(config, corpus, init=init)
     trainer.outputs.refuse_unwritable()
     data = trainer.config.data
     trainer.outputs.refuse_inputs(files_named(data.all_paths, data.order or "natural"))

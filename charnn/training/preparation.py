@@ -148,6 +148,12 @@ def prepare(
     config = _settled(config, ranks)
     if not resume:
         config = config.with_values(ranks.first(lambda: _joins(config.data)))
+        for name, leaked in zip(("val", "test"), corpus.leaked, strict=True):
+            if leaked:
+                warnings.append(
+                    f"{leaked:,} of the documents in data.{name}_path also stand in the training "
+                    f"text; the {name} loss flatters the model"
+                )
     training = config.training
     streams = _cut_streams(config, corpus, warnings)
     B = streams.batch_size
@@ -240,8 +246,9 @@ def _cut_streams(config: Config, corpus: Corpus, warnings: list[str]) -> Streams
         B = fitting_batch_size(N, B, T)
     if training.batch_size > B:
         wanted = training.batch_size * T + 1
+        ends = " and ends of documents" if documents else ""
         warnings.append(
-            f"the training text has {N:,} characters, fewer than batch_size "
+            f"the training text has {N:,} characters{ends}, fewer than batch_size "
             f"{training.batch_size} × seq_length {T} + 1 = {wanted:,}; using batch_size {B}"
         )
     if documents is None:

@@ -73,6 +73,7 @@ def make_checkpoints(folder: Path) -> list[Path]:
         ("two", {"model.num_layers": "2", "training.dtype": "float64"}),
         ("gated", {"model.cell": "lstm"}),
         ("units", {"model.cell": "gru", "model.num_layers": "2"}),
+        ("lines", {"data.documents": "lines"}),
     ):
         given = settings | {"model.hidden_size": "3", "training.batch_size": "2"}
         arguments = ["train", "--data", str(folder / "text.txt"), "--out", str(folder / name)]
@@ -81,7 +82,9 @@ def make_checkpoints(folder: Path) -> list[Path]:
             arguments += ["--set", "=".join(item)]
         code, _, err = charnn([*arguments, "--max-steps", "3", "--seed", "1", "-q"])
         assert code == 0, err
-    return [folder / f"{name}.npz" for name in ("one", "two", "gated", "units", "one.best")]
+    return [
+        folder / f"{name}.npz" for name in ("one", "two", "gated", "units", "lines", "one.best")
+    ]
 
 
 def headers(content: bytes) -> list[int]:
@@ -181,7 +184,7 @@ def process(rng: random.Random) -> str:
     return f"real {arguments[0]}: {answer.returncode}"
 
 
-_KEPT = ("text.txt", "one.npz", "one.jsonl", "gated.npz")
+_KEPT = ("text.txt", "one.npz", "one.jsonl", "gated.npz", "lines.npz")
 
 
 def commands(cases: int, folder: Path, rng: random.Random) -> Counter[str]:

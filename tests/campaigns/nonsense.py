@@ -60,7 +60,7 @@ WORDS = [
     ],
     *["", " ", "\n", "\t", "\0", "\x1b[31m", "\x9b2J", "é", "😀", "\udcff", "\u202e", "a" * 300],
     *["../x", "text.txt", "none.txt", ".", "/", "*", "run.npz", "one.best.npz", "data.path=-"],
-    *["[" * 40, "--set"],
+    *["[" * 40, "--set", "lines", "blank-lines", "files", "text:e", "text:", "lines.npz"],
 ]
 
 
@@ -68,8 +68,8 @@ OPTIONS = {
     "train": "--config --data --out --init --extend --resume --overwrite --set --max-steps "
     "--stop-after --time-limit --seed --threads --dry-run --quiet",
     "sample": "--ckpt --n --prime --prime-file --no-prime --unknown --temperature --top-k --top-p "
-    "--greedy --stop --samples --seed --novelty --against",
-    "eval": "--ckpt --data --split --unknown --context --novelty --against --json",
+    "--greedy --stop --samples --unique --new --seed --novelty --against",
+    "eval": "--ckpt --data --split --unknown --context --each --novelty --against --json",
     "inspect": "--ckpt --text --view --unit --n --top --unknown --json",
     "plot": "--out --against --overwrite",
     "report": "--ckpt --out --text --unit --n --unknown --overwrite",
@@ -161,7 +161,11 @@ def options(rng: random.Random) -> str:
     slow = ("plot", "report")
     quick = [command for command in OPTIONS if command not in slow]
     command = rng.choice(slow if rng.random() < 0.02 else quick)
-    arguments = [command, *NEEDED[command].split(), *(SMALL if command == "train" else [])]
+    needed = NEEDED[command]
+    if rng.random() < 0.3:  # a model of documents, or a text of them
+        needed = re.sub(r"\w+\.npz", "lines.npz", needed)
+        needed += " --set data.documents=lines" if command == "train" else ""
+    arguments = [command, *needed.split(), *(SMALL if command == "train" else [])]
     for _ in range(rng.randrange(4)):
         arguments.append(rng.choice(OPTIONS[command].split()))
         if rng.random() < 0.8:

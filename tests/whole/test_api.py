@@ -54,6 +54,8 @@ def test_train_sample_and_evaluate_from_python(
     charnn.train(config, corpus, overwrite=True)
     loaded = charnn.load("shakespeare.npz")
     np.testing.assert_array_equal(loaded.model.parameters.flat, checkpoint.model.parameters.flat)
+    more = charnn.train(config, corpus, init=loaded, overwrite=True)
+    assert (more.progress.val_loss or 9) < losses[-1]
     text = "".join(charnn.sample(loaded.model, loaded.vocabulary, 20, seed=1))
     assert len(text) == 20
     # The README's own examples run on these files.

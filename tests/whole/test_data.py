@@ -273,6 +273,7 @@ ann,f,7,2015
 kim,f,5,2015
 kim,m,6,2015
 bob,m,7,2015
+baby,f,80,2015
 """
     assert build.of_the_last_year(table) == b"kim\nann\nbob\n"
 

@@ -124,6 +124,15 @@ def test_eval_counts_the_end_as_a_prediction(named: Path) -> None:
     assert everything["characters"] == sum(map(len, [*NAMES, NAMES[0]]))
 
 
+def test_novelty_counts_the_documents_of_the_training_text(named: Path) -> None:
+    text = f"{NAMES[1]}\nabcdef\n{NAMES[1]}\n{NAMES[2]}\n"
+    against = ["--novelty", "--against", "names.txt", "--json"]
+    scored = ok("eval", "--ckpt", "n.npz", "--data", "-", *against, cwd=named, text=text)
+    figures: Any = json.loads(scored)
+    assert figures["documents"] == 4
+    assert figures["copied_documents"] == 3
+
+
 def test_samples_are_whole_documents_one_a_line(named: Path) -> None:
     drawn = ok("sample", "--ckpt", "n.npz", "--samples", "150", "--seed", "3", cwd=named)
     assert BOUNDARY not in drawn
@@ -243,12 +252,25 @@ def test_a_folder_of_files_is_a_document_each(tmp_path: Path) -> None:
     assert drawn.count("\n---\n") == 2
 
 
+def test_repeated_and_empty_documents_are_counted_and_said(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("one\n\ntwo\nthree\n\n\none\n" + "four\n" * 16)
+    (tmp_path / "v.txt").write_text("two\nfive\nfour\n")
+    lines = ["--set", "data.documents=lines", "--max-steps", "1", "--out", "t.npz"]
+    said = run("train", "--data", "t.txt", *lines, cwd=tmp_path).stderr
+    assert "text: 78 characters, 9 different\ndocuments: 20; " in said
+    assert "; 16 repeated; 3 empty ones left out\n" in said
+    own = ["--set", "data.val_path=v.txt", "--dry-run"]
+    result = run("train", "--data", "t.txt", *lines[:-1], "own.npz", *own, cwd=tmp_path)
+    assert "# documents          23; 3 for validation; 18 repeated; 3 empty ones" in result.stdout
+    assert "2 of the documents in data.val_path also stand in the training text" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("documents", "text", "message"),
     [
         ("text:%%", "one long text\n", "and the separator never comes; leave"),
         ("blank-lines", "one\nlong text\n", "and the separator never comes; leave"),
-        ("lines", "\n\n", "the text holds one character"),
+        ("lines", "\n\n", "the text has no document; all are empty"),
         ("files", "one\n", "divided by data.documents files, the text has 1 document; leave"),
         ("line", "one\n", "data.documents must be lines, blank-lines, files or text:SEPARATOR"),
     ],

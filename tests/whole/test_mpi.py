@@ -137,6 +137,16 @@ def test_two_ranks_read_a_text_in_files_and_one_to_validate(folder: Path) -> Non
     assert_same_run(folder, "own-2.npz", "own.npz")
 
 
+@pytest.mark.parametrize("cell", ["rnn", "gru"])
+def test_two_ranks_make_the_same_run_on_documents(folder: Path, cell: str) -> None:
+    lines = ["--set", "data.documents=lines", "--set", f"model.cell={cell}", "--max-steps", "300"]
+    alone, both = f"lines-{cell}.npz", f"lines-{cell}-2.npz"
+    ok(*RUN, *lines, "--out", alone, cwd=folder)
+    result = ranks(2, *RUN, *lines, "--out", both, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert_same_run(folder, both, alone)
+
+
 def test_workers_of_ranks_and_a_text_from_a_pipe(folder: Path) -> None:
     text = (folder / "text.txt").read_text()
     sizes = ["--set", "model.hidden_size=128", "--set", "training.batch_size=16"]
