@@ -12,6 +12,7 @@ from charnn.insight.reading import MAX_STATES, Floats, Reading, read
 from charnn.insight.units import Unit, units
 from charnn.network.arrays import Array
 from charnn.network.network import Network, Reader
+from charnn.showing import BOUNDARY
 from charnn.text.encoding import Ids
 from charnn.text.vocabulary import Vocabulary
 
@@ -91,6 +92,15 @@ class Inspection:
     def most_surprising(self, top: int) -> NDArray[np.intp]:
         """Return the places of the largest surprises, the largest first."""
         return 1 + np.argsort(-self.reading.bits[1:], kind="stable")[:top]
+
+    def around(self, place: int, before: int = 12, after: int = 8) -> tuple[str, str]:
+        """Return some characters before and after a place, those of its own document only."""
+        text = self.text
+        follows = "" if text[place] == BOUNDARY else text[place + 1 : place + 1 + after]
+        return (
+            text[max(0, place - before) : place].rpartition(BOUNDARY)[2],
+            follows.partition(BOUNDARY)[0],
+        )
 
     def activations(self, unit: Unit) -> Floats:
         """Return a unit's activation at every place, (N,)."""

@@ -61,7 +61,7 @@ def _most_surprising(seen: Inspection, top: int) -> Table:
         ["place", "line", "column", "character", "bits", "before", "expected"],
         (
             (place, *line_and_column(seen.text, place), seen.text[place], reading.bits[place],
-             seen.text[max(0, place - 12) : place],
+             seen.around(place)[0],
              seen.vocabulary.decode(reading.likeliest[place, :1]))
             for place in seen.most_surprising(top).tolist()
         ),

@@ -129,10 +129,11 @@ def _surprising_places(seen: Inspection, top: int) -> Group:
     reading = seen.reading
     for place in seen.most_surprising(top).tolist():
         line, column = line_and_column(seen.text, place)
+        before, after = seen.around(place)
         where = Text.assemble(
-            visible(seen.text[max(0, place - 12) : place]),
+            visible(before),
             (f"[{visible_character(seen.text[place])}]", "bold underline"),
-            visible(seen.text[place + 1 : place + 9]),
+            visible(after),
         )
         where.truncate(30, overflow="ellipsis")
         bits, rank = f"{reading.bits[place]:4.1f}", f"{reading.char_ranks[place]:4}"

@@ -25,6 +25,15 @@ def make(cell: str) -> Network:
     return model
 
 
+def test_what_is_around_a_place_is_of_its_own_document() -> None:
+    vocabulary = Vocabulary("abc" + BOUNDARY)
+    ids = vocabulary.encode(BOUNDARY + BOUNDARY.join(["abc", "cc", "b", "abab"]) + BOUNDARY)
+    seen = Inspection(make("rnn"), vocabulary, ids, len(ids))
+    assert [seen.around(place, 2, 2) for place in (1, 3, 4, 5, 6, 8, 11)] == [
+        ("", "bc"), ("ab", ""), ("bc", ""), ("", "c"), ("c", ""), ("", ""), ("a", "ab"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_a_document_is_read_as_if_it_were_alone(cell: str) -> None:
     model = make(cell)
