@@ -24,7 +24,7 @@ LEVELS = [
     {"optimizers"},
     {"checkpoint"},
     {"sampling", "evaluation", "baselines", "novelty"},
-    {"writing", "scoring"},
+    {"writing", "scoring", "adaptation"},
     {"training"},
     {"insight"},
     {"commands", "charnn", "__main__"},

@@ -8,7 +8,15 @@ import typer
 
 from charnn.commands.console import waiting, with_bar
 from charnn.commands.figures import print_figures
-from charnn.commands.options import AGAINST, JSON, NOVELTY, UNKNOWN, file_path
+from charnn.commands.options import (
+    ADAPT_RATE,
+    AGAINST,
+    JSON,
+    NOVELTY,
+    UNKNOWN,
+    adapt_rate_of,
+    file_path,
+)
 from charnn.commands.texts import text_to_read, training_text
 from charnn.errors import RequestError
 from charnn.showing import excerpt, one_line
@@ -37,6 +45,10 @@ def eval_(
         int | None,
         typer.Option(min=1, metavar="N", help="Reset the state to zero every N characters."),
     ] = None,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Also read it with a model that learns from it.")
+    ] = False,
+    adapt_rate: Annotated[float | None, ADAPT_RATE] = None,
     each: Annotated[
         bool, typer.Option("--each", help="Score each document, or else each line, by itself.")
     ] = False,
@@ -47,8 +59,9 @@ def eval_(
     """Print how well a model predicts a text.
 
     The loss is exact: the model reads the text from the zero state to the end, one character at a
-    time. For scale, the output has the bits per character of simpler methods on the same text:
-    adaptive counts of characters (unigram) and of pairs (bigram), and xz.
+    time. Bits per byte count the text's bytes in UTF-8. For scale, the output has the bits per
+    character of simpler methods on the same text: adaptive counts of characters (unigram) and of
+    pairs (bigram), and xz.
 
     --context N allows a fair comparison with models that see at most N characters: the text is cut
     into blocks of N predictions, each read from the zero state. --novelty reports the share of the
@@ -57,6 +70,10 @@ def eval_(
     Of a model of documents (data.documents) the text is divided likewise, and each document is read
     from the zero state. The loss is the mean over all characters and the ends of the documents.
     --novelty also counts the documents that stand in the training text.
+
+    --adapt reads the text a second time with a model that goes on learning (dynamic evaluation):
+    after every 64 characters, which have been predicted and scored by then, it takes one step of
+    training on them. Its loss stands beside the other.
 
     --each prints a row of a table, or with --json an object, for each document, or for each line if
     the model knows no documents: its bits, their mean, the mean rank of what came (1 is the
@@ -70,12 +87,13 @@ def eval_(
       charnn eval --ckpt run1.npz --split train --json | jq .bits_per_char
       charnn eval --ckpt run1.npz --split val --data where/it/is/now.txt
       charnn eval --ckpt run1.npz --data mine.txt --novelty
+      charnn eval --ckpt run1.npz --data mine.txt --adapt
       charnn eval --each --ckpt names.npz --data mine.txt | sort -t$'\t' -k4n
       charnn eval --each --ckpt en.npz --ckpt fr.npz --data lines.txt --json | jq -r .likeliest
     """
     if each:
-        if novelty or context is not None:
-            raise RequestError("--each excludes --novelty and --context")
+        if novelty or adapt or context is not None:
+            raise RequestError("--each excludes --novelty, --adapt and --context")
         from charnn.commands.each import print_each
 
         print_each(ckpt, data, split, unknown, as_json)
@@ -84,8 +102,12 @@ def eval_(
         raise RequestError("several --ckpt are for --each")
     if against and not novelty:
         raise RequestError("--against is for --novelty")
+    if adapt and context is not None:
+        raise RequestError("--adapt carries the state on, so it excludes --context")
     if novelty and unknown == "skip":
         raise RequestError("--novelty looks for exact copies; leave out --unknown skip")
+    rate = adapt_rate_of(adapt, adapt_rate)
+    from charnn.adaptation import adapting
     from charnn.baselines import bigram_bits, unigram_bits, xz_bits
     from charnn.checkpoint.checkpoint import load
     from charnn.evaluation import evaluating
@@ -116,6 +138,7 @@ def eval_(
         "skipped": skipped,
         "nats_per_char": score.nats_per_char,
         "bits_per_char": score.bits_per_char,
+        "bits_per_byte": score.total_nats / math.log(2) / known.utf8_bytes(ids[1:]),
         "perplexity": score.perplexity if math.isfinite(score.perplexity) else None,
         "accuracy": score.accuracy,
         **scale,
@@ -129,6 +152,14 @@ def eval_(
         }
     if context is not None:
         figures["context"] = context
+    if rate is not None:
+        adapted = with_bar(adapting(checkpoint.model, ids, rate=rate, boundary=known.boundary))
+        figures |= {
+            "adapted_nats_per_char": adapted.nats_per_char,
+            "adapted_bits_per_char": adapted.bits_per_char,
+            "adapted_accuracy": adapted.accuracy,
+            "adapt_rate": rate,
+        }
     if training is not None:
         with waiting("looking for copies"):
             found = copies([ids], training)

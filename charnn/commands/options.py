@@ -1,5 +1,6 @@
 """The options that several commands share."""
 
+import math
 from pathlib import Path
 
 import typer
@@ -25,6 +26,8 @@ AGAINST = typer.Option(
     help="Text to compare with. Default: the text the model was trained on.",
 )
 
+ADAPT_RATE = typer.Option(metavar="RATE", help="Learning rate of --adapt.", show_default="0.0003")
+
 TEXT = typer.Option(
     metavar="PATH", help="Text to read, - for stdin. Default: the run's validation text."
 )
@@ -37,6 +40,21 @@ UNIT = typer.Option(
 UNKNOWN = typer.Option(help="What to do with characters that are not in the vocabulary.")
 
 OVERWRITE = typer.Option("--overwrite", help="Replace the file if it exists.")
+
+
+def adapt_rate_of(adapt: bool, rate: float | None) -> float | None:
+    """Return the learning rate that --adapt and --adapt-rate ask for, None for no learning.
+
+    Raises:
+        RequestError: if it is out of range, or is given without --adapt.
+    """
+    from charnn.adaptation import RATE
+
+    if rate is not None and not adapt:
+        raise RequestError("--adapt-rate is for --adapt")
+    if rate is not None and not 0 < rate < math.inf:
+        raise RequestError(f"--adapt-rate must be a number > 0, got {rate:g}")
+    return (RATE if rate is None else rate) if adapt else None
 
 
 def keys_beginning(incomplete: str) -> list[str]:

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from charnn.commands.console import say, waiting
-from charnn.commands.options import AGAINST, CKPT, NOVELTY, UNKNOWN
+from charnn.commands.console import say, waiting, with_bar
+from charnn.commands.options import (
+    ADAPT_RATE,
+    AGAINST,
+    CKPT,
+    NOVELTY,
+    UNKNOWN,
+    adapt_rate_of,
+)
 from charnn.commands.texts import training_text
 from charnn.errors import CharnnError, RequestError
 from charnn.showing import escaped, excerpt
@@ -67,6 +74,10 @@ def sample(
         bool,
         typer.Option("--new", help="Leave out documents of the model's text, and draw others."),
     ] = False,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Learn from the text to begin with.")
+    ] = False,
+    adapt_rate: Annotated[float | None, ADAPT_RATE] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, metavar="N", help="One seed, one text.")
     ] = None,
@@ -81,6 +92,9 @@ def sample(
     A model of documents (data.documents) begins a document and ends it itself, after N characters
     at most. Documents are printed one a line, or separated as in the text.
 
+    --adapt takes up the style of a longer text to begin with: the model learns from it first, as in
+    `charnn eval --adapt`. The checkpoint stays as it is.
+
     --novelty reports on stderr the share of the drawn text that is copied verbatim from the
     training text, in runs of 20 characters or more, and the longest run.
 
@@ -91,20 +105,25 @@ def sample(
       charnn sample --ckpt run1.npz --n 40 --samples 10 --stop "." --stop "!"
       charnn sample --ckpt names.npz --samples 20 --unique --new --prime "be"
       head -c 200 mine.txt | charnn sample --ckpt run1.npz --prime-file -
+      charnn sample --ckpt run1.npz --prime-file page.txt --adapt --no-prime
     """
     if n > 10**12:
         raise RequestError(f"--n must be at most {10**12:,}, got {n:,}")
     if prime is not None and prime_file is not None:
         raise RequestError("--prime and --prime-file exclude each other")
+    rate = adapt_rate_of(adapt, adapt_rate)
+    if adapt and not prime and prime_file is None:
+        raise RequestError("--adapt learns from the text to begin with: give it by --prime-file")
     if against and not novelty:
         raise RequestError("--against is for --novelty")
 
+    from charnn.adaptation import adapting
     from charnn.checkpoint.checkpoint import load
     from charnn.draws import fresh_seed
     from charnn.novelty import Seen
     from charnn.sampling import Sampling
     from charnn.text.reading import read_text
-    from charnn.writing import write
+    from charnn.writing import opening, write
 
     try:
         stops = tuple(filter(None, stop or []))
@@ -132,6 +151,9 @@ def sample(
         seed = fresh_seed()
         with contextlib.suppress(OSError):
             print(f"seed {seed}", file=sys.stderr, flush=True)
+    first = checkpoint.vocabulary.encode(opening(checkpoint.vocabulary, prime))
+    if rate is not None and len(first) > 1:
+        with_bar(adapting(checkpoint.model, first, rate=rate, boundary=boundary))
     pieces = write(
         checkpoint.model,
         checkpoint.vocabulary,

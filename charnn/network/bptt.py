@@ -43,6 +43,7 @@ class BPTT:
             network, T, B, dropout=dropout, work=self._work, gradients=self.gradients
         )
         self._o = np.empty((T * B, K), dtype)
+        self._read: tuple[Array, Array, Array | None]
         self._loss = SoftmaxCrossEntropy(T * B, K, dtype)
 
     def __call__(
@@ -57,7 +58,7 @@ class BPTT:
     ) -> float:
         """Run one window forward and back; leave the gradient in `gradients`.
 
-        The gradient stops at the window's first state.
+        The gradient stops at the window's first state. This is `read`, then `back`.
 
         Args:
             inputs: (T', B) character ids, T' at most T.
@@ -70,10 +71,32 @@ class BPTT:
         Returns:
             The loss summed over the T'·B characters, in nats.
         """
-        g, work, V = self.gradients, self._work, self.network.parameters["V"]
-        T, N = len(inputs), inputs.size
+        self.read(inputs, state, resets=resets, masks=masks)
+        return self.back(targets, scale)
+
+    def read(
+        self,
+        inputs: CharacterIds,
+        state: Array,
+        *,
+        resets: Resets | None = None,
+        masks: Array | None = None,
+    ) -> Array:
+        """Run one window forward; see `__call__`.
+
+        Returns:
+            o: (T'·B, K), the logits after each character, which `back` overwrites.
+        """
+        N = inputs.size
         top = self._reader.read(inputs, state, resets=resets, masks=masks).reshape(N, -1)
         o = self.network.outputs(top, self._o[:N])
+        self._read = top, o, masks
+        return o
+
+    def back(self, targets: CharacterIds, scale: float = 1.0) -> float:
+        """Run the window that was read last back; see `__call__`."""
+        g, work, V = self.gradients, self._work, self.network.parameters["V"]
+        (top, o, masks), T, N = self._read, len(targets), targets.size
         loss = self._loss(o, targets, scale)
         do = o  # the loss has overwritten it with its gradient
         np.matmul(do.T, top, out=g["V"])  # dV = Σ do(t) h(t)ᵀ

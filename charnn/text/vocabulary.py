@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from charnn.errors import CorpusError
 from charnn.network.arrays import one_hot
 from charnn.showing import BOUNDARY
+from charnn.text.blocks import spans
 from charnn.text.encoding import Encoder, Ids, Unknown, in_pieces, text_of
 
 
@@ -78,6 +79,15 @@ class Vocabulary:
     def decode(self, ids: NDArray[np.integer[Any]] | Sequence[int]) -> str:
         """Return the text of some ids (any shape, read in C order)."""
         return text_of(self.code_points[np.asarray(ids, dtype=np.intp)])
+
+    def utf8_bytes(self, ids: Ids) -> int:
+        """Return how many bytes a text takes in UTF-8; a boundary between documents counts as one.
+
+        Args:
+            ids: (N,) character ids.
+        """
+        sizes = np.array([len(character.encode(errors="replace")) for character in self.characters])
+        return sum(int(sizes[ids[start:stop]].sum()) for start, stop in spans(len(ids)))
 
     def one_hot(
         self, ids: NDArray[np.integer[Any]] | Sequence[int], dtype: DTypeLike = np.float32

@@ -97,3 +97,38 @@ def test_a_model_of_one_text_scores_line_by_line(trained: Path) -> None:
         score, found = charnn.evaluate(checkpoint.model, ids), json.loads(line)
         assert found["bits"] == pytest.approx(score.total_nats / np.log(2), abs=1e-3)
         assert found["characters"] == len(document)
+
+
+def test_bits_per_byte_count_utf8(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("aé中😀" * 300, encoding="utf-8")
+    train = ["train", "--data", "text.txt", "--out", "run.npz", "--max-steps", "2", "--quiet"]
+    ok_here(*train, "--set", "model.hidden_size=2", cwd=tmp_path)
+    read = ["eval", "--ckpt", "run.npz", "--data", "text.txt", "--json"]
+    figures = json.loads(ok_here(*read, cwd=tmp_path))
+    bits, size = figures["bits_per_char"] * 1199, 10 * 300 - 1
+    assert figures["bits_per_byte"] == pytest.approx(bits / size, rel=1e-9)
+
+
+def test_eval_adapts_to_what_it_has_scored(trained: Path) -> None:
+    plain = json.loads(ok("eval", "--ckpt", "run.npz", "--json", cwd=trained))
+    read = ["eval", "--ckpt", "run.npz", "--json", "--adapt"]
+    figures = json.loads(ok(*read, cwd=trained))
+    adapted = {name: figures.pop(name) for name in list(figures) if name.startswith("adapt")}
+    assert figures == plain
+    assert adapted["adapted_nats_per_char"] < plain["nats_per_char"]
+    assert adapted["adapt_rate"] == 3e-4
+    again = json.loads(ok(*read, "--adapt-rate", "0.0003", cwd=trained))
+    assert again == figures | adapted
+    other = json.loads(ok(*read, "--adapt-rate", "0.001", cwd=trained))
+    assert other["adapted_bits_per_char"] != adapted["adapted_bits_per_char"]
+
+
+def test_options_that_do_not_go_with_adapt(trained: Path) -> None:
+    for options, words in (
+        (["--adapt-rate", "1"], "--adapt-rate is for --adapt"),
+        (["--adapt", "--adapt-rate", "0"], "--adapt-rate must be a number > 0, got 0"),
+        (["--adapt", "--adapt-rate", "nan"], "--adapt-rate must be a number > 0, got nan"),
+        (["--adapt", "--context", "9"], "--adapt carries the state on, so it excludes --context"),
+        (["--adapt", "--each"], "--each excludes --novelty, --adapt and --context"),
+    ):
+        assert words in refused(2, "eval", "--ckpt", "run.npz", *options, cwd=trained)

@@ -88,3 +88,26 @@ def test_a_model_that_overflows_is_said_to(folder: Path) -> None:
         line = "charnn: error: the next character cannot be drawn: the model overflows\n"
         assert result.stderr == line
     assert preview(checkpoint.model, checkpoint.vocabulary, seed=1)
+
+
+def test_sample_adapts_to_a_text_to_begin_with(trained: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.txt"
+    page.write_text("queen of the queen and " * 100)
+    draw = ["sample", "--ckpt", "run.npz", "--n", "400", "--seed", "1", "--prime-file", str(page)]
+    before = (trained / "run.npz").read_bytes()
+    plain = ok(*draw, "--no-prime", cwd=trained)
+    adapted = ok(*draw, "--no-prime", "--adapt", "--adapt-rate", "0.01", cwd=trained)
+    assert adapted.count("queen") > 5 + plain.count("queen")
+    whole = ok(*draw, "--adapt", "--adapt-rate", "0.01", cwd=trained)
+    assert whole == page.read_text() + adapted
+    assert (trained / "run.npz").read_bytes() == before
+
+
+def test_adapt_needs_something_to_learn_from(trained: Path) -> None:
+    line = refused(2, "sample", "--ckpt", "run.npz", "--adapt", cwd=trained)
+    assert "--adapt learns from the text to begin with: give it by --prime-file" in line
+    line = refused(2, "sample", "--ckpt", "run.npz", "--adapt-rate", "1", cwd=trained)
+    assert "--adapt-rate is for --adapt" in line
+    assert ok("sample", "--ckpt", "run.npz", "--n", "5", "--adapt", "--prime", "t", cwd=trained)
+    piped = ["sample", "--ckpt", "run.npz", "--n", "5", "--adapt", "--prime-file", "-"]
+    assert len(ok(*piped, cwd=trained, text="")) == 5

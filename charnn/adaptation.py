@@ -1,0 +1,66 @@
+"""Dynamic evaluation: a model that goes on learning while it reads a text.
+
+The text is read in segments of T characters. A segment is predicted and scored first; after that
+one step of truncated back-propagation through time on it changes the parameters:
+
+    θ ← θ − η g / √v̂ + λ (θ₀ − θ)
+
+with g the gradient of its mean loss, v̂ the running mean of g² over the segments so far (as Adam
+has it) and θ₀ the trained parameters, to which λ draws them back. A character changes nothing
+before it has been scored, so the loss stays one of prediction.
+
+Source: Krause, Kahembwe, Murray & Renals 2018, *Dynamic Evaluation of Neural Sequence Models*,
+where the mean of g² is taken over the training text. Earlier: Mikolov et al. 2010, Graves 2013.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from charnn.errors import DivergenceError
+from charnn.evaluation import Evaluation
+from charnn.network.bptt import BPTT
+from charnn.network.network import Network
+from charnn.optimizers import Adam
+from charnn.text.encoding import Ids
+
+RATE = 3e-4  # η by default; like λ and T, it was chosen on texts that no table scores
+_DECAY = 0.002  # λ
+_SEGMENT = 64  # T
+
+
+def adapting(
+    model: Network, ids: Ids, *, rate: float = RATE, boundary: int | None = None
+) -> Iterator[Evaluation]:
+    """Read a text and learn from it; yield the sums so far. The last ones are the result.
+
+    The state is carried through the text, and so are the parameters, which are changed in place.
+
+    Args:
+        model: the network; give a copy to keep the trained one.
+        ids: (N,) character ids, N at least 2. Documents are B d1 B d2 B … with B the boundary.
+        rate: η.
+        boundary: of a text of documents the id of the boundary, where the state is reset.
+
+    Raises:
+        DivergenceError: if the loss is not a finite number.
+    """
+    theta, state, total = model.parameters.flat, model.zero_state(), len(ids) - 1
+    trained = theta.copy()
+    bptt = BPTT(model, min(_SEGMENT, total), 1)
+    g, optimizer = bptt.gradients.flat, Adam(theta, beta1=0)
+    nats, correct = 0.0, 0
+    for step, at in enumerate(range(0, total, _SEGMENT), 1):
+        segment = ids[at : at + _SEGMENT + 1, None]
+        inputs, targets = segment[:-1], segment[1:]
+        resets = None if boundary is None else inputs == boundary
+        with np.errstate(all="ignore"):  # the check below reports an overflow
+            o = bptt.read(inputs, state, resets=resets)
+            correct += int((o.argmax(axis=1) == targets[:, 0]).sum())
+            nats += bptt.back(targets, 1 / len(inputs))
+            if not math.isfinite(nats):
+                raise DivergenceError("the model overflows while it adapts; lower the rate")
+            optimizer.update(theta, g, rate, step)
+            theta += np.multiply(np.subtract(trained, theta, out=g), _DECAY, out=g)
+        yield Evaluation(nats, correct, at + len(inputs), total)
