@@ -73,21 +73,39 @@ sweep: $(READY) $(TEXT) | $(RUNS) ## train with KEY at each of VALUES, JOBS at a
 	  --out '$(RUNS)/$(KEY)={}.npz' --resume $(if $(filter-out 1,$(JOBS)),--threads 1 --quiet)
 	@$(TABLE)
 
-table: $(READY) ## the runs in RUNS, the lowest validation loss first
+table: $(READY) ## the runs in RUNS, the lowest validation loss first; means over seeds
 	@$(TABLE)
 
 # A number by its name in a line of JSON, for awk.
 GET = function get(name) { return substr($$0, index($$0, "\"" name "\": ") + length(name) + 4) + 0 }
 
-# Of each run the name, the last line of its log and what its best checkpoint holds, in columns.
+# Of each run the name, the last line of its log, its loss on the test split if it kept one, and what
+# its best checkpoint holds, in columns. Runs that differ by nothing but their seed share a last line.
 define TABLE
-echo 'val_loss  bits/char  parameters  seconds  chars/s  run'; \
+echo 'val_loss  bits/char  test_loss  parameters  seconds  chars/s  run'; \
 for best in $(RUNS)/*.best.npz; do \
-  run=$${best%.best.npz}; held=$$($(CHARNN) info "$$best" --json); \
-  printf '%s %s %s\n' "$${run##*/}" "$$(tail -n 1 "$$run.jsonl")" "$$held"; \
-done | LC_ALL=C awk '$(GET) { loss = get("best_val_loss"); seconds = get("seconds"); \
-  printf "%8.4f  %9.4f  %10d  %7.1f  %7d  %s\n", loss, loss / log(2), get("parameters"), \
-    seconds, seconds ? get("characters") / seconds : 0, $$1 }' | LC_ALL=C sort -n
+  run=$${best%.best.npz}; held=$$($(CHARNN) info "$$best" --json); tested=; \
+  case $$held in *'"test_fraction": 0.0,'*'"test_path": null,'*) ;; \
+    *) tested=$$($(CHARNN) eval --ckpt "$$best" --split test --json) || true;; esac; \
+  printf '%s\t%s\t%s\t%s\n' "$${run##*/}" "$$(tail -n 1 "$$run.jsonl")" "$$tested" "$$held"; \
+done | LC_ALL=C awk -F '\t' ' \
+  function get(text, name) \
+    { return substr(text, index(text, "\"" name "\": ") + length(name) + 4) + 0 } \
+  function add(what, loss) { sum[what] += loss; \
+    if (!n[what]++) low[what] = high[what] = loss; \
+    if (loss < low[what]) low[what] = loss; if (loss > high[what]) high[what] = loss } \
+  function all(what) { return sprintf("%.4f (%.4f to %.4f)", sum[what] / n[what], low[what], high[what]) } \
+  { loss = get($$4, "best_val_loss"); seconds = get($$2, "seconds"); \
+    printf "%8.4f  %9.4f  %9s  %10d  %7.1f  %7d  %s\n", loss, loss / log(2), \
+      $$3 ? sprintf("%.4f", get($$3, "nats_per_char")) : "-", get($$4, "parameters"), seconds, \
+      seconds ? get($$2, "characters") / seconds : 0, $$1 | "LC_ALL=C sort -n"; \
+    like = substr($$4, index($$4, "\"config\": ")); gsub(/"(seed|checkpoint)": [^,}]*/, "", like); \
+    if (!(like in name)) { name[like] = $$1; kinds[++count] = like } \
+    add(like, loss); if ($$3) add(like "test", get($$3, "nats_per_char")) } \
+  END { close("LC_ALL=C sort -n"); \
+    for (k = 1; k <= count; k++) if (n[like = kinds[k]] > 1) \
+      print n[like] " seeds of " name[like] ": mean " all(like) \
+        (n[like "test"] == n[like] ? ", test " all(like "test") : "") }'
 endef
 
 $(RUNS):

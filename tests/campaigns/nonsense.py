@@ -68,8 +68,9 @@ OPTIONS = {
     "train": "--config --data --out --init --extend --resume --overwrite --set --max-steps "
     "--stop-after --time-limit --seed --threads --dry-run --quiet",
     "sample": "--ckpt --n --prime --prime-file --no-prime --unknown --temperature --top-k --top-p "
-    "--greedy --stop --samples --unique --new --seed --novelty --against",
-    "eval": "--ckpt --data --split --unknown --context --each --novelty --against --json",
+    "--greedy --stop --samples --unique --new --adapt --adapt-rate --seed --novelty --against",
+    "eval": "--ckpt --data --split --unknown --context --adapt --adapt-rate --each --novelty "
+    "--against --json",
     "inspect": "--ckpt --text --view --unit --n --top --unknown --json",
     "plot": "--out --against --overwrite",
     "report": "--ckpt --out --text --unit --n --unknown --overwrite",

@@ -149,13 +149,13 @@ def test_sweep_trains_each_value_and_prints_a_table_the_best_first(folder: Path)
     losses = [float(row[0]) for row in table]
     assert losses == sorted(losses)
     K = len(set(english(8000)))
-    for loss, bits, parameters, seconds, speed, run in table:
+    for loss, bits, tested, parameters, seconds, speed, run in table:
         H = int(run.partition("=")[2])
         assert int(parameters) == 2 * H * K + H * H + H + K
         log = (folder / f"runs/{run}.jsonl").read_text().splitlines()
         lines = [json.loads(line) for line in log]
         best = min(line["val_loss"] for line in lines)
-        assert loss == f"{best:.4f}"
+        assert (loss, tested) == (f"{best:.4f}", "-")
         assert float(bits) == pytest.approx(best / 0.6931472, abs=1e-4)
         assert float(seconds) == pytest.approx(lines[-1]["seconds"], abs=0.06)
         assert int(speed) == int(lines[-1]["characters"] / lines[-1]["seconds"])
@@ -176,6 +176,31 @@ def test_sweep_again_trains_what_is_new_or_was_stopped_and_keeps_the_rest(folder
     for *_, run in table:
         log = (folder / f"runs/{run}.jsonl").read_text().splitlines()
         assert json.loads(log[-1])["step"] == 30
+
+
+def test_the_table_has_test_losses_and_the_mean_over_seeds(folder: Path) -> None:
+    settings = f"{SMALL.replace('--seed 1', '')} --set data.test_fraction=0.2"
+    seeds = ["sweep", "TEXT=text.txt", "KEY=training.seed", "VALUES=1 2 3"]
+    ok(*seeds, cwd=folder, settings=settings)
+    ok("sweep", "TEXT=text.txt", "VALUES=4", cwd=folder, settings=settings)
+    *table, last = ok("-s", "table", cwd=folder).splitlines()[1:]
+    found = {row[-1]: row for row in map(str.split, table)}
+    seeds = [f"training.seed={seed}" for seed in (1, 2, 3)]
+    for run in seeds:
+        command = [sys.executable, "-m", "charnn", "eval", "--ckpt", f"runs/{run}.best.npz"]
+        figures = json.loads(
+            subprocess.check_output([*command, "--split", "test", "--json"], cwd=folder)
+        )
+        assert found[run][2] == f"{figures['nats_per_char']:.4f}"
+    assert len(table) == 4
+    said = re.fullmatch(
+        r"3 seeds of training.seed=1: mean (.+) \((.+) to (.+)\), test (.+) \((.+) to (.+)\)", last
+    )
+    assert said
+    for column, (mean, low, high) in {0: said.groups()[:3], 2: said.groups()[3:]}.items():
+        losses = [float(found[run][column]) for run in seeds]
+        assert float(mean) == pytest.approx(sum(losses) / 3, abs=1e-4)
+        assert (float(low), float(high)) == (min(losses), max(losses))
 
 
 def test_sweep_fails_if_one_run_does_and_the_others_are_in_the_table(folder: Path) -> None:
