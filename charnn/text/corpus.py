@@ -267,10 +267,7 @@ class Corpus:
         N = end - (self.val_length or 0)
         val_share = self.val_fraction if self.val_length is None else 0.0
         test_share = self.test_fraction if self.test_length is None else 0.0
-        # Fractions are subtracted from 1 before the product is rounded down, and 1e-9 absorbs the
-        # rounding of floats. So 10 % of validation are exactly the last 10 % of the characters.
-        val_start = int(N * (1 - val_share - test_share) + 1e-9)
-        test_start = int(N * (1 - test_share) + 1e-9)
+        val_start, test_start = split_starts(N, val_share, test_share)
         bounds = {
             "train": (0, val_start),
             "val": (val_start, test_start) if self.val_length is None else (N, end),
@@ -279,3 +276,15 @@ class Corpus:
         }
         start, stop = bounds[name]
         return self.ids[start:stop]
+
+
+def split_starts(characters: int, val_share: float, test_share: float) -> tuple[int, int]:
+    """Return where the validation split and the test split of one text begin.
+
+    Fractions are subtracted from 1 before the product is rounded down, and what is added absorbs
+    the rounding of floats. So 10 % of validation are exactly the last 10 % of the characters.
+    """
+    spare = 1e-9 + 2e-16 * characters
+    shares = 1 - val_share - test_share, 1 - test_share
+    val_start, test_start = (int(characters * share + spare) for share in shares)
+    return val_start, test_start

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charnn.errors import CorpusError
-from charnn.text.corpus import Corpus, SplitName
+from charnn.text.corpus import Corpus, SplitName, split_starts
 from charnn.text.encoding import UnknownCharactersError
 from charnn.text.vocabulary import Vocabulary
 
@@ -80,3 +80,11 @@ def test_one_text_of_its_own_leaves_the_other_split_as_it_was() -> None:
 def test_a_validation_text_of_one_character_is_refused() -> None:
     with pytest.raises(CorpusError, match="the val text has 1 of the 2 characters it needs"):
         Corpus.from_text("abcabc", val_text="a")
+
+
+@pytest.mark.parametrize("exponent", range(3, 13))
+def test_fractions_are_exact_at_any_length(exponent: int) -> None:
+    N = 10**exponent
+    assert split_starts(N, 0.05, 0.05) == (N * 90 // 100, N * 95 // 100)
+    assert split_starts(N, 0.1, 0.1) == (N * 80 // 100, N * 90 // 100)
+    assert split_starts(N, 0.1, 0.0) == (N * 90 // 100, N)

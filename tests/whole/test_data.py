@@ -2,9 +2,11 @@
 
 import hashlib
 import importlib.util
+import io
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -293,3 +295,58 @@ def test_names_may_be_makemore_s_file_and_no_other(
     monkeypatch.setenv("NAMES", str(tmp_path / "absent"))
     assert build.main(["names", str(out)]) == 1
     assert "cannot read" in capsys.readouterr().err
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", ["text8", "enwik8"])
+def test_extracts_of_wikipedia_come_zipped_or_not(
+    name: str, packed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b" anarchism" if name == "text8" else "<mediawiki>é".encode()
+    source, out = tmp_path / "source", tmp_path / "out.txt"
+    source.write_bytes(zipped(name, content) if packed else content)
+    monkeypatch.setenv(name.upper(), str(source))
+    assert build.main([name, str(out)]) == 1  # a stand-in is not the file
+    assert not out.exists()
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    monkeypatch.setitem(build.SOURCE_MD5, name, digest)
+    assert build.main([name, str(out)]) == 0
+    text = out.read_text(encoding="utf-8")
+    assert [ord(character) for character in text] == list(content)
+
+
+def test_a_zip_without_the_text_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for content in (zipped("other", b"x"), b"PK broken"):
+        (tmp_path / "source").write_bytes(content)
+        monkeypatch.setenv("TEXT8", str(tmp_path / "source"))
+        assert build.main(["text8", str(tmp_path / "out.txt")]) == 1
+        message = capsys.readouterr().err
+        assert message.count("\n") == 1
+        assert "no text8 in the zip file" in message
+
+
+def test_the_penn_treebank_has_a_sentence_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.txt"
+    monkeypatch.delenv("PTB", raising=False)
+    assert build.main(["ptb.valid", str(out)]) == 1
+    assert "set PTB=" in capsys.readouterr().err
+    monkeypatch.setenv("PTB", str(tmp_path))
+    assert build.main(["ptb.valid", str(out)]) == 1
+    assert "cannot read" in capsys.readouterr().err
+    content = b" no it was n't \n <unk> and N \n"
+    (tmp_path / "ptb.valid.txt").write_bytes(content)
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    monkeypatch.setitem(build.SOURCE_MD5, "ptb.valid", digest)
+    assert build.main(["ptb.valid", str(out)]) == 0
+    assert out.read_text() == "no it was n't\n<unk> and N\n"
