@@ -1,6 +1,7 @@
 """The benchmarks run without PyTorch and JAX, and refuse sides with different results."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from benchmarks.cluster import CASES, FITTED, RANKS, SUMMED, Compute, Model, tab
 from benchmarks.measuring import Spread, Worker, quotient
 from benchmarks.ngram import kneser_ney, witten_bell
 from benchmarks.report import Table, shown
+from benchmarks.row_ends import divided
 from benchmarks.steps import _same
 from benchmarks.workload import ALPHABET, Case, streams, text
 from charnn.machine import cores
@@ -154,3 +156,26 @@ def test_witten_bell_counts_as_by_hand() -> None:
     # Of seven characters b came twice, of three kinds; after a came three, of two kinds, b twice.
     single_b = (2 + 3 / 3) / (7 + 3)
     assert np.isclose(witten_bell(ids, 7, 2)[0], (2 + 2 * single_b) / (3 + 2))
+
+
+def test_row_ends_are_those_of_char_rnn() -> None:
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 3 * 4 * 41 + 5)))
+    train, val, length = divided(text, batch_size=3, seq_length=4)
+    x = np.array(list(text[: 3 * 4 * 41])).reshape(3, -1)  # its view of the data
+    kept = 38 * 4  # 95 % of 41 windows, rounded down
+    assert (train, val) == ("".join(x[:, :kept].ravel()), "".join(x[:, kept:].ravel()))
+    assert length == 3 * 4
+    with pytest.raises(ValueError, match="has 19 windows"):
+        divided(text[: 3 * 4 * 19], batch_size=3, seq_length=4)
+
+
+def test_row_ends_are_trained_and_evaluated(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(text(6000))
+    (tmp_path / "small.yaml").write_text("model: {hidden_size: 8}\ntraining: {max_steps: 20}\n")
+    command = [sys.executable, "-m", "benchmarks.row_ends", str(tmp_path / "text.txt")]
+    command += [str(tmp_path / "out"), "--config", str(tmp_path / "small.yaml")]
+    command += ["--batch-size", "5", "--seq-length", "10", "--set", "training.seed=1"]
+    printed = subprocess.check_output(command, cwd=ROOT, text=True, stderr=subprocess.DEVNULL)
+    assert re.search(r"\(B 5, T 10\): \d\.\d{4} nats/char over 299 characters$", printed.strip())
+    again = subprocess.check_output(command, cwd=ROOT, text=True, stderr=subprocess.DEVNULL)
+    assert again == printed
