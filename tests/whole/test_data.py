@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import io
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from types import ModuleType
 
 import pytest
 
+from tests.helpers.in_process import ok_here
 from tests.helpers.places import ROOT
+from tests.helpers.texts import english
 
 SCRIPT = ROOT / "data" / "build.py"
 
@@ -350,3 +353,40 @@ def test_the_penn_treebank_has_a_sentence_a_line(
     monkeypatch.setitem(build.SOURCE_MD5, "ptb.valid", digest)
     assert build.main(["ptb.valid", str(out)]) == 0
     assert out.read_text() == "no it was n't\n<unk> and N\n"
+
+
+@pytest.mark.parametrize("name", ["ptb", "text8", "enwik8"])
+def test_the_field_s_splits_on_stand_ins(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each config reads what its builder writes, and splits it as the field does."""
+    (tmp_path / "data").mkdir()
+    lines = english(4000).encode().splitlines()
+    monkeypatch.setenv("PTB", str(tmp_path))
+    for part, share in (("train", lines[:-9]), ("valid", lines[-9:-4]), ("test", lines[-4:])):
+        file = f"ptb.{part}"
+        content = b"".join(b" " + line + b" \n" for line in share)
+        (tmp_path / f"{file}.txt").write_bytes(content)
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        monkeypatch.setitem(build.SOURCE_MD5, file, digest)
+        if name == "ptb":
+            assert build.main([file, str(tmp_path / "data" / f"{file}.txt")]) == 0
+    if name != "ptb":
+        content = english(5000).encode() + bytes([0xC3, 0xA9])  # é in UTF-8: two bytes
+        (tmp_path / name).write_bytes(content)
+        monkeypatch.setenv(name.upper(), str(tmp_path / name))
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        monkeypatch.setitem(build.SOURCE_MD5, name, digest)
+        assert build.main([name, str(tmp_path / "data" / f"{name}.txt")]) == 0
+    small = ["--set", "model.hidden_size=8", "--max-steps", "2", "--quiet"]
+    config = str(ROOT / "configs" / f"{name}.yaml")
+    ok_here("train", "--config", config, *small, cwd=tmp_path)
+    for split in ("val", "test"):
+        read = ["eval", "--ckpt", f"{name}.best.npz", "--split", split, "--json"]
+        figures = json.loads(ok_here(*read, cwd=tmp_path))
+        part = {"val": "valid", "test": "test"}[split]
+        if name == "ptb":
+            expected = len((tmp_path / "data" / f"ptb.{part}.txt").read_text())
+        else:
+            expected = len((tmp_path / "data" / f"{name}.txt").read_text()) * 5 // 100
+        assert abs(figures["characters"] - expected) <= (name != "ptb")
