@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from charnn.adaptation import adapt
     from charnn.checkpoint.checkpoint import Checkpoint, load
     from charnn.config.keys import Config, DataConfig, ModelConfig, OutputConfig, TrainingConfig
     from charnn.config.loading import load_config
@@ -52,6 +53,7 @@ _HOMES = {
     "Trainer": "training.trainer",
     "TrainingConfig": "config.keys",
     "Vocabulary": "text.vocabulary",
+    "adapt": "adaptation",
     "evaluate": "evaluation",
     "load": "checkpoint.checkpoint",
     "load_config": "config.loading",
@@ -86,6 +88,7 @@ __all__ = [
     "TrainingConfig",
     "Vocabulary",
     "__version__",
+    "adapt",
     "evaluate",
     "load",
     "load_config",

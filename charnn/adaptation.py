@@ -30,21 +30,36 @@ _DECAY = 0.002  # λ
 _SEGMENT = 64  # T
 
 
-def adapting(
+def adapt(
     model: Network, ids: Ids, *, rate: float = RATE, boundary: int | None = None
-) -> Iterator[Evaluation]:
-    """Read a text and learn from it; yield the sums so far. The last ones are the result.
+) -> Evaluation:
+    """Read a text and learn from it; return its loss. Each character is scored before it teaches.
 
-    The state is carried through the text, and so are the parameters, which are changed in place.
+    Example:
+        checkpoint = charnn.load("run.best.npz")
+        ids = checkpoint.vocabulary.encode(text)
+        print(charnn.adapt(checkpoint.model, ids).bits_per_char)
 
     Args:
-        model: the network; give a copy to keep the trained one.
-        ids: (N,) character ids, N at least 2. Documents are B d1 B d2 B … with B the boundary.
+        model: the network, whose parameters are changed in place.
+        ids: (N,) character ids, N at least 2.
         rate: η.
-        boundary: of a text of documents the id of the boundary, where the state is reset.
+        boundary: of a text of documents the id of the boundary, `Vocabulary.boundary`.
 
     Raises:
         DivergenceError: if the loss is not a finite number.
+    """
+    *_, result = adapting(model, ids, rate=rate, boundary=boundary)
+    return result
+
+
+def adapting(
+    model: Network, ids: Ids, *, rate: float = RATE, boundary: int | None = None
+) -> Iterator[Evaluation]:
+    """Adapt as `adapt` does, yielding the sums so far; the last ones are the result.
+
+    The state is carried through the text, but for documents, B d1 B d2 B … with B the boundary,
+    where it is reset.
     """
     theta, state, total = model.parameters.flat, model.zero_state(), len(ids) - 1
     trained = theta.copy()

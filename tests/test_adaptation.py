@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import charnn
 from charnn.adaptation import adapting
 from charnn.errors import DivergenceError
 from charnn.evaluation import evaluate
@@ -75,6 +76,7 @@ def test_it_is_repeatable() -> None:
     ids = some(300)
     runs = [[*adapting(fresh(dtype=np.float32), ids)] for _ in range(2)]
     assert runs[0] == runs[1]
+    assert charnn.adapt(fresh(dtype=np.float32), ids) == runs[0][-1]
 
 
 def test_documents_are_read_from_the_zero_state() -> None:
