@@ -42,7 +42,18 @@ f, H, U, W and V are those of [the equations](../README.md#the-equations-and-the
 learning rate.
 """
 
-NAMES = ("train", "sample", "eval", "inspect", "plot", "report", "info", "config")
+NAMES = (
+    "train",
+    "sample",
+    "eval",
+    "inspect",
+    "plot",
+    "report",
+    "export",
+    "import",
+    "info",
+    "config",
+)
 COMMANDS = """\
 # The commands
 

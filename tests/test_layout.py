@@ -23,7 +23,7 @@ LEVELS = [
     {"config"},
     {"optimizers"},
     {"checkpoint"},
-    {"sampling", "evaluation", "baselines", "novelty"},
+    {"sampling", "evaluation", "baselines", "novelty", "exchange"},
     {"writing", "scoring", "adaptation"},
     {"training"},
     {"insight"},

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, NonNegativeFloat, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+NO_TEXT = "0" * 64  # the fingerprint of a model that came from elsewhere, without its text
 NonNegativeInt = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -15,7 +16,7 @@ class Progress:
     It has no times, so the same run gives the same checkpoint, byte for byte.
 
     Attributes:
-        fingerprint: of the text (see `charnn.text.fingerprint`).
+        fingerprint: of the text (see `charnn.text.fingerprint`), or `NO_TEXT`.
         step: number of steps done. The position in the text follows from it.
         val_loss: of the last validation, in nats per character, or None before the first.
         best_val_loss: the lowest validation loss so far, in nats per character.

@@ -15,6 +15,8 @@ from typer.core import TyperGroup
 from charnn import __version__, ranks
 from charnn.commands.config import config_
 from charnn.commands.evaluate import eval_
+from charnn.commands.export import export
+from charnn.commands.import_ import import_
 from charnn.commands.info import info
 from charnn.commands.inspect import inspect
 from charnn.commands.plot import plot
@@ -37,6 +39,8 @@ class _Commands(TyperGroup):
         with flushing_stdout():
             return super().invoke(ctx)
 
+
+_SILENT = ("train", "plot", "report", "export", "import")  # nothing goes to stdout
 
 app = typer.Typer(
     name="charnn",
@@ -63,7 +67,7 @@ def _charnn(
 ) -> None:
     if ctx.invoked_subcommand != "train" and ranks.launched().size > 1:
         raise RequestError("of all commands only train runs under MPI; start others without it")
-    if ctx.invoked_subcommand not in ("train", "plot", "report") and sys.stdout is None:
+    if ctx.invoked_subcommand not in _SILENT and sys.stdout is None:
         raise CharnnError("standard output is closed")
 
 
@@ -73,6 +77,8 @@ app.command("eval")(eval_)
 app.command()(inspect)
 app.command()(plot)
 app.command()(report)
+app.command()(export)
+app.command("import")(import_)
 app.command()(info)
 app.command("config")(config_)
 

@@ -30,6 +30,7 @@ def info(
       charnn info run1.npz --json
     """
     from charnn.checkpoint.checkpoint import load
+    from charnn.checkpoint.progress import NO_TEXT
     from charnn.config.writing import commented_yaml
 
     checkpoint = load(ckpt)
@@ -49,7 +50,7 @@ def info(
         "best_val_loss": progress.best_val_loss,
         "best_step": progress.best_step,
         "resumable": checkpoint.resumable,
-        "corpus_sha256": progress.fingerprint,
+        "corpus_sha256": None if progress.fingerprint == NO_TEXT else progress.fingerprint,
         "parameters_sha256": _digest(model.parameters.flat),
     }
     if as_json:

@@ -189,6 +189,10 @@ def _named_corpus(
 
 def _own_corpus(checkpoint: "Checkpoint", option: str) -> "Corpus":
     """Read the text that a model was trained on; `option` can name another."""
+    from charnn.checkpoint.progress import NO_TEXT
+
+    if checkpoint.progress.fingerprint == NO_TEXT:
+        raise RequestError(f"this model came without its text; name a text with {option}")
     corpus = read_corpus(checkpoint.config, checkpoint, again=True, option=option)
     if not corpus.has_fingerprint(checkpoint.progress.fingerprint):
         raise CharnnError(

@@ -11,7 +11,7 @@ from charnn.commands.console import say
 from charnn.commands.options import file_path, keys_beginning
 from charnn.commands.summaries import already_finished, closing, dry_run_costs, headline
 from charnn.commands.texts import read_corpus
-from charnn.errors import RequestError
+from charnn.errors import CharnnError, RequestError
 from charnn.training.signals import noted_signals
 
 if TYPE_CHECKING:
@@ -224,6 +224,8 @@ def _start(
     resumed = first = None
     if resume and outputs.checkpoint.exists():
         resumed = load(outputs.checkpoint)
+        if not resumed.resumable:
+            raise CharnnError(f"{outputs.checkpoint} cannot be resumed; start from it with --init")
         path = {"output.checkpoint": config.output.checkpoint}
         config = resumed_config(config, resumed.config).with_values(path)
     elif not may_replace:

@@ -20,6 +20,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from charnn.network.arrays import Array, State
 
 Activation = Literal["tanh", "relu"]
@@ -73,6 +75,18 @@ class Cell(ABC):
     def own_shapes(cls, hidden_size: int) -> dict[str, tuple[int, ...]]:
         """Return the names and shapes of parameters beside U, W and b, each name one letter."""
         return {}
+
+    @classmethod
+    def pytorch_biases(cls, b: Array, own: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Return bias_ih and bias_hh of PyTorch's module, (G·H,) each: b, and zeros."""
+        return b, np.zeros_like(b)
+
+    @classmethod
+    def take_pytorch_biases(
+        cls, bias_ih: Array, bias_hh: Array, b: Array, own: Mapping[str, Array]
+    ) -> None:
+        """Write the biases of PyTorch's module over b and the cell's own parameters."""
+        np.add(bias_ih, bias_hh, out=b, casting="same_kind")
 
     @abstractmethod
     def step(self, a: Array, Wh: Array, before: State, after: State) -> None:

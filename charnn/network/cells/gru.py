@@ -46,6 +46,22 @@ class GRUCell(Cell):
         """Return that of d, the second bias of n."""
         return {"d": (hidden_size,)}
 
+    @classmethod
+    def pytorch_biases(cls, b: Array, own: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Return b, and d as the last third of bias_hh."""
+        d = own["d"]
+        return b, np.concatenate([np.zeros(2 * len(d), d.dtype), d])
+
+    @classmethod
+    def take_pytorch_biases(
+        cls, bias_ih: Array, bias_hh: Array, b: Array, own: Mapping[str, Array]
+    ) -> None:
+        """Give r and u the sum of both; n keeps b and d apart."""
+        gates = 2 * len(own["d"])
+        b[...] = bias_ih
+        b[:gates] += bias_hh[:gates]
+        own["d"][...] = bias_hh[gates:]
+
     def step(self, a: Array, Wh: Array, before: Any, after: Any) -> None:
         """The equations above."""
         gates, n, m = a[:2], a[2], a[3]

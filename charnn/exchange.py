@@ -1,0 +1,307 @@
+"""Weights for PyTorch and from it: files in the safetensors format.
+
+The names and layouts are those of a module with `rnn = nn.RNN(K, H, L)`, or nn.LSTM or nn.GRU, and
+`output = nn.Linear(H, K)`:
+
+    rnn.weight_ih_l0 …      (G·H, K), above the first layer (G·H, H)      U
+    rnn.weight_hh_l0 …      (G·H, H)                                      W
+    rnn.bias_ih_l0 …        (G·H,)                                        b
+    rnn.bias_hh_l0 …        (G·H,)                                        0, and a GRU's d
+    output.weight           (K, H)                                        V
+    output.bias             (K,)                                          c
+
+A file from elsewhere may have other names before these, and an nn.Embedding E, (K, n), whose rows
+the first layer reads: U = weight_ih_l0 Eᵀ. Reading trusts nothing. docs/pytorch.md has examples.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.checkpoint.checkpoint import Checkpoint
+from charnn.checkpoint.progress import NO_TEXT, Progress
+from charnn.config.keys import Config
+from charnn.config.loading import parse_config_json
+from charnn.config.writing import config_json
+from charnn.errors import CharnnError, CheckpointError, ConfigError, RequestError
+from charnn.network.cells import CELLS, cell_class
+from charnn.network.cells.cell import Activation
+from charnn.network.network import Network
+from charnn.showing import BOUNDARY, show_value
+from charnn.text.vocabulary import Vocabulary
+
+Tensors = dict[str, NDArray[Any]]
+
+_RECURRENT = re.compile(r"(?:.*\.)?(weight|bias)_(ih|hh)_l(\d{1,4})")
+_NUMBERS = {"F16", "F32", "F64"}
+
+
+def tensors_of(network: Network) -> Tensors:
+    """Return the parameters of a network by PyTorch's names."""
+    found: Tensors = {}
+    for layer in range(network.num_layers):
+        own = network.parameters.of_layer(layer)
+        U, W, b = (own.pop(letter) for letter in "UWb")
+        pair = network.spec.cell_class.pytorch_biases(b, own)
+        found[f"rnn.weight_ih_l{layer}"], found[f"rnn.weight_hh_l{layer}"] = U, W
+        found[f"rnn.bias_ih_l{layer}"], found[f"rnn.bias_hh_l{layer}"] = pair
+    V, c = network.parameters["V"], network.parameters["c"]
+    return found | {"output.weight": V, "output.bias": c}
+
+
+def exported(checkpoint: Checkpoint) -> bytes:
+    """Return a model as a safetensors file: the tensors, and as metadata what else a reader needs.
+
+    The metadata are `cell`, `activation`, `vocabulary` (the characters in the order of their ids,
+    as a JSON string) and `config` (JSON).
+    """
+    from safetensors.numpy import save
+
+    model = checkpoint.model
+    metadata = {
+        "format": "pt",
+        "cell": model.spec.cell,
+        "activation": model.activation,
+        "vocabulary": json.dumps(checkpoint.vocabulary.characters),
+        "config": config_json(checkpoint.config),
+    }
+    tensors = {name: np.ascontiguousarray(array) for name, array in tensors_of(model).items()}
+    return save(tensors, metadata)
+
+
+def imported(
+    path: Path, characters: str | None = None, activation: Activation | None = None
+) -> Checkpoint:
+    """Read a model from a safetensors file.
+
+    Args:
+        path: of the file.
+        characters: those of the model in the order of their ids; None takes the file's metadata.
+        activation: of an nn.RNN; None takes the metadata, or else tanh.
+
+    Raises:
+        CheckpointError: if the file is not such a model. One line names the file and the reason.
+        RequestError: if neither `characters` nor the file says what the characters are.
+    """
+    tensors, metadata = _read(path)
+    try:
+        return _built(tensors, metadata, characters, activation)
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}") from None
+    except (CharnnError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
+    """Return all tensors of a file and its metadata."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            tensors: Tensors = {}
+            for name in file.keys():  # noqa: SIM118 (it is no dict)
+                kind = file.get_slice(name).get_dtype()
+                if kind not in _NUMBERS:
+                    raise CheckpointError(
+                        f"{path}: {show_value(name)} has numbers of type {show_value(kind)}; "
+                        "save the module in float32 first: module.float()"
+                    )
+                tensors[name] = file.get_tensor(name)
+            return tensors, file.metadata() or {}
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    except (SafetensorError, ValueError, OverflowError) as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {error!s:.200}") from None
+
+
+def _built(
+    tensors: Tensors,
+    metadata: Mapping[str, str],
+    characters: str | None,
+    activation: Activation | None,
+) -> Checkpoint:
+    parts = _sorted(tensors)
+    layers, H = len(parts.recurrent), _matrix(parts.recurrent[0], "weight_hh").shape[1]
+    cell = _cell_of(parts.recurrent[0]["weight_hh"], H)
+    kinds = {array.dtype for array in tensors.values()}
+    dtype = "float64" if np.dtype(np.float64) in kinds else "float32"
+    K = len(parts.output)
+    ordered, order = _vocabulary(characters, metadata, K)
+    config = _config(metadata, BOUNDARY in ordered.characters).with_values(
+        {
+            "model.cell": cell,
+            "model.hidden_size": H,
+            "model.num_layers": layers,
+            "model.activation": _activation(cell, metadata, activation),
+            "training.dtype": dtype,
+        }
+    )
+    model = Network.from_config(config.model, K, dtype)
+    shapes = model.spec.shapes
+    for layer, found in enumerate(parts.recurrent):
+        own = model.parameters.of_layer(layer)
+        U, W, b = (own.pop(letter) for letter in "UWb")
+        weight = _matrix(found, "weight_ih")
+        if layer == 0 and parts.embedding is not None:
+            weight = weight @ parts.embedding.T
+        if layer == 0 and weight.shape == U.shape:
+            weight = weight[:, order]
+        _assign(U, weight, f"weight_ih_l{layer}")
+        _assign(W, found["weight_hh"], f"weight_hh_l{layer}")
+        biases = [found.get(name, np.zeros(len(b), dtype)) for name in ("bias_ih", "bias_hh")]
+        for name, bias in zip(("bias_ih", "bias_hh"), biases, strict=True):
+            if bias.shape != b.shape:
+                raise ValueError(f"{name}_l{layer} must have the shape {b.shape}")
+        model.spec.cell_class.take_pytorch_biases(biases[0], biases[1], b, own)
+    if parts.output.shape != shapes["V"]:
+        raise ValueError(f"the output layer must have the shape {shapes['V']}")
+    model.parameters["V"][...] = parts.output[order]
+    if parts.output_bias is not None:
+        model.parameters["c"][...] = parts.output_bias[order]
+    if not np.isfinite(model.parameters.flat).all():
+        raise ValueError("it has numbers that are not finite")
+    return Checkpoint(config, ordered, model, Progress(fingerprint=NO_TEXT))
+
+
+class _Parts(NamedTuple):
+    """The tensors of a file by what they are."""
+
+    recurrent: list[Tensors]  # of each layer: weight_ih, weight_hh and the biases if there are any
+    output: NDArray[Any]  # (K, H)
+    output_bias: NDArray[Any] | None
+    embedding: NDArray[Any] | None  # (K, n)
+
+
+def _sorted(tensors: Tensors) -> _Parts:
+    """Say what each tensor is, by its name and its shape."""
+    recurrent: dict[int, Tensors] = {}
+    others: Tensors = {}
+    for name, array in tensors.items():
+        if name.endswith("_reverse"):
+            raise ValueError("a bidirectional network cannot write from left to right")
+        if "weight_hr_l" in name:
+            raise ValueError("an LSTM with projections (proj_size) is not among the cells here")
+        if match := _RECURRENT.fullmatch(name):
+            kind, side, layer = match.groups()
+            part = recurrent.setdefault(int(layer), {})
+            if f"{kind}_{side}" in part:
+                raise ValueError(f"there are two {kind}_{side}_l{layer}; it has several networks")
+            part[f"{kind}_{side}"] = array
+        else:
+            others[name] = array
+    if sorted(recurrent) != list(range(len(recurrent))) or not recurrent:
+        raise ValueError("it has no weight_ih_l0, weight_hh_l0 … of an nn.RNN, nn.LSTM or nn.GRU")
+    layers = [recurrent[layer] for layer in range(len(recurrent))]
+    for layer, found in enumerate(layers):
+        for name in ("weight_ih", "weight_hh"):
+            if name not in found:
+                raise ValueError(f"{name}_l{layer} is missing")
+            _matrix(found, name)
+    H, n = layers[0]["weight_hh"].shape[1], layers[0]["weight_ih"].shape[1]
+    if not H:
+        raise ValueError("weight_hh_l0 has no columns")
+    matrices = {name: array for name, array in others.items() if array.ndim == 2}
+    output = _one(matrices, others, H, biased=True)
+    bias = others.pop(_bias_of(output), None)
+    V = others.pop(output)
+    matrices.pop(output)
+    embedding = others.pop(_one(matrices, others, n, biased=False)) if matrices else None
+    if bias is not None and bias.shape != (len(V),):
+        raise ValueError(f"{show_value(_bias_of(output))} must have the shape {(len(V),)}")
+    if embedding is not None and len(embedding) != len(V):
+        raise ValueError("the embedding and the output layer have different numbers of characters")
+    if others:
+        names = ", ".join(map(show_value, list(others)[:3]))
+        raise ValueError(f"it has more than a recurrent network and a linear layer: {names}")
+    return _Parts(layers, V, bias, embedding)
+
+
+def _one(matrices: Tensors, others: Tensors, columns: int, *, biased: bool) -> str:
+    """Return the name of the only matrix with so many columns; of several, by whether it has b."""
+    fitting = [name for name, array in matrices.items() if array.shape[1] == columns]
+    if len(fitting) > 1:
+        fitting = [name for name in fitting if (_bias_of(name) in others) == biased]
+    if len(fitting) != 1:
+        what = "output layer, nn.Linear(H, K)" if biased else "embedding, nn.Embedding(K, n)"
+        found = "several matrices" if fitting else "no matrix"
+        raise ValueError(f"{found} with {columns} columns could be the {what}")
+    return fitting[0]
+
+
+def _bias_of(name: str) -> str:
+    return f"{name.removesuffix('weight')}bias"
+
+
+def _matrix(found: Tensors, name: str) -> NDArray[Any]:
+    if found[name].ndim != 2:
+        raise ValueError(f"{name} is not a matrix")
+    return found[name]
+
+
+def _assign(parameter: NDArray[Any], array: NDArray[Any], name: str) -> None:
+    if array.shape != parameter.shape:
+        raise ValueError(f"{name} must have the shape {parameter.shape}, and has {array.shape}")
+    parameter[...] = array
+
+
+def _cell_of(W: NDArray[Any], H: int) -> str:
+    """Return the cell whose W has so many rows."""
+    for name in CELLS:
+        if cell_class(name).gates * H == len(W):
+            return name
+    raise ValueError(f"weight_hh_l0 of shape {W.shape} is of no cell here: {', '.join(CELLS)}")
+
+
+def _activation(
+    cell: str, metadata: Mapping[str, str], activation: Activation | None
+) -> Activation:
+    wanted = activation or metadata.get("activation", "tanh")
+    if wanted not in ("tanh", "relu"):
+        raise ValueError(f"its activation is {show_value(wanted)}, neither tanh nor relu")
+    if cell != "rnn" and wanted != "tanh":
+        raise RequestError(f"{wanted} is for nn.RNN; this is another cell, {cell}")
+    return "relu" if wanted == "relu" else "tanh"
+
+
+def _vocabulary(
+    characters: str | None, metadata: Mapping[str, str], K: int
+) -> tuple[Vocabulary, NDArray[np.intp]]:
+    """Return the vocabulary, whose ids follow the code points, and the model's id of each."""
+    if characters is None:
+        if "vocabulary" not in metadata:
+            raise RequestError(
+                "it does not say what its characters are; give them by --vocabulary FILE, "
+                "in the order of their ids"
+            )
+        try:
+            characters = json.loads(metadata["vocabulary"])
+        except (ValueError, RecursionError):
+            characters = None
+        if not isinstance(characters, str):
+            raise ValueError("the vocabulary in its metadata is not a JSON string")
+    if len(set(characters)) != len(characters):
+        raise RequestError("the vocabulary repeats a character")
+    if len(characters) != K:
+        raise RequestError(f"the vocabulary has {len(characters):,} characters, the model {K:,}")
+    if any(0xD800 <= ord(character) < 0xE000 and character != BOUNDARY for character in characters):
+        raise RequestError("the vocabulary has half of a character of UTF-16")
+    points = np.array([ord(character) for character in characters])
+    return Vocabulary(characters), np.argsort(points)
+
+
+def _config(metadata: Mapping[str, str], has_boundary: bool) -> Config:
+    """Return the config in the metadata, without the texts that are elsewhere."""
+    config = Config()
+    if "config" in metadata:
+        try:
+            config = parse_config_json(metadata["config"])
+        except ConfigError as error:
+            raise ValueError(f"the config in its metadata is not valid: {error}") from None
+    if (config.data.documents is not None) != has_boundary:
+        raise ValueError("its config and the boundary in its vocabulary contradict each other")
+    return config.with_values({"data.path": (), "data.val_path": None, "data.test_path": None})

@@ -1,0 +1,211 @@
+"""Models to and from safetensors files: round trips, files of others, and hostile ones."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from charnn.checkpoint.checkpoint import Checkpoint, load
+from charnn.checkpoint.progress import NO_TEXT, Progress
+from charnn.config.keys import Config, DataConfig, ModelConfig, TrainingConfig
+from charnn.errors import CheckpointError, RequestError
+from charnn.exchange import exported, imported, tensors_of
+from charnn.network.network import Network
+from charnn.showing import BOUNDARY
+from charnn.text.vocabulary import Vocabulary
+
+CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("lstm", "tanh"), ("gru", "tanh")]
+
+
+def model(cell: str, activation: Any = "tanh", characters: str = "abcé中😀") -> Checkpoint:
+    vocabulary = Vocabulary(characters)
+    network = Network(len(vocabulary), 5, 2, activation, cell=cell)
+    rng = np.random.default_rng(1)
+    network.parameters.flat[...] = rng.normal(0, 0.5, network.num_parameters)
+    config = Config(
+        data=DataConfig(documents="lines" if BOUNDARY in characters else None),
+        model=ModelConfig(cell=cell, hidden_size=5, num_layers=2, activation=activation),
+        training=TrainingConfig(learning_rate=0.5),
+    )
+    return Checkpoint(config, vocabulary, network, Progress(fingerprint="ab" * 32))
+
+
+def logits(checkpoint: Checkpoint, text: str) -> Any:
+    ids = checkpoint.vocabulary.encode(text)[:, None]
+    return checkpoint.model.logits(ids, checkpoint.model.zero_state())
+
+
+@pytest.mark.parametrize(("cell", "activation"), CELLS)
+def test_a_round_trip_keeps_the_model(cell: str, activation: str, tmp_path: Path) -> None:
+    before = model(cell, activation)
+    (tmp_path / "m.safetensors").write_bytes(exported(before))
+    found = imported(tmp_path / "m.safetensors")
+    assert found.vocabulary == before.vocabulary
+    np.testing.assert_array_equal(found.model.parameters.flat, before.model.parameters.flat)
+    assert found.config.model == before.config.model
+    assert found.config.training.learning_rate == 0.5
+    assert found.progress.fingerprint == NO_TEXT
+    found.save(tmp_path / "m.npz")
+    again = load(tmp_path / "m.npz")
+    np.testing.assert_array_equal(logits(again, "中aé"), logits(before, "中aé"))
+
+
+def test_documents_keep_their_boundary(tmp_path: Path) -> None:
+    before = model("rnn", characters="ab" + BOUNDARY)
+    (tmp_path / "m.safetensors").write_bytes(exported(before))
+    found = imported(tmp_path / "m.safetensors")
+    assert found.vocabulary.boundary == before.vocabulary.boundary is not None
+    assert found.config.data.documents == "lines"
+
+
+def test_the_names_and_shapes_are_those_of_pytorch() -> None:
+    tensors = tensors_of(model("gru").model)
+    assert {name: array.shape for name, array in tensors.items()} == {
+        "rnn.weight_ih_l0": (15, 6),
+        "rnn.weight_hh_l0": (15, 5),
+        "rnn.bias_ih_l0": (15,),
+        "rnn.bias_hh_l0": (15,),
+        "rnn.weight_ih_l1": (15, 5),
+        "rnn.weight_hh_l1": (15, 5),
+        "rnn.bias_ih_l1": (15,),
+        "rnn.bias_hh_l1": (15,),
+        "output.weight": (6, 5),
+        "output.bias": (6,),
+    }
+
+
+def saved(path: Path, tensors: dict[str, Any], **metadata: str) -> Path:
+    save_file(
+        {name: np.ascontiguousarray(array) for name, array in tensors.items()}, path, metadata
+    )
+    return path
+
+
+def test_a_file_of_others_has_any_prefix_an_embedding_and_its_own_order(tmp_path: Path) -> None:
+    """Characters in the order "cab", E of 3 numbers, names of another module, two biases."""
+    rng = np.random.default_rng(0)
+    E, H = rng.normal(size=(3, 4)).astype(np.float32), 5
+    tensors = {
+        "net.encoder.weight": E,
+        "net.lstm.weight_ih_l0": rng.normal(size=(4 * H, 4)).astype(np.float32),
+        "net.lstm.weight_hh_l0": rng.normal(size=(4 * H, H)).astype(np.float32),
+        "net.lstm.bias_ih_l0": rng.normal(size=4 * H).astype(np.float32),
+        "net.lstm.bias_hh_l0": rng.normal(size=4 * H).astype(np.float32),
+        "head.weight": rng.normal(size=(3, H)).astype(np.float32),
+        "head.bias": rng.normal(size=3).astype(np.float32),
+    }
+    found = imported(saved(tmp_path / "m.safetensors", tensors), "cab")
+    p = found.model.parameters
+    for place, character in enumerate("cab"):
+        ours = found.vocabulary.characters.index(character)
+        U = tensors["net.lstm.weight_ih_l0"] @ E[place]
+        np.testing.assert_allclose(p["U0"][:, ours], U, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(p["V"][ours], tensors["head.weight"][place])
+        assert p["c"][ours] == tensors["head.bias"][place]
+    both = tensors["net.lstm.bias_ih_l0"] + tensors["net.lstm.bias_hh_l0"]
+    np.testing.assert_allclose(p["b0"], both, rtol=1e-6)
+    assert found.config.model.cell == "lstm"
+
+
+def test_modules_without_biases_and_of_other_precisions(tmp_path: Path) -> None:
+    for kind, dtype in ((np.float16, "float32"), (np.float64, "float64")):
+        rng = np.random.default_rng(0)
+        tensors = {
+            "weight_ih_l0": rng.normal(size=(5, 3)).astype(kind),
+            "weight_hh_l0": rng.normal(size=(5, 5)).astype(kind),
+            "fc.weight": rng.normal(size=(3, 5)).astype(kind),
+        }
+        found = imported(saved(tmp_path / f"{dtype}.safetensors", tensors), "abc", "relu")
+        assert found.config.training.dtype == str(found.model.dtype) == dtype
+        assert found.model.activation == "relu"
+        assert not found.model.parameters["b0"].any()
+        np.testing.assert_array_equal(found.model.parameters["W0"], tensors["weight_hh_l0"])
+
+
+GOOD = {
+    "weight_ih_l0": np.ones((5, 3), np.float32),
+    "weight_hh_l0": np.ones((5, 5), np.float32),
+    "bias_ih_l0": np.ones(5, np.float32),
+    "fc.weight": np.ones((3, 5), np.float32),
+    "fc.bias": np.ones(3, np.float32),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"weight_ih_l0": None}, "weight_ih_l0 is missing"),
+        ({"weight_hh_l0": None}, "weight_hh_l0 is missing"),
+        ({"weight_ih_l0": np.ones((5, 3, 1), np.float32)}, "weight_ih is not a matrix"),
+        ({"weight_ih_l0": np.ones((5, 7), np.float32)}, "weight_ih_l0 must have the shape (5, 3)"),
+        ({"weight_hh_l0": np.ones((10, 5), np.float32)}, "of no cell here: rnn, lstm, gru"),
+        ({"weight_hh_l0": np.ones((5, 0), np.float32)}, "has no columns"),
+        ({"bias_ih_l0": np.ones(4, np.float32)}, "bias_ih_l0 must have the shape (5,)"),
+        ({"weight_hh_l0_reverse": np.ones((5, 5), np.float32)}, "bidirectional"),
+        ({"weight_hr_l0": np.ones((5, 5), np.float32)}, "proj_size"),
+        ({"b.weight_ih_l0": np.ones((5, 3), np.float32)}, "two weight_ih_l0"),
+        ({"weight_ih_l2": np.ones((5, 3), np.float32)}, "it has no weight_ih_l0"),
+        ({"fc.weight": None}, "no matrix with 5 columns could be the output layer"),
+        ({"fc.bias": np.ones(4, np.float32)}, "fc.bias must have the shape (3,)"),
+        ({"ln.weight": np.ones(5, np.float32)}, "more than a recurrent network"),
+        ({"e.weight": np.ones((4, 3), np.float32)}, "different numbers of characters"),
+        ({"e.weight": np.ones((3, 9), np.float32)}, "no matrix with 3 columns could be the emb"),
+        ({"weight_hh_l0": np.full((5, 5), np.nan, np.float32)}, "not finite"),
+        ({"weight_hh_l0": np.ones((5, 5), np.int32)}, "numbers of type I32"),
+    ],
+)
+def test_what_is_no_such_model_is_one_clear_line(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    tensors = {name: array for name, array in (GOOD | changes).items() if array is not None}
+    with pytest.raises(CheckpointError) as error:
+        imported(saved(tmp_path / "m.safetensors", tensors), "abc")
+    assert words in str(error.value)
+    assert "m.safetensors: " in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "characters", "words"),
+    [
+        ({}, None, "give them by --vocabulary FILE"),
+        ({}, "ab", "the vocabulary has 2 characters, the model 3"),
+        ({}, "aab", "repeats a character"),
+        ({"vocabulary": "abc"}, None, "not a JSON string"),
+        ({"vocabulary": "[" * 100_000}, None, "not a JSON string"),
+        ({"vocabulary": '"ab\\udc00"'}, None, "half of a character"),
+        ({"vocabulary": '"ab\\ud800"'}, None, "contradict each other"),
+        ({"config": "{}x"}, "abc", "the config in its metadata is not valid"),
+        ({"activation": "selu"}, "abc", "its activation is selu"),
+    ],
+)
+def test_metadata_are_not_trusted(
+    metadata: dict[str, str], characters: str | None, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises((CheckpointError, RequestError)) as error:
+        imported(saved(tmp_path / "m.safetensors", GOOD, **metadata), characters)
+    assert words in str(error.value)
+
+
+def test_gates_have_no_activation_to_choose(tmp_path: Path) -> None:
+    (tmp_path / "m.safetensors").write_bytes(exported(model("gru")))
+    with pytest.raises(RequestError, match=r"relu is for nn\.RNN"):
+        imported(tmp_path / "m.safetensors", activation="relu")
+
+
+def test_broken_files(tmp_path: Path) -> None:
+    whole = exported(model("rnn"))
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 4]}})
+    huge = (1 << 62).to_bytes(8, "little") + b"{}"
+    overlong = len(header).to_bytes(8, "little") + header.encode() + b"1234"
+    for content in (b"", b"PK", whole[:-1], whole[:40], whole + b"x", huge, overlong):
+        (tmp_path / "m.safetensors").write_bytes(content)
+        with pytest.raises(CheckpointError, match="not a safetensors file"):
+            imported(tmp_path / "m.safetensors")
+    with pytest.raises(CheckpointError, match="No such file"):
+        imported(tmp_path / "none.safetensors")
+    with pytest.raises(CheckpointError):
+        imported(tmp_path)
