@@ -51,6 +51,7 @@ NAMES = (
     "report",
     "export",
     "import",
+    "gradcheck",
     "info",
     "config",
 )

@@ -16,6 +16,7 @@ from charnn import __version__, ranks
 from charnn.commands.config import config_
 from charnn.commands.evaluate import eval_
 from charnn.commands.export import export
+from charnn.commands.gradcheck import gradcheck
 from charnn.commands.import_ import import_
 from charnn.commands.info import info
 from charnn.commands.inspect import inspect
@@ -79,6 +80,7 @@ app.command()(plot)
 app.command()(report)
 app.command()(export)
 app.command("import")(import_)
+app.command()(gradcheck)
 app.command()(info)
 app.command("config")(config_)
 

@@ -58,8 +58,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_readme_shows_train_sample_and_eval() -> None:
-    assert {arguments[0] for arguments, _ in SHOWN} == {"train", "sample", "eval"}
+def test_the_readme_shows_train_sample_eval_and_gradcheck() -> None:
+    assert {arguments[0] for arguments, _ in SHOWN} == {"train", "sample", "eval", "gradcheck"}
 
 
 def test_training_speaks_as_the_readme_says(folder: Path) -> None:

@@ -1,0 +1,141 @@
+"""The command `charnn gradcheck`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from charnn.commands.options import JSON, file_path, keys_beginning
+from charnn.errors import CharnnError, RequestError
+from charnn.showing import json_line
+
+if TYPE_CHECKING:
+    from charnn.config.keys import Config
+    from charnn.insight.gradcheck import Row
+
+# What is not given is small: two losses are computed for each parameter.
+_SMALL = {
+    "model.hidden_size": 6,
+    "model.num_layers": 1,
+    "training.seq_length": 8,
+    "training.batch_size": 3,
+    "training.seed": 1,
+}
+_CHARACTERS = 6  # K: equal to H, so that a slip in a backward pass is seldom an error of shapes
+_MOST = 20_000  # parameters
+
+
+def gradcheck(
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set a config key, as in train; repeatable.",
+            autocompletion=keys_beginning,
+        ),
+    ] = None,
+    mine: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.py", help="Check the function backward of this file.", parser=file_path
+        ),
+    ] = None,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Check gradients against central differences.
+
+    A small network with random parameters reads random characters, in float64. Each parameter's
+    gradient is compared with what a small change of its elements does to the loss. The exit code is
+    1 if a relative difference is 1e-6 or more.
+
+    --mine checks a backward pass that you wrote: backward(parameters, inputs, targets, state) gets
+    a dict of arrays by name (U, W, b, V and c of one layer), T character ids, the T that follow and
+    the state before, (1, H). It returns the gradients of the loss summed over the characters in a
+    dict: dU, dW, db, dV, dc. Usual slips are named.
+
+    \b
+    Examples:
+      charnn gradcheck
+      charnn gradcheck --set model.cell=lstm --set model.num_layers=2
+      charnn gradcheck --mine homework.py
+    """
+    from charnn.insight.gradcheck import Window, compared, of_a_file
+
+    config = _config(assignments or [])
+    training, model = config.training, config.model
+    T, B = training.seq_length, training.batch_size
+    if T == "full":
+        raise RequestError("training.seq_length must be a number here")
+    window = Window.drawn(model, _CHARACTERS, T, 1 if mine else B, training.seed or 0)
+    if window.network.num_parameters > _MOST:
+        raise RequestError(
+            f"{window.network.num_parameters:,} parameters take too long; at most {_MOST:,}"
+        )
+    textbook = training.loop == "textbook"
+    right = window.differences()
+    rows = compared(window.gradients(textbook=textbook), right)
+    found = None
+    if mine:
+        found = of_a_file(mine, window)
+        rows = compared(found, window.gradients(textbook=True))
+    hints = {}
+    for row in rows:
+        if found is not None and not row.agrees:
+            hints[row.parameter] = _hint(found, window, row.parameter)
+    _print(rows, hints, as_json)
+    wrong = [row.parameter for row in rows if not row.agrees]
+    if wrong:
+        raise CharnnError(f"wrong: {', '.join(f'd{name}' for name in wrong)}")
+
+
+def _config(assignments: list[str]) -> "Config":
+    from charnn.config.loading import Override, load_config, parse_override
+
+    given = dict(parse_override(text) for text in assignments)
+    small = {key: Override(value, "--set") for key, value in _SMALL.items()}
+    return load_config(None, small | given)
+
+
+def _hint(found: dict[str, Any], window: Any, parameter: str) -> str:
+    from charnn.insight.slips import named
+
+    spec = window.network.spec
+    if spec.num_layers > 1 or spec.cell != "rnn" or spec.activation != "tanh":
+        return "slips are known for one layer of tanh units alone"
+    return named(found, window, parameter)
+
+
+def _print(rows: "list[Row]", hints: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        objects = [
+            {**row._asdict(), "agrees": row.agrees, "hint": hints.get(row.parameter)}
+            for row in rows
+        ]
+        print(json_line({"gradients": objects, "agree": all(row.agrees for row in rows)}))
+        return
+    columns = ["", "shape", "norm", "difference", "worst element", "found", "right"]
+    lines = [columns]
+    for row in rows:
+        shape = " × ".join(map(str, row.shape))
+        worst = ", ".join(map(str, row.worst))
+        lines.append(
+            [
+                f"d{row.parameter}",
+                shape,
+                f"{row.norm:.4f}",
+                f"{row.difference:.1e}",
+                worst,
+                f"{row.found:.6f}",
+                f"{row.right:.6f}",
+            ]
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
+    for number, line in enumerate(lines):
+        shown = "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        hint = hints.get(rows[number - 1].parameter) if number else None
+        print(shown.rstrip())
+        if hint:
+            print(f"    {hint}")
+    sys.stdout.flush()

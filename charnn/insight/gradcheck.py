@@ -1,0 +1,198 @@
+"""Gradients by the rules of calculus, held against gradients by trying: central differences.
+
+    ∂L/∂θ_i ≈ (L(θ + ε e_i) − L(θ − ε e_i)) / 2ε
+
+In float64 the two agree to about 1e-8, so a wrong term shows. A backward pass that somebody else
+wrote is compared with ours, which is compared with the differences.
+"""
+
+import runpy
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charnn.config.keys import ModelConfig
+from charnn.draws import Purpose, generator
+from charnn.errors import CharnnError
+from charnn.network.bptt import BPTT
+from charnn.network.network import Network
+from charnn.network.textbook import TextbookBPTT
+
+Floats = NDArray[np.float64]
+EPSILON = 1e-5
+TOLERANCE = 1e-6  # of the relative difference; finite differences are not more exact
+
+
+class Window(NamedTuple):
+    """A small network in float64 and the characters it is checked on.
+
+    Attributes:
+        network: with random parameters, biases too.
+        inputs: (T, B) character ids.
+        targets: (T, B), the character after each input.
+        state: (S, B, H), the state before.
+    """
+
+    network: Network
+    inputs: NDArray[np.intp]
+    targets: NDArray[np.intp]
+    state: Floats
+
+    @classmethod
+    def drawn(cls, model: ModelConfig, K: int, T: int, B: int, seed: int) -> "Window":
+        """Draw the parameters, the characters and the state."""
+        draw = generator(seed, Purpose.INIT)
+        network = Network.from_config(model, K, np.float64)
+        network.parameters.flat[...] = draw.normal(0, 0.5, network.num_parameters)
+        inputs, targets = draw.integers(0, K, (2, T, B))
+        state = draw.normal(0, 0.3, network.zero_state(B).shape)
+        return cls(network, inputs, targets, state)
+
+    def gradients(self, *, textbook: bool = False) -> dict[str, Floats]:
+        """Return ∂L/∂θ by name, of the loss L summed over all characters, in nats."""
+        T, B = self.inputs.shape
+        bptt = TextbookBPTT(self.network) if textbook else BPTT(self.network, T, B)
+        bptt(self.inputs, self.targets, self.state.copy())
+        return {name: gradient.astype(np.float64) for name, gradient in bptt.gradients.items()}
+
+    def differences(self) -> dict[str, Floats]:
+        """Return the same by central differences."""
+        bptt = BPTT(self.network, *self.inputs.shape)
+        theta = self.network.parameters.flat
+        found = np.empty_like(theta)
+        for i, value in enumerate(theta.tolist()):
+            losses = []
+            for side in (EPSILON, -EPSILON):
+                theta[i] = value + side
+                losses.append(bptt(self.inputs, self.targets, self.state.copy()))
+            theta[i] = value
+            found[i] = (losses[0] - losses[1]) / (2 * EPSILON)
+        views = self.network.parameters_in(found)
+        return {name: view.astype(np.float64) for name, view in views.items()}
+
+
+class Row(NamedTuple):
+    """How two gradients of one parameter agree.
+
+    Attributes:
+        parameter: its name.
+        shape: its shape.
+        norm: the Euclidean norm of the right gradient.
+        difference: ‖found − right‖ / max(‖found‖, ‖right‖), 0 if both are zero.
+        worst: the index of the element that differs most.
+        found: that element.
+        right: what it should be.
+    """
+
+    parameter: str
+    shape: tuple[int, ...]
+    norm: float
+    difference: float
+    worst: tuple[int, ...]
+    found: float
+    right: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the difference is below 1e-6. One that is not a number is not."""
+        return self.difference < TOLERANCE
+
+
+def distance(found: Floats, right: Floats) -> float:
+    """Return ‖found − right‖ / max(‖found‖, ‖right‖)."""
+    largest = max(float(np.linalg.norm(found)), float(np.linalg.norm(right)))
+    return float(np.linalg.norm(found - right)) / largest if largest else 0.0
+
+
+def compared(found: Mapping[str, Floats], right: Mapping[str, Floats]) -> list[Row]:
+    """Compare gradients parameter by parameter."""
+    rows = []
+    for name, expected in right.items():
+        mine = found[name]
+        off = np.abs(mine - expected)
+        worst = np.unravel_index(int(np.argmax(off)), off.shape)
+        rows.append(
+            Row(
+                name,
+                expected.shape,
+                float(np.linalg.norm(expected)),
+                distance(mine, expected),
+                tuple(int(i) for i in worst),
+                float(mine[worst]),
+                float(expected[worst]),
+            )
+        )
+    return rows
+
+
+def of_a_file(path: Path, window: Window) -> dict[str, Floats]:
+    """Return the gradients that the function `backward` of a Python file computes.
+
+    It is called as `backward(parameters, inputs, targets, state)` with the parameters by name, the
+    T characters and targets of one stream, and the state before, (S, H); all are copies. It returns
+    a dict of the gradients of the loss summed over the characters, by the parameters' names, with
+    or without a d in front: "dW0" or "W0". Of a network with one layer, the 0 may be left out.
+
+    Raises:
+        CharnnError: if the file fails, or returns something else. One line names file and line.
+    """
+    arguments = (
+        {name: array.copy() for name, array in window.network.parameters.items()},
+        window.inputs[:, 0].copy(),
+        window.targets[:, 0].copy(),
+        window.state[:, 0].copy(),
+    )
+    parameters = arguments[0]
+    if window.network.num_layers == 1:
+        parameters |= {name.removesuffix("0"): array for name, array in parameters.items()}
+    returned = _called(path, arguments)
+    if not isinstance(returned, Mapping):
+        raise CharnnError(f"{path}: backward must return a dict, got {type(returned).__name__}")
+    found = {}
+    for name, parameter in window.network.parameters.items():
+        letters = [name, name.removesuffix("0")]
+        given = [key for key in (*letters, *(f"d{one}" for one in letters)) if key in returned]
+        if not given:
+            raise CharnnError(f"{path}: backward returns no gradient named d{name}")
+        try:
+            gradient = np.array(returned[given[0]], np.float64)
+        except (TypeError, ValueError):
+            raise CharnnError(f"{path}: {given[0]} is not an array of numbers") from None
+        if gradient.size != parameter.size or gradient.squeeze().ndim != parameter.squeeze().ndim:
+            raise CharnnError(
+                f"{path}: {given[0]} has the shape {gradient.shape}, expected {parameter.shape}"
+            )
+        if gradient.ndim == 2 and gradient.shape != parameter.shape and parameter.ndim == 2:
+            raise CharnnError(
+                f"{path}: {given[0]} has the shape {gradient.shape}, expected {parameter.shape}: "
+                "is it transposed?"
+            )
+        found[name] = gradient.reshape(parameter.shape)
+    return found
+
+
+def _called(path: Path, arguments: tuple[Any, ...]) -> Any:
+    """Run a file of the user's and call its `backward`; whatever it raises becomes one line."""
+    try:
+        function: Callable[..., Any] | None = runpy.run_path(str(path)).get("backward")
+        if function is None:
+            raise CharnnError(f"{path}: no function backward in it")
+        return function(*arguments)
+    except CharnnError:
+        raise
+    except OSError as error:
+        raise CharnnError(f"{path}: {error.strerror or error}") from None
+    except SyntaxError as error:
+        raise CharnnError(f"{path}:{error.lineno}: {error.msg}") from None
+    except Exception as error:
+        mine = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == str(path)
+        ]
+        place = f"{path}:{mine[-1]}" if mine else str(path)
+        raise CharnnError(f"{place}: {type(error).__name__}: {error}") from None
