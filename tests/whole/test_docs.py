@@ -203,3 +203,9 @@ def test_the_page_on_safety_names_tests_that_exist() -> None:
     named = set(re.findall(r"`([a-z_/]+\.py)[ `]", page))
     assert len(named) > 10
     assert [path for path in named if not (ROOT / "tests" / path).exists()] == []
+
+
+def test_every_example_of_the_derivation_is_true() -> None:
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "bptt.md"), module_relative=False)
+    assert tried > 30
+    assert failed == 0

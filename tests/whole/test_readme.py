@@ -85,8 +85,10 @@ def test_links_and_pictures_are_there() -> None:
         assert "://" in target or (ROOT / target).exists(), target
 
 
-def test_the_table_of_equations_names_what_is_there() -> None:
-    table = README[README.index("| equation |") :].split("\n\n")[0]
+@pytest.mark.parametrize("page", ["README.md", "docs/bptt.md"])
+def test_the_table_of_equations_names_what_is_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    table = text[text.index("| equation |") :].split("\n\n")[0]
     names = re.findall(r"`([a-z_.A-Z]+)`", "".join(table.splitlines()[2:]))
     assert len(names) > 15
     for name in names:
