@@ -1,5 +1,6 @@
 """Generated files are up to date, and the schema and the loader accept the same configs."""
 
+import doctest
 import html
 import os
 import re
