@@ -1,0 +1,167 @@
+"""Write a text whose entropy is known: ``python data/tasks.py recall|brackets|reber OUT``.
+
+``recall``    a letter, then a fixed filler, then a question mark and the letter once more. Only
+              a model that remembers the letter over the gap can predict its second coming.
+``brackets``  brackets of two kinds, nested up to six deep: what closes is what opened last.
+``reber``     strings of Reber's grammar (1967).
+
+A line is one item. The characters of a line are drawn by an automaton, so its entropy is computed,
+not estimated. It is printed in bits per character, for the grammar and for the last tenth of this
+text, to compare with ``charnn eval``. Needs Python 3.11, nothing else.
+"""
+
+import argparse
+import itertools
+import math
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Arc(NamedTuple):
+    """A character that may come next, how probable it is, and the state after it."""
+
+    character: str
+    p: float
+    state: str
+
+
+Automaton = dict[str, list[Arc]]  # by state; "" is the beginning of a line, and its end
+
+LETTERS = "ABCDEFGH"
+KINDS = {"(": ")", "[": "]"}
+DEEPEST = 6
+
+
+def recall(gap: int) -> Automaton:
+    """Return the automaton of ``recall``.
+
+    Any five characters of the filler come once in it, so that a few characters tell where in the
+    gap one is. Nothing but the letter has to be remembered longer, and nothing has to be counted.
+    """
+    filler = unrepeated("abc", 5)[:gap]
+    if len(filler) < gap:
+        raise ValueError(f"a gap has at most {len(filler)} characters, got {gap}")
+    found: Automaton = {"": [Arc(letter, 1 / len(LETTERS), f"{letter}0") for letter in LETTERS]}
+    for letter in LETTERS:
+        for place, character in enumerate(f"{filler}?{letter}"):
+            found[f"{letter}{place}"] = [Arc(character, 1.0, f"{letter}{place + 1}")]
+        found[f"{letter}{gap + 2}"] = [Arc("\n", 1.0, "")]
+    return found
+
+
+def unrepeated(alphabet: str, order: int) -> str:
+    """Return a text in which each word of so many letters comes once: a de Bruijn sequence.
+
+    Each letter is the last one of the alphabet that makes a new word (Martin 1934).
+    """
+    text = alphabet[0] * order
+    seen = {text}
+    while True:
+        for letter in reversed(alphabet):
+            word = (text + letter)[-order:]
+            if word not in seen:
+                seen.add(word)
+                text += letter
+                break
+        else:
+            return text
+
+
+def brackets() -> Automaton:
+    """Return the automaton of ``brackets``; a state is what is open."""
+    found: Automaton = {}
+    for depth in range(DEEPEST + 1):
+        for open_ in map("".join, itertools.product(KINDS, repeat=depth)):
+            opens = 0.0 if depth == DEEPEST else 0.5 if depth else 1.0
+            arcs = [Arc(kind, opens / 2, open_ + kind) for kind in KINDS if opens]
+            if depth:
+                arcs.append(Arc(KINDS[open_[-1]], 1 - opens, open_[:-1] if depth > 1 else "end"))
+            found[open_] = arcs
+    found["end"] = [Arc("\n", 1.0, "")]
+    return found
+
+
+def reber() -> Automaton:
+    """Return the automaton of Reber's grammar, each of two ways with probability 1/2."""
+    ways = {
+        "": {"B": "1"},
+        "1": {"T": "2", "P": "3"},
+        "2": {"S": "2", "X": "4"},
+        "3": {"T": "3", "V": "5"},
+        "4": {"X": "3", "S": "6"},
+        "5": {"P": "4", "V": "6"},
+        "6": {"E": "7"},
+        "7": {"\n": ""},
+    }
+    return {
+        state: [Arc(character, 1 / len(arcs), after) for character, after in arcs.items()]
+        for state, arcs in ways.items()
+    }
+
+
+def entropy(automaton: Automaton) -> float:
+    """Return the entropy in bits per character: bits of a line / characters of a line, expected."""
+    visits = dict.fromkeys(automaton, 0.0)
+    arriving = {"": 1.0}  # how often each state is reached after so many characters
+    while sum(arriving.values()) > 1e-15:
+        after: dict[str, float] = {}
+        for state, share in arriving.items():
+            visits[state] += share
+            for arc in automaton[state]:
+                if arc.state and arc.p:
+                    after[arc.state] = after.get(arc.state, 0.0) + share * arc.p
+        arriving = after
+    bits = {
+        state: -sum(arc.p * math.log2(arc.p) for arc in arcs if arc.p)
+        for state, arcs in automaton.items()
+    }
+    return sum(visits[state] * bits[state] for state in automaton) / sum(visits.values())
+
+
+def drawn(automaton: Automaton, characters: int, seed: int) -> Iterator[tuple[str, float]]:
+    """Draw whole lines of at least so many characters in all; yield characters and their bits."""
+    draw, state, count = random.Random(seed), "", 0
+    while count < characters or state:
+        arcs = automaton[state]
+        arc = draw.choices(arcs, [one.p for one in arcs])[0]
+        yield arc.character, -math.log2(arc.p)
+        state, count = arc.state, count + 1
+
+
+def main(arguments: list[str]) -> int:
+    """Write the text named on the command line; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python data/tasks.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("task", choices=["recall", "brackets", "reber"])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--gap", type=int, default=40, help="characters between the letters (40)")
+    parser.add_argument("--characters", type=int, default=1_000_000, help="at least (1,000,000)")
+    parser.add_argument("--seed", type=int, default=1, help="of the draws (1)")
+    given = parser.parse_args(arguments)
+    try:
+        automaton = {"recall": lambda: recall(given.gap), "brackets": brackets, "reber": reber}[
+            given.task
+        ]()
+        if given.gap < 0 or given.characters < 1:
+            raise ValueError("--gap must be at least 0, and --characters at least 1")
+        text, bits = zip(*drawn(automaton, given.characters, given.seed), strict=True)
+        given.out.write_text("".join(text), encoding="ascii")
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    last = bits[int(len(bits) * 0.9) :][1:]  # what `eval` predicts of the validation text
+    print(
+        f"{given.out}: {len(text):,} characters; entropy {entropy(automaton):.4f} bits per "
+        f"character, of the last tenth {sum(last) / max(1, len(last)):.4f}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
