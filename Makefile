@@ -181,7 +181,7 @@ data/text8.txt data/enwik8.txt: data/build.py ## extracts of Wikipedia, 100 MB; 
 data/ptb.%.txt: data/build.py ## train, valid and test of the Penn Treebank; PTB=FOLDER has them
 	$(PYTHON) data/build.py $(basename $(@F)) $@
 
-data/recall.txt data/brackets.txt data/reber.txt: data/tasks.py ## texts of known entropy; recall over GAP=40
+data/recall.txt data/brackets.txt data/reber.txt: data/tasks.py ## texts of known entropy; recall over a mean GAP=40
 	$(PYTHON) data/tasks.py $(basename $(@F)) $@ $(if $(GAP),--gap $(GAP))
 
 clean: ## remove the environment and all caches; corpora and runs stay

@@ -1,7 +1,8 @@
 """Write a text whose entropy is known: ``python data/tasks.py recall|brackets|reber OUT``.
 
-``recall``    a letter, then a fixed filler, then a question mark and the letter once more. Only
-              a model that remembers the letter over the gap can predict its second coming.
+``recall``    a letter, then noise, then a question mark and the letter once more. Only a model that
+              remembers the letter over the gap can predict its second coming. Each character of
+              the noise ends the gap with the same probability; ``--gap`` is the mean length.
 ``brackets``  brackets of two kinds, nested up to six deep: what closes is what opened last.
 ``reber``     strings of Reber's grammar (1967).
 
@@ -16,6 +17,7 @@ import math
 import random
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,44 +32,20 @@ class Arc(NamedTuple):
 
 Automaton = dict[str, list[Arc]]  # by state; "" is the beginning of a line, and its end
 
-LETTERS = "ABCDEFGH"
+LETTERS, NOISE = "ABCDEFGH", "abcd"
 KINDS = {"(": ")", "[": "]"}
 DEEPEST = 6
 
 
-def recall(gap: int) -> Automaton:
-    """Return the automaton of ``recall``.
-
-    Any five characters of the filler come once in it, so that a few characters tell where in the
-    gap one is. Nothing but the letter has to be remembered longer, and nothing has to be counted.
-    """
-    filler = unrepeated("abc", 5)[:gap]
-    if len(filler) < gap:
-        raise ValueError(f"a gap has at most {len(filler)} characters, got {gap}")
-    found: Automaton = {"": [Arc(letter, 1 / len(LETTERS), f"{letter}0") for letter in LETTERS]}
+def recall(gap: float) -> Automaton:
+    """Return the automaton of ``recall``: what is between the letters need not be remembered."""
+    found: Automaton = {"": [Arc(letter, 1 / len(LETTERS), letter) for letter in LETTERS]}
     for letter in LETTERS:
-        for place, character in enumerate(f"{filler}?{letter}"):
-            found[f"{letter}{place}"] = [Arc(character, 1.0, f"{letter}{place + 1}")]
-        found[f"{letter}{gap + 2}"] = [Arc("\n", 1.0, "")]
+        arcs = [Arc(noise, gap / (gap + 1) / len(NOISE), letter) for noise in NOISE if gap]
+        found[letter] = [*arcs, Arc("?", 1 / (gap + 1), f"{letter}?")]
+        found[f"{letter}?"] = [Arc(letter, 1.0, "end")]
+    found["end"] = [Arc("\n", 1.0, "")]
     return found
-
-
-def unrepeated(alphabet: str, order: int) -> str:
-    """Return a text in which each word of so many letters comes once: a de Bruijn sequence.
-
-    Each letter is the last one of the alphabet that makes a new word (Martin 1934).
-    """
-    text = alphabet[0] * order
-    seen = {text}
-    while True:
-        for letter in reversed(alphabet):
-            word = (text + letter)[-order:]
-            if word not in seen:
-                seen.add(word)
-                text += letter
-                break
-        else:
-            return text
 
 
 def brackets() -> Automaton:
@@ -140,16 +118,15 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("task", choices=["recall", "brackets", "reber"])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--gap", type=int, default=40, help="characters between the letters (40)")
+    parser.add_argument("--gap", type=float, default=40, help="mean gap of recall (40)")
     parser.add_argument("--characters", type=int, default=1_000_000, help="at least (1,000,000)")
     parser.add_argument("--seed", type=int, default=1, help="of the draws (1)")
     given = parser.parse_args(arguments)
     try:
-        automaton = {"recall": lambda: recall(given.gap), "brackets": brackets, "reber": reber}[
-            given.task
-        ]()
-        if given.gap < 0 or given.characters < 1:
+        if not (0 <= given.gap < math.inf and given.characters >= 1):
             raise ValueError("--gap must be at least 0, and --characters at least 1")
+        tasks = {"recall": partial(recall, given.gap), "brackets": brackets, "reber": reber}
+        automaton = tasks[given.task]()
         text, bits = zip(*drawn(automaton, given.characters, given.seed), strict=True)
         given.out.write_text("".join(text), encoding="ascii")
     except (OSError, ValueError) as error:

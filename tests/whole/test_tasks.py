@@ -36,24 +36,19 @@ def test_probabilities_sum_to_one_and_arcs_lead_somewhere(name: str) -> None:
         assert all(arc.state in GRAMMARS[name] for arc in arcs)
 
 
-@pytest.mark.parametrize("gap", [0, 1, 40, 247])
-def test_a_line_of_recall_has_three_bits(gap: int) -> None:
-    automaton = tasks.recall(gap)
-    assert tasks.entropy(automaton) == pytest.approx(3 / (gap + 4), rel=1e-12)
-    text = "".join(character for character, _ in tasks.drawn(automaton, 3000, 1))
+@pytest.mark.parametrize("gap", [0, 1, 40])
+def test_recall_has_the_entropy_of_its_parts(gap: int) -> None:
+    automaton, ends = tasks.recall(gap), 1 / (gap + 1)
+    of_ending = -math.log2(ends) * ends - (math.log2(1 - ends) * (1 - ends) if gap else 0)
+    bits = 3 + (gap + 1) * of_ending + gap * math.log2(len(tasks.NOISE))
+    assert tasks.entropy(automaton) == pytest.approx(bits / (gap + 4), rel=1e-9)
+    text = "".join(character for character, _ in tasks.drawn(automaton, 200_000, 1))
     lines = text.splitlines()
-    assert {len(line) for line in lines} == {gap + 3}
     assert all(line[0] == line[-1] and line[-2] == "?" for line in lines)
-    assert len({line[1:-1] for line in lines}) == 1
-    assert set(text[:: gap + 4]) <= set(tasks.LETTERS)
-
-
-def test_the_filler_never_repeats_five_characters() -> None:
-    filler = tasks.unrepeated("abc", 5)
-    words = [filler[at : at + 5] for at in range(len(filler) - 4)]
-    assert len(words) == len(set(words)) == 3**5
-    with pytest.raises(ValueError, match="at most 247"):
-        tasks.recall(248)
+    assert set(text) == {*tasks.LETTERS, *(tasks.NOISE if gap else ""), "?", "\n"}
+    gaps = [len(line) - 3 for line in lines]
+    error = math.sqrt(gap * (gap + 1) / len(lines))
+    assert sum(gaps) / len(gaps) == pytest.approx(gap, abs=5 * error)
 
 
 def test_reber_s_entropy_another_way() -> None:
@@ -97,16 +92,16 @@ def test_the_command_writes_one_text_for_a_seed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "recall.txt"
-    command = ["recall", str(out), "--gap", "5", "--characters", "900"]
+    command = ["recall", str(out), "--gap", "0", "--characters", "900"]
     assert tasks.main(command) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{out}: 900 characters; entropy 0.3333 bits per character, ")
+    assert said.startswith(f"{out}: 900 characters; entropy 0.7500 bits per character, ")
     first = out.read_text()
     assert tasks.main([*command, "--seed", "2"]) == 0
     assert out.read_text() != first
     assert tasks.main(command) == 0
     assert out.read_text() == first
     capsys.readouterr()
-    assert tasks.main(["recall", str(out), "--gap", "999"]) == 1
+    assert tasks.main(["recall", str(out), "--gap", "-1"]) == 1
     assert tasks.main(["reber", str(tmp_path / "no" / "out.txt")]) == 1
     assert capsys.readouterr().err.count("error: ") == 2
