@@ -16,7 +16,7 @@ import itertools
 import math
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -125,7 +125,11 @@ def main(arguments: list[str]) -> int:
     try:
         if not (0 <= given.gap < math.inf and given.characters >= 1):
             raise ValueError("--gap must be at least 0, and --characters at least 1")
-        tasks = {"recall": partial(recall, given.gap), "brackets": brackets, "reber": reber}
+        tasks: dict[str, Callable[[], Automaton]] = {
+            "recall": partial(recall, given.gap),
+            "brackets": brackets,
+            "reber": reber,
+        }
         automaton = tasks[given.task]()
         text, bits = zip(*drawn(automaton, given.characters, given.seed), strict=True)
         given.out.write_text("".join(text), encoding="ascii")
