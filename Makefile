@@ -20,7 +20,7 @@ LIMIT  ?= 8m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train sample eval test lint bench quality robust robust-quick cluster peers docs clean
+.PHONY: help train sample eval test lint bench quality robust robust-quick memory cluster peers docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%\/. ]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -156,6 +156,9 @@ robust: $(VENV)/run ## train all recipes on texts of twelve kinds, with several 
 
 robust-quick: $(VENV)/run ## the same with one recipe and three texts (minutes)
 	@$(BIN)/python -m benchmarks.robust --quick
+
+memory: $(VENV)/dev ## train all cells on texts with gaps, and draw how far back each remembers (minutes)
+	$(BIN)/python docs/memory.py
 
 cluster: $(VENV)/dev ## measure training under MPI here, and predict it elsewhere (minutes)
 	@$(BIN)/python -m benchmarks.cluster

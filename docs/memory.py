@@ -1,7 +1,8 @@
 """How far back each cell remembers: `make memory` trains, prints the table and draws memory.svg.
 
 Each cell learns data/tasks.py's recall for several mean gaps, with about equal parameters and equal
-steps; windows are longer than the gaps, so that truncation is not what limits them. Takes matplotlib.
+steps. Windows are longer than the gaps, so that truncation does not limit them. It takes
+matplotlib.
 """
 
 import argparse
