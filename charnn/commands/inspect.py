@@ -16,10 +16,18 @@ def inspect(
     ckpt: Annotated[Path, CKPT],
     text: Annotated[list[str] | None, TEXT] = None,
     view: Annotated[
-        Literal["surprise", "expectation", "memory", "gates", "gradients"] | None,
+        Literal["surprise", "expectation", "memory", "gates", "gradients", "origins"] | None,
         typer.Option(help="Show one view in full. Default: a summary of all."),
     ] = None,
     unit: Annotated[list[str] | None, UNIT] = None,
+    place: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N",
+            help="A place, counted from 0, whose origins to show, instead of the most surprising "
+            "ones; repeatable.",
+        ),
+    ] = None,
     top: Annotated[
         int,
         typer.Option(
@@ -38,7 +46,8 @@ def inspect(
     place. Memory: what hidden units follow, measured as the correlation of the activation with a
     feature of the text; the feature is chosen on the first half and measured on the second. Gates:
     those of the same units, in an LSTM or a GRU. Gradients: how many characters back the loss still
-    reaches each layer. A terminal shows the beginning of the text in colour; a pipe gets
+    reaches each layer. Origins: how much each character before a place mattered to its loss. A
+    terminal shows the beginning of the text in colour; a pipe gets
     tab-separated tables of all that was read.
 
     \b
@@ -48,6 +57,7 @@ def inspect(
       charnn inspect --ckpt run1.npz --view surprise > surprise.tsv
       charnn inspect --ckpt lstm.npz --view gates --unit 0:17
       charnn inspect --ckpt run1.npz --view gradients --json | jq .layers
+      charnn inspect --ckpt run1.npz --view origins --place 1042
     """
     chosen = units_named(unit)
 
@@ -59,7 +69,7 @@ def inspect(
     checkpoint = load(ckpt)
     name, ids, _ = text_to_read(checkpoint, text, None, unknown, "--text")
     model, known = checkpoint.model, checkpoint.vocabulary
-    seen = Inspection(model, known, ids, n, top=top, find=top, chosen=chosen)
+    seen = Inspection(model, known, ids, n, top=top, find=top, chosen=chosen, places=place or ())
     part = f"the first {len(seen.ids):,} of" if len(seen.ids) < seen.total else "all"
     note = one_line(f"{name if text else VALIDATION}: read {part} {seen.total:,} characters")
     if as_json:

@@ -102,7 +102,7 @@ def gradient_flow(
     norms: list[Floats] = []
     with np.errstate(all="ignore"):  # the check below ends the lags
         back = gradients_back(model, reading.ids, reading.states, places, lags, boundary)
-        for lag, dh in enumerate(back):
+        for lag, (dh, _) in enumerate(back):
             reached = inside[places] >= lag
             found = np.linalg.norm(dh[:, reached], axis=2).mean(axis=1)
             if 10 * reached.sum() < len(places) or not np.isfinite(found).all():

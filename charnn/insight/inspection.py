@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from charnn.errors import RequestError
 from charnn.insight.gradients import GradientFlow, gradient_flow
+from charnn.insight.origins import origins
 from charnn.insight.reading import MAX_STATES, Floats, Reading, read
 from charnn.insight.units import Unit, units
 from charnn.network.arrays import Array
@@ -37,6 +38,7 @@ class Inspection:
         top: int = 5,
         find: int = 5,
         chosen: Sequence[tuple[int, int]] = (),
+        places: Sequence[int] = (),
     ):
         """Say what to look at.
 
@@ -48,9 +50,10 @@ class Inspection:
             top: see `read`.
             find: see `units`, as `top`.
             chosen: see `units`.
+            places: whose origins to look for; without any, those of the largest surprises.
 
         Raises:
-            RequestError: if the model has no such unit.
+            RequestError: if the model has no such unit, or the text no such place.
         """
         L, H = model.num_layers, model.hidden_size
         for layer, index in chosen:
@@ -63,6 +66,12 @@ class Inspection:
         self.total = len(ids)
         self.ids = ids[: max(2, min(n, MAX_STATES // (L * H)))]
         self._top, self._find, self._chosen = top, find, chosen
+        for place in places:
+            if not 0 < place < len(self.ids):
+                raise RequestError(
+                    f"--place {place}: the text that was read has places 1 to {len(self.ids) - 1}"
+                )
+        self._places = places
 
     @cached_property
     def text(self) -> str:
@@ -83,6 +92,16 @@ class Inspection:
     def gradients(self) -> list[GradientFlow]:
         """See `gradient_flow`."""
         return gradient_flow(self.model, self.reading, boundary=self.vocabulary.boundary)
+
+    def origins(self, top: int) -> dict[int, Floats]:
+        """Return of some places how much the characters before matter, the nearest first.
+
+        See `charnn.insight.origins`. It has as many values as there are characters.
+        """
+        places = np.array(self._places or self.most_surprising(top), np.intp)
+        norms = origins(self.model, self.reading, places, self.vocabulary.boundary)
+        found = zip(places.tolist(), norms, strict=True)
+        return {place: row[~np.isnan(row)] for place, row in found}
 
     @property
     def bits_per_char(self) -> float:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from charnn.insight.inspection import Inspection
 from charnn.showing import BOUNDARY, printable
 
-View = Literal["surprise", "expectation", "memory", "gates", "gradients"]
+View = Literal["surprise", "expectation", "memory", "gates", "gradients", "origins"]
 
 
 class Table(NamedTuple):
@@ -42,6 +42,8 @@ def tables(seen: Inspection, view: View | None, top: int) -> dict[str, Table]:
                 _numbered(zip(*(flow.norms for flow in seen.gradients), strict=True)),
             )
             return {"layers": _layers(seen), "gradients": lags}
+        case "origins":
+            return {"origins": _origins(seen, top)}
         case None:
             return {
                 "most_surprising": _most_surprising(seen, top),
@@ -123,6 +125,18 @@ def _gates(seen: Inspection) -> Table:
             columns.append(f"{unit.name} {gate}")
             values.append(series)
     return Table(columns, _numbered(zip(seen.text, *values, strict=True)))
+
+
+def _origins(seen: Inspection, top: int) -> Table:
+    return Table(
+        ["place", "character", "bits", "back", "origin", "gradient"],
+        (
+            (place, seen.text[place], seen.reading.bits[place], back, seen.text[place - back],
+             float(norm))
+            for place, norms in seen.origins(top).items()
+            for back, norm in enumerate(norms, 1)
+        ),
+    )  # fmt: skip
 
 
 def _layers(seen: Inspection) -> Table:

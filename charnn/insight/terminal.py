@@ -40,6 +40,15 @@ _ACTIVATION = {
 }
 
 
+_ORIGIN = {
+    0.0: "",
+    0.05: "black on #fee6ce",
+    0.15: "black on #fdae6b",
+    0.4: "underline white on #d94801",
+    0.8: "bold underline white on #7f2704",
+}
+
+
 def show(seen: Inspection, view: View | None, top: int, console: Console) -> None:
     """Print a view on a terminal.
 
@@ -61,6 +70,8 @@ def show(seen: Inspection, view: View | None, top: int, console: Console) -> Non
             parts = _gated_text(seen)
         case "gradients":
             parts = [_fading(seen.gradients, console.width), _verdicts(seen.gradients)]
+        case "origins":
+            parts = _original_texts(seen, top)
         case None:
             parts = [
                 _surprising_text(seen, _SHOWN["summary"]),
@@ -212,6 +223,19 @@ def _gated_text(seen: Inspection) -> Iterable[RenderableType]:
                 values = values / (np.abs(values).max() or 1)
             title = _title(f"Unit {unit.name}, {gate}", ", correlation ".join(_follows(unit)))
             yield Group(title, _coloured(seen.text[:most], values[:most], _ACTIVATION))
+
+
+def _original_texts(seen: Inspection, top: int) -> Iterable[RenderableType]:
+    yield Group(
+        _title("Origins", "how much each earlier character matters to the loss of the last"),
+        _legend(_ORIGIN, "share of the largest"),
+    )
+    for place, norms in seen.origins(top).items():
+        line, column = line_and_column(seen.text, place)
+        before = seen.text[place - len(norms) : place]
+        drawn = _coloured(before, norms[::-1] / (norms.max() or 1), _ORIGIN)
+        drawn.append(f"[{visible_character(seen.text[place])}]", "bold underline")
+        yield Group(_title(f"{line}:{column}", f"{seen.reading.bits[place]:.1f} bits"), drawn)
 
 
 def _fading(flows: Sequence[GradientFlow], width: int) -> Group:

@@ -1,6 +1,7 @@
 """Gradients of single losses, followed back through time step by step."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,18 @@ from charnn.network.loss import log_softmax
 from charnn.network.network import Network, Reader
 
 
+class Gradients(NamedTuple):
+    """The gradients of n losses with respect to what was k characters before each.
+
+    Attributes:
+        states: (S, n, H), dL(t)/dh(t−k) of every layer, then dL(t)/ds(t−k) of those with an s.
+        x: (n, K), dL(t)/dx(t−k), of the one-hot vector that was read.
+    """
+
+    states: Array
+    x: Array
+
+
 def gradients_back(
     network: Network,
     ids: CharacterIds,
@@ -18,12 +31,11 @@ def gradients_back(
     places: NDArray[np.intp],
     lags: int,
     boundary: int | None = None,
-) -> Iterator[Array]:
-    """Yield dL(t)/d(state at t−k) for k = 0, 1 … lags, each (S, n, H) in float64.
+) -> Iterator[Gradients]:
+    """Yield the gradients at t − k for k = 0, 1 … lags, in float64.
 
-    That is dL(t)/dh(t−k) of every layer, then dL(t)/ds(t−k) of every layer with an s. L(t) is the
-    loss, in nats, of the one character after x(t), and all paths count. The n places t go back side
-    by side, as a batch of n streams with one character each.
+    L(t) is the loss, in nats, of the one character after x(t), and all paths count. The n places t
+    go back side by side, as a batch of n streams with one character each.
 
     Args:
         network: of any dtype.
@@ -65,5 +77,8 @@ def gradients_back(
                 own[1] += work.delta[layer.cell.delta_of_s, 0]
             if layer.index > 0:
                 layer.back_to_input()
-        yield found
+        first = reader.layers[0]
+        U = exact.parameters["U0"].reshape(first.cell.gates, H, -1)
+        das = (work.delta[block, 0] for block in first.cell.deltas_of_U)
+        yield Gradients(found, sum(da @ U_g for da, U_g in zip(das, U, strict=True)))
         work.dh.fill(0)

@@ -71,7 +71,7 @@ OPTIONS = {
     "--greedy --stop --samples --unique --new --adapt --adapt-rate --seed --novelty --against",
     "eval": "--ckpt --data --split --unknown --context --adapt --adapt-rate --each --novelty "
     "--against --json",
-    "inspect": "--ckpt --text --view --unit --n --top --unknown --json",
+    "inspect": "--ckpt --text --view --place --unit --n --top --unknown --json",
     "plot": "--out --against --overwrite",
     "report": "--ckpt --out --text --unit --n --unknown --overwrite",
     "info": "--json",

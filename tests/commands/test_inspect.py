@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.commands import on_a_terminal, train_small
+from tests.helpers.commands import ok, on_a_terminal, refused, train_small
 from tests.helpers.in_process import ok_here, run_here
 from tests.helpers.texts import english
 
@@ -152,3 +152,19 @@ def test_a_known_memory_is_found_and_gradients_reach_beyond_it(tmp_path: Path) -
     assert seen["units"][0]["feature"] == "inside brackets"
     assert abs(seen["units"][0]["correlation"]) > 0.8
     assert seen["layers"][0]["reach"] > n
+
+
+def test_origins_are_shown_of_the_most_surprising_or_of_named_places(trained: Path) -> None:
+    look = ["inspect", "--ckpt", "run.npz", "--view", "origins", "--json"]
+    rows = json.loads(ok(*look, "--place", "100", "--place", "3", cwd=trained))["origins"]
+    text = (trained / "text.txt").read_text()[-2000:]
+    assert [row["back"] for row in rows] == [*range(1, 61), 1, 2, 3]
+    assert all(row["origin"] == text[row["place"] - row["back"]] for row in rows)
+    assert {(row["place"], row["character"]) for row in rows} == {(100, text[100]), (3, text[3])}
+    assert all(row["gradient"] > 0 for row in rows)
+    found = json.loads(ok(*look, "--top", "2", cwd=trained))["origins"]
+    assert len({row["place"] for row in found}) == 2
+    printed = ok("inspect", "--ckpt", "run.npz", "--view", "origins", cwd=trained).splitlines()
+    assert printed[0].split("\t") == ["place", "character", "bits", "back", "origin", "gradient"]
+    line = refused(2, *look, "--place", "0", cwd=trained)
+    assert "--place 0: the text that was read has places 1 to 1999" in line

@@ -154,7 +154,8 @@ def test_gradients_go_back_through_time_by_every_path(network: Network) -> None:
     reader, state = Reader(exact, len(ids), 1), exact.zero_state()
     reader(ids[:, None], state)
     states, t, lags = reader.states[:, 1:, 0].copy(), 9, 4
-    found = list(gradients_back(exact, ids, states, np.array([t]), lags))
+    back = list(gradients_back(exact, ids, states, np.array([t]), lags))
+    found = [each.states for each in back]
 
     L, states_of_a_layer = exact.num_layers, exact.spec.cell_class.states
 
