@@ -16,6 +16,7 @@ from charnn.errors import CharnnError
 from charnn.evaluation import evaluating
 from charnn.insight.curves import Curves, read_curves
 from charnn.insight.inspection import Inspection
+from charnn.insight.origins import origins
 from charnn.showing import escaped, printable
 from charnn.text.encoding import Ids
 from charnn.training.outputs import Outputs
@@ -24,6 +25,8 @@ from charnn.writing import sample
 _TEMPERATURES = (0.5, 0.8, 1.0, 1.2)  # one sample each
 _EXPECTED = 5  # characters listed at each place
 _UNITS = 20
+_BACK = 40  # characters before each whose part in its loss is shown
+_TOGETHER = 2000  # places whose gradients go back side by side
 _READ = 20_000  # the fewest characters that the units are chosen and measured on
 _EVALUATED = 1_000_000  # the most characters that the loss is measured on
 _POINTS = 400  # the most points of a curve
@@ -77,6 +80,7 @@ def page(
     log = Outputs.of(path).log
     losses = _losses(checkpoint, evaluated, on_stage)
     on_stage("following gradients, drawing samples")
+    shown = min(n, len(seen.ids))
     template = files("charnn.insight").joinpath("report.html").read_text(encoding="utf-8")
     return (
         Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -98,11 +102,13 @@ def page(
                 for temperature in _TEMPERATURES
             ],
             seen=seen,
-            shown=min(n, len(seen.ids)),
+            shown=shown,
             log=printable(log.name),
             config=commented_yaml(checkpoint.config),
             data={
                 **_text_data(seen, n),
+                "back": _BACK,
+                "origins": _packed(_origins(seen, shown), "u1"),
                 "curves": _charts(read_curves(log)) if log.exists() else [],
                 "gradients": [
                     {"name": flow.name, "shares": flow.shares.tolist()} for flow in seen.gradients
@@ -154,6 +160,23 @@ def _text_data(seen: Inspection, n: int) -> dict[str, Any]:
             for unit in seen.units
         ],
     }
+
+
+def _origins(seen: Inspection, n: int) -> NDArray[Any]:
+    """Return how much the characters before each of the first n mattered to it, (n, _BACK).
+
+    A row has the nearest first, as 255ths of the row's largest; 0 where there is none.
+    """
+    found = np.zeros((n, _BACK))
+    for start in range(1, n, _TOGETHER):
+        places = np.arange(start, min(start + _TOGETHER, n))
+        found[places] = origins(
+            seen.model, seen.reading, places, seen.vocabulary.boundary, back=_BACK
+        )
+    np.nan_to_num(found, copy=False)
+    largest = np.maximum(found.max(axis=1, keepdims=True), 1e-300)
+    shares: NDArray[Any] = np.rint(255 * found / largest)
+    return shares
 
 
 def _packed(values: NDArray[Any], dtype: str) -> str:

@@ -135,11 +135,30 @@ def test_choosing_a_unit_recolours_the_text(page: Page) -> None:
     assert sum(one != other for one, other in zip(surprise, unit, strict=True)) > 4000
     assert "follows: " in page.run("document.getElementById('about').textContent")
     assert "unit " in panel(page)
-    assert page.run("choice.options.length") == 21
+    assert page.run("choice.options.length") == 22
     page.run("choice.value = '5'; choice.dispatchEvent(new Event('change'))")
     assert backgrounds(page) != unit
     page.run("choice.value = ''; choice.dispatchEvent(new Event('change'))")
     assert backgrounds(page) == surprise
+
+
+def test_origins_colour_what_mattered_to_the_character_pointed_at(page: Page, report: Path) -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", "charnn", "inspect", "--ckpt", NAME, "--text", "text.txt",
+         "--view", "origins", "--place", "300", "--json"],
+        cwd=report.parent, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    norms = [row["gradient"] for row in json.loads(printed)["origins"]][:40]
+    page.run("choice.value = 'origins'; choice.dispatchEvent(new Event('change'))")
+    page.run("go(300, true)")
+    shares = page.run("Array.from(origins.slice(300 * data.back, 301 * data.back))")
+    assert shares == pytest.approx([255 * norm / max(norms) for norm in norms], abs=0.51)
+    coloured = [k for k, colour in enumerate(backgrounds(page)) if "0)" not in colour[-4:]]
+    assert set(coloured) <= set(range(260, 300))
+    assert len(coloured) > 5
+    page.run("go(800, true)")
+    assert all("0)" in colour[-4:] for colour in backgrounds(page)[:700])
+    assert "mattered" in page.run("document.getElementById('about').textContent")
 
 
 # WCAG 2's contrast of every piece of text with what lies behind it, colours blended.
