@@ -83,9 +83,11 @@ class Divider:
         self, text: str, rest: str, *, ends: bool, begins: bool
     ) -> tuple[str, str]:
         if not ends:  # a line end at the end waits: a blank line may follow
-            line_end = text.find("\n", len(text.rstrip(" \t\n")))
-            if line_end >= 0:
-                text, rest = text[:line_end], text[line_end:] + rest
+            blanks = len(text.rstrip(" \t\n"))
+            # Blanks alone where a document begins may be a blank line themselves.
+            waits = 0 if begins and not blanks else text.find("\n", blanks)
+            if waits >= 0:
+                text, rest = text[:waits], text[waits:] + rest
         marked = _BLANK_LINES.sub(BOUNDARY, BOUNDARY * begins + text + BOUNDARY * ends)
         self.separators += marked.count(BOUNDARY) - begins - ends
         return marked[begins : len(marked) - ends], rest

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from charnn.errors import CorpusError
@@ -57,6 +57,7 @@ def test_empty_files_are_counted() -> None:
     assert divided("one", "files", "", "two", "", "") == (["one", "two"], 3)
 
 
+@example(" \r<", "blank-lines", [1])
 @given(
     st.text("ab \t\r\n%<", max_size=30),
     st.sampled_from(["lines", "blank-lines", "files", "text:%<", "text:%%", "text:\n%\n"]),
