@@ -38,7 +38,8 @@ def origins(
     if boundary is not None:
         before -= np.maximum.accumulate(np.where(reading.ids == boundary, before, 0))
     found = np.full((len(places), back), np.nan)
-    losses = gradients_back(model, reading.ids, reading.states, places - 1, back - 1, boundary)
+    lags = min(back, int(places.max())) - 1  # no place has more characters before it
+    losses = gradients_back(model, reading.ids, reading.states, places - 1, lags, boundary)
     for lag, gradients in enumerate(losses):
         inside = before[places - 1] >= lag
         found[inside, lag] = np.linalg.norm(gradients.x[inside], axis=1)

@@ -64,3 +64,12 @@ def test_they_end_where_the_document_begins() -> None:
     alone = np.array([0, 3, 4, 1, 0], np.uint8)
     right = origins(model, read(model, alone, 3), np.array([3]), back=3)
     np.testing.assert_allclose(found[0, :3], right[0], rtol=1e-12)
+
+
+def test_a_text_shorter_than_the_lags() -> None:
+    model = Network(K, 4, dtype=np.float64)
+    model.initialize("uniform", seed=1)
+    for boundary in (None, 0):
+        ids = np.array([0, 1], np.uint8)
+        found = origins(model, read(model, ids, 3, boundary=boundary), np.array([1]), boundary)
+        assert np.isfinite(found).sum() == 1
