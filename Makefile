@@ -20,7 +20,7 @@ LIMIT  ?= 8m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train sample eval test lint bench quality robust robust-quick memory cluster peers docs clean
+.PHONY: anew help train sample eval test lint bench quality robust robust-quick memory cluster peers docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%\/. ]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,7 +65,7 @@ score: $(READY) $(TEXT) ## bits/char of each text in TEXT under each model in CK
 	  scores=$$($(CHARNN) eval --ckpt "$$ckpt" --data "$$text" --unknown skip --json); \
 	  printf '%s %s %s\n' "$$text" "$$ckpt" "$$scores"; \
 	done; done | LC_ALL=C awk '$(GET) \
-	  { printf "%9.3f  %7d  %s  %s\n", get("bits_per_char"), get("skipped"), $$1, $$2 }'
+	  { printf "%9.3f  %7d  %s  %s\n", get($$0, "bits_per_char"), get($$0, "skipped"), $$1, $$2 }'
 
 sweep: $(READY) $(TEXT) | $(RUNS) ## train with KEY at each of VALUES, JOBS at a time; then the table
 	echo '$(VALUES)' | tr -s ' ' '\n' | xargs -t -P $(JOBS) -I {} \
@@ -77,7 +77,8 @@ table: $(READY) ## the runs in RUNS, the lowest validation loss first; means ove
 	@$(TABLE)
 
 # A number by its name in a line of JSON, for awk.
-GET = function get(name) { return substr($$0, index($$0, "\"" name "\": ") + length(name) + 4) + 0 }
+GET = function get(text, name) \
+  { return substr(text, index(text, "\"" name "\": ") + length(name) + 4) + 0 }
 
 # Of each run the name, the last line of its log, its loss on the test split if it kept one, and what
 # its best checkpoint holds, in columns. Runs that differ by nothing but their seed share a last line.
@@ -88,9 +89,7 @@ for best in $(RUNS)/*.best.npz; do \
   case $$held in *'"test_fraction": 0.0,'*'"test_path": null,'*) ;; \
     *) tested=$$($(CHARNN) eval --ckpt "$$best" --split test --json) || true;; esac; \
   printf '%s\t%s\t%s\t%s\n' "$${run##*/}" "$$(tail -n 1 "$$run.jsonl")" "$$tested" "$$held"; \
-done | LC_ALL=C awk -F '\t' ' \
-  function get(text, name) \
-    { return substr(text, index(text, "\"" name "\": ") + length(name) + 4) + 0 } \
+done | LC_ALL=C awk -F '\t' '$(GET) \
   function add(what, loss) { sum[what] += loss; \
     if (!n[what]++) low[what] = high[what] = loss; \
     if (loss < low[what]) low[what] = loss; if (loss > high[what]) high[what] = loss } \
@@ -184,7 +183,7 @@ data/text8.txt data/enwik8.txt: data/build.py ## extracts of Wikipedia, 100 MB; 
 data/ptb.%.txt: data/build.py ## train, valid and test of the Penn Treebank; PTB=FOLDER has them
 	$(PYTHON) data/build.py $(basename $(@F)) $@
 
-data/recall.txt data/brackets.txt data/reber.txt: data/tasks.py ## texts of known entropy; recall over a mean GAP=40
+data/recall.txt data/brackets.txt data/reber.txt: data/tasks.py $(if $(GAP),anew) ## texts of known entropy; recall over a mean GAP=40
 	$(PYTHON) data/tasks.py $(basename $(@F)) $@ $(if $(GAP),--gap $(GAP))
 
 clean: ## remove the environment and all caches; corpora and runs stay

@@ -25,7 +25,7 @@ from charnn.network.network import Network
 from charnn.optimizers import Adam
 from charnn.text.encoding import Ids
 
-RATE = 3e-4  # η by default; like λ and T, it was chosen on texts that no table scores
+RATE = 3e-4  # η by default; docs/adapting.md says on which texts it, λ and T were chosen
 _DECAY = 0.002  # λ
 _SEGMENT = 64  # T
 

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -227,7 +228,7 @@ def wikipedia(name: str) -> bytes:
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 content = archive.read(name)
-        except (zipfile.BadZipFile, KeyError) as error:
+        except (zipfile.BadZipFile, zlib.error, KeyError, RuntimeError) as error:
             raise BuildError(f"no {name} in the zip file ({error})") from error
     check_source(content, name)
     return content if name == "text8" else content.decode("latin-1").encode("utf-8")

@@ -1,8 +1,8 @@
 """Write a text whose entropy is known: ``python data/tasks.py recall|brackets|reber OUT``.
 
 ``recall``    a letter, then noise, then a question mark and the letter once more. Only a model that
-              remembers the letter over the gap can predict its second coming. Each character of
-              the noise ends the gap with the same probability; ``--gap`` is the mean length.
+              remembers the letter over the gap can predict it then. Each character of the noise
+              ends the gap with the same probability; ``--gap`` is the mean length.
 ``brackets``  brackets of two kinds, nested up to six deep: what closes is what opened last.
 ``reber``     strings of Reber's grammar (1967).
 
@@ -35,6 +35,7 @@ Automaton = dict[str, list[Arc]]  # by state; "" is the beginning of a line, and
 LETTERS, NOISE = "ABCDEFGH", "abcd"
 KINDS = {"(": ")", "[": "]"}
 DEEPEST = 6
+LONGEST = 10_000  # mean gap; the entropy is summed over the lengths of lines
 
 
 def recall(gap: float) -> Automaton:
@@ -54,7 +55,7 @@ def brackets() -> Automaton:
     for depth in range(DEEPEST + 1):
         for open_ in map("".join, itertools.product(KINDS, repeat=depth)):
             opens = 0.0 if depth == DEEPEST else 0.5 if depth else 1.0
-            arcs = [Arc(kind, opens / 2, open_ + kind) for kind in KINDS if opens]
+            arcs = [Arc(kind, opens / len(KINDS), open_ + kind) for kind in KINDS if opens]
             if depth:
                 arcs.append(Arc(KINDS[open_[-1]], 1 - opens, open_[:-1] if depth > 1 else "end"))
             found[open_] = arcs
@@ -123,8 +124,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the draws (1)")
     given = parser.parse_args(arguments)
     try:
-        if not (0 <= given.gap < math.inf and given.characters >= 1):
-            raise ValueError("--gap must be at least 0, and --characters at least 1")
+        if not (0 <= given.gap <= LONGEST and given.characters >= 1):
+            raise ValueError(
+                f"--gap must be at least 0 and at most {LONGEST:,}, and --characters at least 1"
+            )
         tasks: dict[str, Callable[[], Automaton]] = {
             "recall": partial(recall, given.gap),
             "brackets": brackets,

@@ -125,6 +125,24 @@ def test_modules_without_biases_and_of_other_precisions(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.model.parameters["W0"], tensors["weight_hh_l0"])
 
 
+def test_half_precision_is_widened_before_it_is_multiplied(tmp_path: Path) -> None:
+    tensors = {
+        "embedding.weight": np.full((2, 3), 300, np.float16),
+        "weight_ih_l0": np.full((5, 3), 300, np.float16),  # 300 · 300 · 3 is more than float16 has
+        "weight_hh_l0": np.ones((5, 5), np.float16),
+        "fc.weight": np.ones((2, 5), np.float16),
+    }
+    found = imported(saved(tmp_path / "m.safetensors", tensors), "ab")
+    assert (found.model.parameters["U0"] == 270_000).all()
+
+
+def test_what_overflows_is_one_line_without_a_warning(tmp_path: Path) -> None:
+    tensors = {name: np.full_like(array, 3e38) for name, array in GOOD.items()}
+    tensors["bias_hh_l0"] = tensors["bias_ih_l0"]
+    with pytest.raises(CheckpointError, match="not finite"):
+        imported(saved(tmp_path / "m.safetensors", tensors), "abc")
+
+
 GOOD = {
     "weight_ih_l0": np.ones((5, 3), np.float32),
     "weight_hh_l0": np.ones((5, 5), np.float32),
@@ -139,7 +157,7 @@ GOOD = {
     [
         ({"weight_ih_l0": None}, "weight_ih_l0 is missing"),
         ({"weight_hh_l0": None}, "weight_hh_l0 is missing"),
-        ({"weight_ih_l0": np.ones((5, 3, 1), np.float32)}, "weight_ih is not a matrix"),
+        ({"weight_ih_l0": np.ones((5, 3, 1), np.float32)}, "weight_ih_l0 is not a matrix"),
         ({"weight_ih_l0": np.ones((5, 7), np.float32)}, "weight_ih_l0 must have the shape (5, 3)"),
         ({"weight_hh_l0": np.ones((10, 5), np.float32)}, "of no cell here: rnn, lstm, gru"),
         ({"weight_hh_l0": np.ones((5, 0), np.float32)}, "has no columns"),

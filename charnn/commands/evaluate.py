@@ -107,7 +107,6 @@ def eval_(
     if novelty and unknown == "skip":
         raise RequestError("--novelty looks for exact copies; leave out --unknown skip")
     rate = adapt_rate_of(adapt, adapt_rate)
-    from charnn.adaptation import adapting
     from charnn.baselines import bigram_bits, unigram_bits, xz_bits
     from charnn.checkpoint.checkpoint import load
     from charnn.evaluation import evaluating
@@ -153,6 +152,8 @@ def eval_(
     if context is not None:
         figures["context"] = context
     if rate is not None:
+        from charnn.adaptation import adapting
+
         adapted = with_bar(adapting(checkpoint.model, ids, rate=rate, boundary=known.boundary))
         figures |= {
             "adapted_nats_per_char": adapted.nats_per_char,

@@ -7,7 +7,6 @@ import typer
 
 from charnn.commands.options import CKPT, OVERWRITE
 from charnn.commands.outfile import check_outfile, write_outfile
-from charnn.errors import CharnnError
 
 
 def export(
@@ -31,17 +30,4 @@ def export(
     from charnn.checkpoint.checkpoint import load
     from charnn.exchange import exported
 
-    require_safetensors()
     write_outfile(out, exported(load(ckpt)))
-
-
-def require_safetensors() -> None:
-    """Check that the package is there.
-
-    Raises:
-        CharnnError: if it is not.
-    """
-    try:
-        import safetensors  # noqa: F401
-    except ImportError:
-        raise CharnnError("this needs safetensors: pip install 'charnn[safetensors]'") from None

@@ -1,12 +1,11 @@
 """The command `charnn gradcheck`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charnn.commands.options import JSON, file_path, keys_beginning
+from charnn.commands.options import JSON, SET, file_path
 from charnn.errors import CharnnError, RequestError
 from charnn.showing import json_line
 
@@ -22,19 +21,15 @@ _SMALL = {
     "training.batch_size": 3,
     "training.seed": 1,
 }
+_USED = _SMALL.keys() | {"model.cell", "model.activation", "training.loop"}
 _CHARACTERS = 6  # K: equal to H, so that a slip in a backward pass is seldom an error of shapes
-_MOST = 20_000  # parameters
+_MOST = 20_000  # parameters, and characters of a window
 
 
 def gradcheck(
     assignments: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set a config key, as in train; repeatable.",
-            autocompletion=keys_beginning,
-        ),
+        SET,
     ] = None,
     mine: Annotated[
         Path | None,
@@ -62,49 +57,53 @@ def gradcheck(
       charnn gradcheck --mine homework.py
     """
     from charnn.insight.gradcheck import Window, compared, of_a_file
+    from charnn.network.spec import Spec
 
     config = _config(assignments or [])
     training, model = config.training, config.model
     T, B = training.seq_length, training.batch_size
     if T == "full":
         raise RequestError("training.seq_length must be a number here")
+    parameters = Spec.from_config(model, _CHARACTERS, "float64").num_parameters
+    for count, things in ((parameters, "parameters"), (T * B, "characters")):
+        if count > _MOST:
+            raise RequestError(f"{count:,} {things} take too long; at most {_MOST:,}")
     window = Window.drawn(model, _CHARACTERS, T, 1 if mine else B, training.seed or 0)
-    if window.network.num_parameters > _MOST:
-        raise RequestError(
-            f"{window.network.num_parameters:,} parameters take too long; at most {_MOST:,}"
-        )
-    textbook = training.loop == "textbook"
-    right = window.differences()
-    rows = compared(window.gradients(textbook=textbook), right)
-    found = None
+    hints = {}
     if mine:
         found = of_a_file(mine, window)
         rows = compared(found, window.gradients(textbook=True))
-    hints = {}
-    for row in rows:
-        if found is not None and not row.agrees:
-            hints[row.parameter] = _hint(found, window, row.parameter)
+        wrong = [row.parameter for row in rows if not row.agrees]
+        hints = {parameter: _hint(found, window, parameter) for parameter in wrong}
+    else:
+        ours = window.gradients(textbook=training.loop == "textbook")
+        rows = compared(ours, window.differences())
+        wrong = [row.parameter for row in rows if not row.agrees]
     _print(rows, hints, as_json)
-    wrong = [row.parameter for row in rows if not row.agrees]
     if wrong:
         raise CharnnError(f"wrong: {', '.join(f'd{name}' for name in wrong)}")
 
 
 def _config(assignments: list[str]) -> "Config":
+    from charnn.config.keys import all_keys
     from charnn.config.loading import Override, load_config, parse_override
+    from charnn.config.values import listed
 
     given = dict(parse_override(text) for text in assignments)
+    for key in given.keys() - _USED:
+        if key in all_keys():
+            raise RequestError(f"{key} plays no part here; gradcheck takes {listed(sorted(_USED))}")
     small = {key: Override(value, "--set") for key, value in _SMALL.items()}
     return load_config(None, small | given)
 
 
 def _hint(found: dict[str, Any], window: Any, parameter: str) -> str:
-    from charnn.insight.slips import named
+    from charnn.insight.slips import likely_slip
 
     spec = window.network.spec
     if spec.num_layers > 1 or spec.cell != "rnn" or spec.activation != "tanh":
         return "slips are known for one layer of tanh units alone"
-    return named(found, window, parameter)
+    return likely_slip(found, window, parameter)
 
 
 def _print(rows: "list[Row]", hints: dict[str, str], as_json: bool) -> None:
@@ -138,4 +137,3 @@ def _print(rows: "list[Row]", hints: dict[str, str], as_json: bool) -> None:
         print(shown.rstrip())
         if hint:
             print(f"    {hint}")
-    sys.stdout.flush()

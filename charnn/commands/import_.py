@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import typer
 
 from charnn.commands.console import say
-from charnn.commands.export import require_safetensors
 from charnn.commands.options import OVERWRITE, file_path
 from charnn.commands.outfile import check_outfile
 from charnn.errors import RequestError
@@ -49,7 +48,6 @@ def import_(
     check_outfile(out, (".npz",), overwrite, [file, *([vocabulary] if vocabulary else [])])
     from charnn.exchange import imported
 
-    require_safetensors()
     characters = _characters(vocabulary) if vocabulary else None
     checkpoint = imported(file, characters, activation)
     checkpoint.save(out)

@@ -37,6 +37,13 @@ UNIT = typer.Option(
     help="A hidden unit to show, counted from 0, instead of those found; repeatable.",
 )
 
+SET = typer.Option(
+    "--set",
+    metavar="KEY=VALUE",
+    help="Set any config key, as in model.hidden_size=512; repeatable.",
+    autocompletion=lambda incomplete: keys_beginning(incomplete),
+)
+
 UNKNOWN = typer.Option(help="What to do with characters that are not in the vocabulary.")
 
 OVERWRITE = typer.Option("--overwrite", help="Replace the file if it exists.")
@@ -48,13 +55,15 @@ def adapt_rate_of(adapt: bool, rate: float | None) -> float | None:
     Raises:
         RequestError: if it is out of range, or is given without --adapt.
     """
-    from charnn.adaptation import RATE
-
     if rate is not None and not adapt:
         raise RequestError("--adapt-rate is for --adapt")
     if rate is not None and not 0 < rate < math.inf:
         raise RequestError(f"--adapt-rate must be a number > 0, got {rate:g}")
-    return (RATE if rate is None else rate) if adapt else None
+    if not adapt:
+        return None
+    from charnn.adaptation import RATE
+
+    return RATE if rate is None else rate
 
 
 def keys_beginning(incomplete: str) -> list[str]:

@@ -23,6 +23,7 @@ from charnn.errors import CharnnError, RequestError
 from charnn.showing import escaped, excerpt
 
 if TYPE_CHECKING:
+    from charnn.checkpoint.checkpoint import Checkpoint
     from charnn.text.encoding import Ids
     from charnn.text.vocabulary import Vocabulary
 
@@ -117,13 +118,12 @@ def sample(
     if against and not novelty:
         raise RequestError("--against is for --novelty")
 
-    from charnn.adaptation import adapting
     from charnn.checkpoint.checkpoint import load
     from charnn.draws import fresh_seed
     from charnn.novelty import Seen
     from charnn.sampling import Sampling
     from charnn.text.reading import read_text
-    from charnn.writing import opening, write
+    from charnn.writing import write
 
     try:
         stops = tuple(filter(None, stop or []))
@@ -151,9 +151,8 @@ def sample(
         seed = fresh_seed()
         with contextlib.suppress(OSError):
             print(f"seed {seed}", file=sys.stderr, flush=True)
-    first = checkpoint.vocabulary.encode(opening(checkpoint.vocabulary, prime))
-    if rate is not None and len(first) > 1:
-        with_bar(adapting(checkpoint.model, first, rate=rate, boundary=boundary))
+    if rate is not None:
+        _adapt(checkpoint, prime, rate)
     pieces = write(
         checkpoint.model,
         checkpoint.vocabulary,
@@ -182,6 +181,17 @@ def sample(
                 f"only {seen.left:,} of {samples:,} documents were found; the model draws hardly "
                 "any other: raise --temperature, or ask for fewer"
             )
+
+
+def _adapt(checkpoint: "Checkpoint", prime: str, rate: float) -> None:
+    """Let a model learn from what it will begin with. A single character teaches nothing."""
+    from charnn.adaptation import adapting
+    from charnn.writing import opening
+
+    known = checkpoint.vocabulary
+    first = known.encode(opening(known, prime))
+    if len(first) > 1:
+        with_bar(adapting(checkpoint.model, first, rate=rate, boundary=known.boundary))
 
 
 def _known(

@@ -8,7 +8,7 @@ import typer
 
 from charnn import ranks
 from charnn.commands.console import say
-from charnn.commands.options import file_path, keys_beginning
+from charnn.commands.options import SET, file_path
 from charnn.commands.summaries import already_finished, closing, dry_run_costs, headline
 from charnn.commands.texts import read_corpus
 from charnn.errors import CharnnError, RequestError
@@ -63,12 +63,7 @@ def train(
     ] = False,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set any config key, as in model.hidden_size=512; repeatable.",
-            autocompletion=keys_beginning,
-        ),
+        SET,
     ] = None,
     max_steps: Annotated[
         int | None, typer.Option(metavar="N", help="Steps of the whole run; shapes the schedule.")

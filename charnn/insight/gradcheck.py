@@ -3,12 +3,13 @@
     ∂L/∂θ_i ≈ (L(θ + ε e_i) − L(θ − ε e_i)) / 2ε
 
 In float64 the two agree to about 1e-8, so a wrong term shows. A backward pass that somebody else
-wrote is compared with ours, which is compared with the differences.
+wrote is compared with ours.
 """
 
-import runpy
+import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +19,11 @@ from numpy.typing import NDArray
 from charnn.config.keys import ModelConfig
 from charnn.draws import Purpose, generator
 from charnn.errors import CharnnError
+from charnn.insight.reading import Floats
 from charnn.network.bptt import BPTT
 from charnn.network.network import Network
 from charnn.network.textbook import TextbookBPTT
 
-Floats = NDArray[np.float64]
 EPSILON = 1e-5
 TOLERANCE = 1e-6  # of the relative difference; finite differences are not more exact
 
@@ -162,37 +163,38 @@ def of_a_file(path: Path, window: Window) -> dict[str, Floats]:
             gradient = np.array(returned[given[0]], np.float64)
         except (TypeError, ValueError):
             raise CharnnError(f"{path}: {given[0]} is not an array of numbers") from None
-        if gradient.size != parameter.size or gradient.squeeze().ndim != parameter.squeeze().ndim:
+        column = (*parameter.shape, 1) if parameter.ndim == 1 else parameter.shape
+        if gradient.shape not in (parameter.shape, column):
+            hint = ": is it transposed?" if gradient.shape == parameter.shape[::-1] else ""
             raise CharnnError(
                 f"{path}: {given[0]} has the shape {gradient.shape}, expected {parameter.shape}"
-            )
-        if gradient.ndim == 2 and gradient.shape != parameter.shape and parameter.ndim == 2:
-            raise CharnnError(
-                f"{path}: {given[0]} has the shape {gradient.shape}, expected {parameter.shape}: "
-                "is it transposed?"
+                f"{hint}"
             )
         found[name] = gradient.reshape(parameter.shape)
     return found
 
 
 def _called(path: Path, arguments: tuple[Any, ...]) -> Any:
-    """Run a file of the user's and call its `backward`; whatever it raises becomes one line."""
+    """Run a file of the user's and call its `backward`. What it prints goes to stderr."""
     try:
-        function: Callable[..., Any] | None = runpy.run_path(str(path)).get("backward")
-        if function is None:
-            raise CharnnError(f"{path}: no function backward in it")
-        return function(*arguments)
-    except CharnnError:
-        raise
+        source = path.read_bytes()
     except OSError as error:
         raise CharnnError(f"{path}: {error.strerror or error}") from None
+    try:
+        code = compile(source, str(path), "exec")
     except SyntaxError as error:
         raise CharnnError(f"{path}:{error.lineno}: {error.msg}") from None
-    except Exception as error:
-        mine = [
-            frame.lineno
-            for frame in traceback.extract_tb(error.__traceback__)
-            if frame.filename == str(path)
-        ]
-        place = f"{path}:{mine[-1]}" if mine else str(path)
+    except ValueError as error:  # NUL bytes, in Python 3.11
+        raise CharnnError(f"{path}: {error}") from None
+    names: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
+    try:
+        with redirect_stdout(sys.stderr):
+            exec(code, names)
+            if "backward" in names:
+                return names["backward"](*arguments)
+    except Exception as error:  # the code is the user's: whatever it raises becomes one line
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        place = f"{path}:{lines[-1]}" if lines else str(path)
         raise CharnnError(f"{place}: {type(error).__name__}: {error}") from None
+    raise CharnnError(f"{path}: no function backward in it")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from charnn.insight.reading import Floats, Reading
+from charnn.insight.reading import Floats, Reading, characters_before
 from charnn.network.flow import gradients_back
 from charnn.network.network import Network
 
@@ -94,9 +94,8 @@ def gradient_flow(
     """
     N = len(reading.ids)
     lags = min(lags, (N - 2) // 2)
-    inside = np.arange(N)  # characters before each in its document
+    inside = characters_before(reading.ids, boundary)
     if boundary is not None:
-        inside -= np.maximum.accumulate(np.where(reading.ids == boundary, inside, 0))
         lags = min(lags, int(inside.max()))
     places = np.unique(np.linspace(lags, N - 2, positions).astype(np.intp))
     norms: list[Floats] = []

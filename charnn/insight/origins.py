@@ -8,7 +8,7 @@ small change of the one-hot vector k characters earlier would change the loss th
 import numpy as np
 from numpy.typing import NDArray
 
-from charnn.insight.reading import Floats, Reading
+from charnn.insight.reading import Floats, Reading, characters_before
 from charnn.network.flow import gradients_back
 from charnn.network.network import Network
 
@@ -34,9 +34,7 @@ def origins(
     Returns:
         (n, back): at [i, k − 1] that of places[i]; nan before the text, or the document, begins.
     """
-    before = np.arange(len(reading.ids))  # characters before each in its document
-    if boundary is not None:
-        before -= np.maximum.accumulate(np.where(reading.ids == boundary, before, 0))
+    before = characters_before(reading.ids, boundary)
     found = np.full((len(places), back), np.nan)
     lags = min(back, int(places.max())) - 1  # no place has more characters before it
     losses = gradients_back(model, reading.ids, reading.states, places - 1, lags, boundary)

@@ -45,6 +45,14 @@ class Reading:
     states: Array
 
 
+def characters_before(ids: Ids, boundary: int | None) -> NDArray[np.intp]:
+    """Return how many characters of its document, or of the text, come before each, (N,)."""
+    before = np.arange(len(ids))
+    if boundary is not None:
+        before -= np.maximum.accumulate(np.where(ids == boundary, before, 0))
+    return before
+
+
 def read(model: Network, ids: Ids, top: int, boundary: int | None = None) -> Reading:
     """Read a text.
 

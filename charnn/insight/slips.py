@@ -7,11 +7,10 @@ that equals one of these results, and not the right one, has that slip.
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charnn.insight.gradcheck import TOLERANCE, Window, distance
+from charnn.insight.reading import Floats
 
-Floats = NDArray[np.float64]
 Terms = list[Floats]  # of each step, in the order in which they are added: the last step first
 
 # Slips that change da(t), and so dU, dW and db together.
@@ -24,7 +23,7 @@ PASSES = {
 }
 
 
-def named(found: Mapping[str, Floats], window: Window, parameter: str) -> str:
+def likely_slip(found: Mapping[str, Floats], window: Window, parameter: str) -> str:
     """Say what is likely wrong with a gradient, of a vanilla network with one layer.
 
     Args:

@@ -50,20 +50,18 @@ def gradients_back(
     exact = Network.from_config(network.spec, network.vocab_size, np.float64)
     exact.parameters.flat[...] = network.parameters.flat
     V, c = exact.parameters["V"], exact.parameters["c"]
-    states = states.astype(np.float64)
-    before_text = np.zeros_like(states[:, :1])
-    states = np.concatenate([before_text, states], axis=1)  # now states[:, t] is before x(t)
     work = Work(exact.spec, 1, n)
     reader = Reader(exact, 1, n, work=work)
     # dL(t)/do(t) = ŷ(t) − onehot(x(t+1))
-    do = np.exp(log_softmax(states[L - 1, places + 1] @ V.T + c))
+    do = np.exp(log_softmax(states[L - 1, places].astype(np.float64) @ V.T + c))
     do[np.arange(n), ids[places + 1]] -= 1
     # dL(t)/d(the state after) of each layer by way of later characters.
     later = np.zeros((L, exact.spec.cell_class.states, n, H))
     work.dh[0] = do @ V
     for lag in range(lags + 1):
         at = places - lag
-        before = states[:, at].copy()
+        before = states[:, at - 1].astype(np.float64)
+        before[:, at == 0] = 0
         if boundary is not None:
             before[:, ids[at] == boundary] = 0
         reader.read(ids[at][None].astype(np.intp), before)

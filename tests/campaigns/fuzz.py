@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -30,7 +31,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 from charnn.checkpoint.checkpoint import Checkpoint, load
-from charnn.errors import CheckpointError
+from charnn.errors import CharnnError, CheckpointError
+from charnn.exchange import exported, imported
 from tests.campaigns.answers import check_answer, check_command, check_lines
 from tests.campaigns.nonsense import TEXT, config, corpus, log, options, setting, text, word
 from tests.helpers.in_process import SECONDS, charnn, deadline
@@ -184,14 +186,31 @@ def process(rng: random.Random) -> str:
     return f"real {arguments[0]}: {answer.returncode}"
 
 
-_KEPT = ("text.txt", "one.npz", "one.jsonl", "gated.npz", "lines.npz")
+def foreign(model: bytes, rng: random.Random) -> str:
+    """Import a broken file of weights: one clear line, or a model with finite numbers."""
+    Path("foreign.safetensors").write_bytes(mutated(model, rng))
+    with deadline():
+        try:
+            found = imported(Path("foreign.safetensors"))
+        except CharnnError as error:
+            check_lines(error)
+            return "import: refused"
+    assert np.isfinite(found.model.parameters.flat).all()
+    return "import: read"
+
+
+_KEPT = ("text.txt", "one.npz", "one.jsonl", "gated.npz", "lines.npz", "one.safetensors")
 
 
 def commands(cases: int, folder: Path, rng: random.Random) -> Counter[str]:
     """Give the commands all kinds of things."""
     make_checkpoints(folder)
+    model = exported(load(folder / "one.npz"))
+    (folder / "one.safetensors").write_bytes(model)
     found: Counter[str] = Counter()
-    kinds: list[Callable[[random.Random], str]] = [config, log, setting, options, corpus]
+    kinds: list[Callable[[random.Random], str]] = [
+        config, log, setting, options, corpus, partial(foreign, model)
+    ]  # fmt: skip
     with contextlib.chdir(folder):
         for case in range(cases):
             kind = process if case % 200 == 199 else rng.choice(kinds)

@@ -74,6 +74,9 @@ OPTIONS = {
     "inspect": "--ckpt --text --view --place --unit --n --top --unknown --json",
     "plot": "--out --against --overwrite",
     "report": "--ckpt --out --text --unit --n --unknown --overwrite",
+    "export": "--ckpt --out --overwrite",
+    "import": "--out --vocabulary --activation --overwrite",
+    "gradcheck": "--set --mine --json",
     "info": "--json",
     "config": "--schema",
 }
@@ -85,6 +88,9 @@ NEEDED = {
     "inspect": "--ckpt gated.npz --n 30",
     "plot": "one.jsonl --out p.svg --overwrite",
     "report": "--ckpt gated.npz --out r.html --n 30 --overwrite",
+    "export": "--ckpt one.npz --out e.safetensors --overwrite",
+    "import": "one.safetensors --out i.npz --overwrite",
+    "gradcheck": "",
     "info": "one.npz",
     "config": "",
 }

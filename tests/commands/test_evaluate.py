@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import charnn
+from charnn.adaptation import RATE
+from charnn.commands.options import ADAPT_RATE
 from tests.helpers.commands import ok, refused
 from tests.helpers.in_process import ok_here
 from tests.helpers.textbook import loop
@@ -132,3 +134,7 @@ def test_options_that_do_not_go_with_adapt(trained: Path) -> None:
         (["--adapt", "--each"], "--each excludes --novelty, --adapt and --context"),
     ):
         assert words in refused(2, "eval", "--ckpt", "run.npz", *options, cwd=trained)
+
+
+def test_the_help_names_the_rate_that_is_used() -> None:
+    assert ADAPT_RATE.show_default == f"{RATE:g}"

@@ -65,6 +65,15 @@ def test_relu_and_the_table(tmp_path: Path) -> None:
     assert [line.split()[0] for line in printed[1:]] == ["dU0", "dW0", "db0", "dV", "dc"]
 
 
+def test_what_the_file_prints_goes_to_stderr(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        STUDENT.replace("    dU, dW", "    print('here')\n    dU, dW")
+    )
+    result = run("gradcheck", "--mine", "mine.py", "--json", cwd=tmp_path)
+    assert json.loads(result.stdout)["agree"]
+    assert result.stderr == "here\n"
+
+
 def test_a_right_file_passes(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(STUDENT)
     found = json.loads(ok("gradcheck", "--mine", "mine.py", "--json", cwd=tmp_path))
@@ -147,6 +156,8 @@ def test_slips_are_named(slip: str, tmp_path: Path) -> None:
     ("content", "line"),
     [
         (None, "mine.py: No such file"),
+        ("x = 1\0", "mine.py"),
+        ("open('absent.txt')", "mine.py:1: FileNotFoundError: [Errno 2] No such file"),
         ("x = 1", "mine.py: no function backward in it"),
         ("def backward(:", "mine.py:1: invalid syntax"),
         ("\ndef backward(*_):\n    return 1 / 0", "mine.py:3: ZeroDivisionError"),
@@ -171,6 +182,14 @@ def test_other_names_and_other_cells(tmp_path: Path) -> None:
     assert "mine.py:" in refused(1, *gru, cwd=tmp_path)
     big = ["gradcheck", "--set", "model.hidden_size=300"]
     assert "parameters take too long" in refused(2, *big, cwd=tmp_path)
+    for key, words in {
+        "model.hidden_size=1000000000": "parameters take too long",
+        "model.num_layers=1000000000": "parameters take too long",
+        "training.batch_size=1000000000": "8,000,000,000 characters take too long",
+        "training.learning_rate=1": "training.learning_rate plays no part here; gradcheck takes",
+        "model.hiden_size=1": "did you mean",
+    }.items():
+        assert words in refused(2, "gradcheck", "--set", key, cwd=tmp_path)
     full = ["gradcheck", "--set", "training.seq_length=full"]
     assert "must be a number here" in refused(2, *full, cwd=tmp_path)
 

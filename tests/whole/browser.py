@@ -59,6 +59,15 @@ def requests(page: Page) -> list[str]:
     return [url for url in urls if not url.startswith("data:")]
 
 
+def inspected(report: Path, view: str, *options: str) -> list[dict[str, Any]]:
+    """Return what `charnn inspect` prints of the text of a report."""
+    command = [sys.executable, "-m", "charnn", "inspect", "--ckpt", NAME, "--text", "text.txt"]
+    command += ["--view", view, "--json", *options]
+    printed = subprocess.check_output(command, cwd=report.parent, stderr=subprocess.DEVNULL)
+    rows: list[dict[str, Any]] = json.loads(printed)[view]
+    return rows
+
+
 def panel(page: Page) -> str:
     return str(page.run("document.getElementById('panel').innerText"))
 
@@ -81,14 +90,10 @@ def test_hostile_text_stays_text(page: Page, report: Path) -> None:
 
 
 def test_pointing_shows_the_expectation_that_the_command_prints(page: Page, report: Path) -> None:
-    printed = subprocess.run(
-        [sys.executable, "-m", "charnn", "inspect", "--ckpt", NAME, "--text", "text.txt",
-         "--view", "expectation", "--n", "200", "--json"],
-        cwd=report.parent, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+    rows_printed = inspected(report, "expectation", "--n", "200")
     for place in (3, 120):
         page.point(f"#text > span:nth-child({place + 1})")
-        row = json.loads(printed)["expectation"][place]
+        row = rows_printed[place]
         shown = panel(page)
         assert f"{row['bits']:.2f} bits" in shown
         for number in range(1, 6):
@@ -143,12 +148,7 @@ def test_choosing_a_unit_recolours_the_text(page: Page) -> None:
 
 
 def test_origins_colour_what_mattered_to_the_character_pointed_at(page: Page, report: Path) -> None:
-    printed = subprocess.run(
-        [sys.executable, "-m", "charnn", "inspect", "--ckpt", NAME, "--text", "text.txt",
-         "--view", "origins", "--place", "300", "--json"],
-        cwd=report.parent, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    norms = [row["gradient"] for row in json.loads(printed)["origins"]][:40]
+    norms = [row["gradient"] for row in inspected(report, "origins", "--place", "300")][:40]
     page.run("choice.value = 'origins'; choice.dispatchEvent(new Event('change'))")
     page.run("go(300, true)")
     shares = page.run("Array.from(origins.slice(300 * data.back, 301 * data.back))")

@@ -1,7 +1,6 @@
 """The corpus builder: its rules on small samples, without downloads."""
 
 import hashlib
-import importlib.util
 import io
 import json
 import os
@@ -9,27 +8,16 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from tests.helpers.in_process import ok_here
-from tests.helpers.places import ROOT
+from tests.helpers.places import ROOT, script
 from tests.helpers.texts import english
 
 SCRIPT = ROOT / "data" / "build.py"
 
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("charnn_data_build", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-build = _load()
+build = script("data/build.py")
 
 
 def convert(source: str) -> str:

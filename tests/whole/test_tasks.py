@@ -1,26 +1,14 @@
 """The texts of known entropy: what they say of themselves is true."""
 
-import importlib.util
 import math
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from tests.helpers.places import ROOT
+from tests.helpers.places import script
 
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("charnn_data_tasks", ROOT / "data" / "tasks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tasks = _load()
+tasks = script("data/tasks.py")
 GRAMMARS = {
     "recall": tasks.recall(12),
     "brackets": tasks.brackets(),
