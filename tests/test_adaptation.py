@@ -70,6 +70,7 @@ def test_it_learns_a_text_that_repeats_itself() -> None:
     *_, found = adapting(model, ids, rate=0.003)
     assert found.nats_per_char < evaluate(fresh(dtype=np.float32), ids).nats_per_char - 0.2
     assert evaluate(model, ids).nats_per_char < found.nats_per_char
+    assert found.accuracy > 1.5 * evaluate(fresh(dtype=np.float32), ids).accuracy
 
 
 def test_it_is_repeatable() -> None:

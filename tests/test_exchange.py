@@ -110,6 +110,24 @@ def test_a_file_of_others_has_any_prefix_an_embedding_and_its_own_order(tmp_path
     assert found.config.model.cell == "lstm"
 
 
+def test_a_gru_of_others_has_two_biases_of_each_gate(tmp_path: Path) -> None:
+    """Those of r and u are summed; of n the second is d, which r multiplies."""
+    rng = np.random.default_rng(0)
+    shapes: dict[str, tuple[int, ...]] = {
+        "weight_ih_l0": (15, 2),
+        "weight_hh_l0": (15, 5),
+        "bias_ih_l0": (15,),
+        "bias_hh_l0": (15,),
+        "fc.weight": (2, 5),
+    }
+    tensors = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    p = imported(saved(tmp_path / "m.safetensors", tensors), "ab").model.parameters
+    first, second = tensors["bias_ih_l0"], tensors["bias_hh_l0"]
+    np.testing.assert_array_equal(p["b0"][:10], first[:10] + second[:10])
+    np.testing.assert_array_equal(p["b0"][10:], first[10:])
+    np.testing.assert_array_equal(p["d0"], second[10:])
+
+
 def test_modules_without_biases_and_of_other_precisions(tmp_path: Path) -> None:
     for kind, dtype in ((np.float16, "float32"), (np.float64, "float64")):
         rng = np.random.default_rng(0)

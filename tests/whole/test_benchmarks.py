@@ -17,6 +17,8 @@ from benchmarks.report import Table, shown
 from benchmarks.row_ends import divided
 from benchmarks.steps import _same
 from benchmarks.workload import ALPHABET, Case, streams, text
+from charnn.checkpoint.checkpoint import load
+from charnn.evaluation import evaluate
 from charnn.machine import cores
 from charnn.text.corpus import Corpus
 from charnn.text.streams import Streams
@@ -176,6 +178,11 @@ def test_row_ends_are_trained_and_evaluated(tmp_path: Path) -> None:
     command += [str(tmp_path / "out"), "--config", str(tmp_path / "small.yaml")]
     command += ["--batch-size", "5", "--seq-length", "10", "--set", "training.seed=1"]
     printed = subprocess.check_output(command, cwd=ROOT, text=True, stderr=subprocess.DEVNULL)
-    assert re.search(r"\(B 5, T 10\): \d\.\d{4} nats/char over 299 characters$", printed.strip())
+    found = re.search(r"\(B 5, T 10\): (\d\.\d{4}) nats/char over 299 characters$", printed.strip())
+    assert found
+    best = load(tmp_path / "out" / "run.best.npz")
+    ids = best.vocabulary.encode((tmp_path / "out" / "val.txt").read_text())
+    expected = evaluate(best.model, ids, context=60)  # six windows of ten characters a row
+    assert found[1] == f"{expected.nats_per_char:.4f}"
     again = subprocess.check_output(command, cwd=ROOT, text=True, stderr=subprocess.DEVNULL)
     assert again == printed
