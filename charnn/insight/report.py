@@ -79,8 +79,9 @@ def page(
     evaluated = ids[:_EVALUATED]
     log = Outputs.of(path).log
     losses = _losses(checkpoint, evaluated, on_stage)
-    on_stage("following gradients, drawing samples")
     shown = min(n, len(seen.ids))
+    traced = _origins(seen, shown, on_stage)
+    on_stage("following gradients, drawing samples")
     template = files("charnn.insight").joinpath("report.html").read_text(encoding="utf-8")
     return (
         Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -108,7 +109,7 @@ def page(
             data={
                 **_text_data(seen, n),
                 "back": _BACK,
-                "origins": _packed(_origins(seen, shown), "u1"),
+                "origins": _packed(traced, "u1"),
                 "curves": _charts(read_curves(log)) if log.exists() else [],
                 "gradients": [
                     {"name": flow.name, "shares": flow.shares.tolist()} for flow in seen.gradients
@@ -162,13 +163,14 @@ def _text_data(seen: Inspection, n: int) -> dict[str, Any]:
     }
 
 
-def _origins(seen: Inspection, n: int) -> NDArray[Any]:
+def _origins(seen: Inspection, n: int, on_stage: Callable[[str], None]) -> NDArray[Any]:
     """Return how much the characters before each of the first n mattered to it, (n, _BACK).
 
     A row has the nearest first, as 255ths of the row's largest; 0 where there is none.
     """
     found = np.zeros((n, _BACK))
     for start in range(1, n, _TOGETHER):
+        on_stage(f"looking for the origins of expectations: {start / n:.0%}")
         places = np.arange(start, min(start + _TOGETHER, n))
         found[places] = origins(
             seen.model, seen.reading, places, seen.vocabulary.boundary, back=_BACK
