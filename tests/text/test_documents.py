@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from charnn.errors import CorpusError
 from charnn.showing import BOUNDARY
 from charnn.text import spool
-from charnn.text.corpus import Corpus
+from charnn.text.corpus import Corpus, SplitName
 from charnn.text.documents import Divider, Documents
 from charnn.text.streams import DocumentStreams
 
@@ -89,12 +90,12 @@ def test_the_pieces_of_a_text_do_not_matter(text: str, kind: str, cuts: list[int
 NAMES = [f"{a}{b}{c}" for a in "abcdefghij" for b in "klmno" for c in ("", "p", "pq")]  # 150
 
 
-def corpus_of(names: list[str], **options: object) -> Corpus:
-    return Corpus.from_text("\n".join(names), documents="lines", **options)  # type: ignore[arg-type]
+def corpus_of(names: list[str], **options: Any) -> Corpus:
+    return Corpus.from_text("\n".join(names), documents="lines", **options)
 
 
-def documents_of(corpus: Corpus, split: str) -> list[str]:
-    text = corpus.vocabulary.decode(corpus.split(split))  # type: ignore[arg-type]
+def documents_of(corpus: Corpus, split: SplitName) -> list[str]:
+    text = corpus.vocabulary.decode(corpus.split(split))
     assert text == "" or text[0] == text[-1] == BOUNDARY
     return text.split(BOUNDARY)[1:-1]
 
