@@ -33,7 +33,8 @@ def looked_at(text: str, cell: str, activation: str, init: str) -> dict[str, Any
     """Return what `charnn inspect --view gradients` prints of a network after no steps."""
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/start.npz"
-        keys = {"model.cell": cell, "model.init": init, "model.hidden_size": 256}
+        keys: dict[str, Any] = {"model.cell": cell, "model.init": init}
+        keys |= {"model.hidden_size": 256, "model.num_layers": 1}
         if cell == "rnn":
             keys["model.activation"] = activation
         sets = [f"--set={key}={value}" for key, value in keys.items()]

@@ -40,6 +40,7 @@ def headline(trainer: "Trainer") -> list[str]:
         f"plan: {steps} of {streams.batch_size} × {streams.seq_length} "
         f"characters, {trainer.total_steps / streams.steps_per_epoch:.2f} epochs; "
         f"seed {config.training.seed}",
+        *_choices(trainer),
     ]
     characters = len(trainer.corpus.split("val"))
     if characters * trainer.model.parameters.flat.size > _LONG_VALIDATION:
@@ -50,6 +51,16 @@ def headline(trainer: "Trainer") -> list[str]:
     if trainer.ranks.size > 1:
         lines.append(f"ranks: {trainer.ranks.size}, {trainer.ranks.on_node} on this machine")
     return lines
+
+
+def _choices(trainer: "Trainer") -> list[str]:
+    """Return what the run chose for keys that were not given, a line for each reason."""
+    groups: dict[str, list[str]] = {}
+    for key, value, reason in trainer.choices:
+        name = key.partition(".")[2]
+        groups.setdefault(reason, []).append(f"{name} {value:,}")
+    lines = [f"  {', '.join(values)}: {reason}" for reason, values in groups.items()]
+    return ["chosen for this text, as nothing else was given:", *lines] if lines else []
 
 
 def _documents(corpus: "Corpus") -> list[str]:
@@ -114,6 +125,7 @@ def dry_run_costs(trainer: "Trainer") -> list[str]:
     limit = {"training.time_limit": trainer.time_limit}
     return [
         commented_yaml(trainer.config.with_values(limit)),
+        *(f"# {line}" for line in _choices(trainer)),
         *(f"# {line.replace(':', '         ', 1)}" for line in _documents(trainer.corpus)),
         f"# parameters        {trainer.model.parameters.flat.size:,}",
         f"# memory            {trainer.memory(streams) / 1e6:,.0f} MB for buffers and parameters",

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from charnn.config.problems import explain_first
 from charnn.config.values import (
+    AUTO,
     Cell,
     Count,
     Dividing,
@@ -32,6 +33,7 @@ from charnn.config.values import (
     Whole,
     listed,
     normal_std,
+    or_auto,
 )
 from charnn.errors import ConfigError
 from charnn.network.cells import CELLS, GATED
@@ -55,6 +57,17 @@ class _Checked(ModelMetaclass):
             raise ConfigError(explain_first(error, known_keys())) from None
 
 
+def _chosen(default: Any, description: str, **bounds: Any) -> Any:
+    """Describe a key that is chosen for the text of a run unless it is given.
+
+    Args:
+        default: its value where there is no text to choose for.
+        description: its meaning.
+        bounds: as for `Field`.
+    """
+    return Field(default, description=description, json_schema_extra=or_auto, **bounds)
+
+
 class _Section(BaseModel, metaclass=_Checked):
     model_config = ConfigDict(
         frozen=True,
@@ -65,6 +78,25 @@ class _Section(BaseModel, metaclass=_Checked):
         # A section of a file, or the whole file, may be empty.
         json_schema_extra={"type": ["object", "null"]},
     )
+
+    @classmethod
+    def chosen_keys(cls) -> list[str]:
+        """Return the names of the keys that are chosen for the text unless they are given."""
+        return [
+            name for name, field in cls.model_fields.items() if field.json_schema_extra is or_auto
+        ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_is_not_given(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        chosen = cls.chosen_keys()
+        return {
+            name: value
+            for name, value in values.items()
+            if not (isinstance(value, str) and value == AUTO and name in chosen)
+        }
 
 
 class DataConfig(_Section):
@@ -141,11 +173,11 @@ class ModelConfig(_Section):
     """The network."""
 
     cell: Cell = Field("rnn", description=f"recurrent cell: {listed(list(CELLS))}")
-    hidden_size: Count = Field(256, description="H, units in each layer")
-    num_layers: Count = Field(1, description="recurrent layers")
+    hidden_size: Count = _chosen(256, "H, units in each layer")
+    num_layers: Count = _chosen(1, "recurrent layers")
     activation: Literal["tanh", "relu"] = Field("tanh", description="f of cell rnn: tanh or relu")
-    dropout: float = Field(
-        0.0, ge=0, lt=1, description="share of each layer's outputs dropped, window by window"
+    dropout: float = _chosen(
+        0.0, "share of each layer's outputs dropped, window by window", ge=0, lt=1
     )
     init: Init = Field(
         "uniform",
@@ -174,22 +206,22 @@ class TrainingConfig(_Section):
     loop: Literal["fast", "textbook"] = Field(
         "fast", description="fast, or textbook: one character at a time, as min-char-rnn does"
     )
-    batch_size: Count = Field(32, description="B, parallel streams the text is cut into")
-    seq_length: SeqLength = Field(
-        64, description="T, characters between truncations; full = the whole stream"
+    batch_size: Count = _chosen(32, "B, parallel streams the text is cut into")
+    seq_length: SeqLength = _chosen(
+        64, "T, characters between truncations; full = the whole stream"
     )
     drop_last: bool = Field(
         False, description="leave out an epoch's last, shorter window (as min-char-rnn does)"
     )
-    epochs: Count = Field(50, description="passes over the training text")
-    max_steps: Whole | None = Field(None, description="steps of the whole plan, instead of epochs")
+    epochs: Count = _chosen(50, "passes over the training text")
+    max_steps: Whole | None = _chosen(None, "steps of the whole plan, instead of epochs")
     time_limit: Seconds | None = Field(
         None, description="stop this invocation after 90s, 10m, 1h30m or 2d, to be resumed"
     )
     optimizer: Literal["sgd", "adagrad", "rmsprop", "adam"] = Field(
         "adam", description="sgd, adagrad, rmsprop or adam"
     )
-    learning_rate: float = Field(2e-3, gt=0, description="η at its highest")
+    learning_rate: float = _chosen(2e-3, "η at its highest", gt=0)
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd: share of the last step kept")
     alpha: float = Field(0.99, ge=0, lt=1, description="rmsprop: decay of the mean square")
     beta1: float = Field(0.9, ge=0, lt=1, description="adam: decay of the mean")
@@ -200,12 +232,12 @@ class TrainingConfig(_Section):
     schedule: Literal["constant", "cosine", "step"] = Field(
         "cosine", description="constant, cosine (to min_learning_rate) or step"
     )
-    warmup_steps: Whole = Field(0, description="steps over which η rises from 0")
+    warmup_steps: Whole = _chosen(0, "steps over which η rises from 0")
     min_learning_rate: float = Field(0.0, ge=0, description="cosine: η at the end of the plan")
     step_size: Count = Field(1000, description="step: steps between two decays")
     gamma: float = Field(0.5, gt=0, le=1, description="step: factor of each decay")
-    clip_norm: float | None = Field(
-        5.0, gt=0, description="longest gradient (norm over all parameters), or null"
+    clip_norm: float | None = _chosen(
+        5.0, "longest gradient (norm over all parameters), or null", gt=0
     )
     clip_value: float | None = Field(
         None, gt=0, description="largest gradient element, either sign, or null"
@@ -213,14 +245,12 @@ class TrainingConfig(_Section):
     loss_reduction: Literal["mean", "sum"] = Field(
         "mean", description="the gradient is of the mean, or the sum, over a step's characters"
     )
-    weight_decay: float = Field(
-        0.0, ge=0, description="decoupled: U, W, V shrink by η times this each step"
-    )
-    ema_decay: float = Field(
+    weight_decay: float = _chosen(0.0, "decoupled: U, W, V shrink by η times this each step", ge=0)
+    ema_decay: float = _chosen(
         0.0,
+        "validate, save and sample a running mean of the parameters (0: themselves)",
         ge=0,
         lt=1,
-        description="validate, save and sample a running mean of the parameters (0: themselves)",
     )
     eval_every: Count | None = Field(
         None, description="steps between validations; null = a tenth of the plan, at most 1000"
@@ -245,7 +275,8 @@ class TrainingConfig(_Section):
     @model_validator(mode="after")
     def _rate_falls(self, info: ValidationInfo) -> Self:
         # Earlier versions took such a pair, so a stored config may have it.
-        if self.min_learning_rate > self.learning_rate and info.context != STORED:
+        chosen = "learning_rate" not in self.model_fields_set
+        if self.min_learning_rate > self.learning_rate and not chosen and info.context != STORED:
             raise PydanticCustomError(
                 "rates",
                 "min_learning_rate must be <= learning_rate {highest}, got {lowest}",
@@ -340,7 +371,7 @@ def all_keys() -> list[str]:
     return [f"{name}.{key}" for name, part in known_keys().items() for key in part]
 
 
-def section_models() -> dict[str, type[BaseModel]]:
+def section_models() -> dict[str, type[_Section]]:
     """Return the class of each section by its name, in order."""
     return {
         "data": DataConfig,

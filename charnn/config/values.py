@@ -19,6 +19,16 @@ from pydantic_core import PydanticCustomError
 
 from charnn.network.cells import CELLS
 
+AUTO = "auto"  # a key's value is chosen for the text; see charnn.training.choosing
+
+
+def or_auto(schema: dict[str, Any]) -> None:
+    """Let the schema of a key accept `auto` as well, and give it as the default."""
+    about = {name: schema.pop(name) for name in ("description", "default")}
+    kinds = schema.pop("anyOf", None) or [dict(schema)]
+    schema.clear()
+    schema |= {"anyOf": [*kinds, {"const": AUTO}]} | about | {"default": AUTO}
+
 
 def _read_whole(value: Any) -> Any:
     """Accept a float without a fraction, such as 1e4, as a whole number."""

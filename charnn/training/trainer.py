@@ -52,6 +52,7 @@ class Trainer:
         streams: the training text, cut into as many streams as it can fill.
         total_steps: steps of the whole run, over all invocations.
         outputs: the paths of the files it writes.
+        choices: the values that this run chose for keys that were not given.
         warnings: messages that the user should see before training starts.
         ranks: the processes that share the run.
     """
@@ -89,6 +90,7 @@ class Trainer:
         self.time_limit = config.training.time_limit
         preparation = prepare(config, corpus, resume, init, ranks)
         self.config, self.warnings = preparation.config, preparation.warnings
+        self.choices = preparation.choices
         self.streams, self.total_steps = preparation.streams, preparation.total_steps
         self.corpus, self.ranks = preparation.corpus, ranks
         self.outputs = Outputs(Path(config.output.checkpoint))
