@@ -15,7 +15,7 @@ from charnn.machine import cores
 if TYPE_CHECKING:
     from charnn.training.planning import Plan
 
-_OTHERS = (60.0, 3600.0)  # seconds of the two alternatives
+_OTHERS = {"1m": 60.0, "20m": 1200.0, "1h": 3600.0}  # seconds of the alternatives
 
 
 def plan(
@@ -55,6 +55,9 @@ def plan(
     if str(config) == "-" and "-" in (data or []):
         raise RequestError("--config - and --data - cannot both read standard input")
     given = config_of(config, assignments or [], {"--data": ("data.path", data or None)})
+    if "output.checkpoint" not in dict(given.given()) and len(given.data.path) == 1:
+        name = Path(given.data.path[0]).stem
+        given = given.with_values({"output.checkpoint": f"{name if name != '-' else 'run'}.npz"})
     seconds = config_of(None, [], {"--time": ("training.time_limit", time)}).training.time_limit
     assert seconds is not None
     corpus = read_corpus(
@@ -66,6 +69,8 @@ def plan(
     with waiting("measuring this machine"):
         made = planned(given, corpus, seconds)
     reasons = {choice.key: choice.reason for choice in made.choices}
+    if made.config.data.val_fraction != given.data.val_fraction:
+        reasons["data.val_fraction"] = "a part of a long text is enough"
     print(*_about(made, seconds), reasoned_yaml(made.config, reasons), sep="\n", end="")
 
 
@@ -77,5 +82,24 @@ def _about(made: "Plan", seconds: float) -> list[str]:
         f"the text is read {made.epochs:,.1f} times",
     ]
     if made.exhausted:
-        lines.append(f"the text is too short for {duration(seconds)}: more steps gain nothing")
+        lines.append(f"{duration(seconds)} are more than this text can use")
+    if made.expected:
+        low, high = made.expected
+        lines.append(f"expect a validation loss of {low:.2f} to {high:.2f} nats per character")
+    lines += [
+        f"charnn plan --time {name}: {_alternative(made, other)}"
+        for name, other in _OTHERS.items()
+        if other != seconds
+    ]
     return [f"# {line}" for line in lines]
+
+
+def _alternative(made: "Plan", seconds: float) -> str:
+    """Return in words what another time would give."""
+    from charnn.training.choosing import most_work, size_for
+
+    work = seconds * made.speed
+    H, L = size_for(made.config.model.cell, made.characters, work)
+    if work > most_work(made.characters):
+        return "more than this text can use"
+    return f"{L} layers of {H} units"

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 # Characters times parameters. Beyond this a validation takes ten seconds or more.
 _LONG_VALIDATION = 2e11
 
+_LITTLE = 50_000  # characters
+
 _ENDINGS: "dict[Reason, str]" = {
     "finished": "done:",
     "patience": "ended, as validation got no better for training.patience evaluations:",
@@ -55,12 +57,23 @@ def headline(trainer: "Trainer") -> list[str]:
 
 def _choices(trainer: "Trainer") -> list[str]:
     """Return what the run chose for keys that were not given, a line for each reason."""
+    from charnn.training.preparation import training_characters
+
+    if not trainer.choices:
+        return []
     groups: dict[str, list[str]] = {}
     for key, value, reason in trainer.choices:
-        name = key.partition(".")[2]
-        groups.setdefault(reason, []).append(f"{name} {value:,}")
-    lines = [f"  {', '.join(values)}: {reason}" for reason, values in groups.items()]
-    return ["chosen for this text, as nothing else was given:", *lines] if lines else []
+        groups.setdefault(reason, []).append(f"{key.partition('.')[2]} {value:,}")
+    lines = ["chosen for this text:"]
+    lines += [f"  {', '.join(values)}: {reason}" for reason, values in groups.items()]
+    characters = training_characters(trainer.corpus)
+    if characters < _LITTLE and trainer.choices[0].key == "model.hidden_size":
+        lines.append(
+            f"note: {characters:,} characters are little to learn from, so expect copied phrases "
+            "and odd words; more text helps most, or start from a model of a larger text of the "
+            "kind: --init MODEL.npz --extend"
+        )
+    return lines
 
 
 def _documents(corpus: "Corpus") -> list[str]:

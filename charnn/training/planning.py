@@ -1,16 +1,31 @@
 """A plan for a given time: it measures this machine, then chooses as a run does by itself."""
 
+import math
 from dataclasses import dataclass
 
+from charnn.baselines import bigram_bits
 from charnn.config.keys import Config
 from charnn.text.corpus import Corpus
-from charnn.training.choosing import Choice, choose, most_work, operations, predicted, size_for
+from charnn.training.choosing import (
+    Choice,
+    choose,
+    most_work,
+    operations,
+    predicted,
+    size_for,
+    usual_work,
+)
 from charnn.training.preparation import training_characters
 from charnn.training.trainer import Trainer
 
 _GUESS = 1e11  # floating-point operations of a second, until a network is measured
 _START = 1.0  # seconds before the first step and after the last
-_VALIDATING = 0.1  # share of the time that validations may take
+_VALIDATING = 0.2  # share of the time that validations may take
+_COUNTED = 1_000_000  # validation characters whose pairs are counted
+# Characters of the training text, and the range of the validation loss from there on, as shares of
+# what counting pairs reaches: the texts of docs/choosing.md.
+_REACHED = ((400_000, (0.48, 0.65)), (0, (0.45, 1.05)))
+_FASTER = 0.05  # the loss falls with this power of the work
 _VALIDATIONS = 10  # in a plan of at most 10,000 steps; in a longer one, every 1,000 steps
 
 
@@ -26,6 +41,8 @@ class Plan:
         speed: operations of a second of training; see `charnn.training.choosing`.
         memory: bytes for buffers and parameters.
         exhausted: whether the text is worth less than the time that there is.
+        expected: the range of the validation loss, in nats per character; None if nothing
+            validates.
     """
 
     config: Config
@@ -35,6 +52,7 @@ class Plan:
     speed: float
     memory: int
     exhausted: bool
+    expected: tuple[float, float] | None
 
     @property
     def work(self) -> float:
@@ -84,7 +102,19 @@ def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
         speed,
         trainer.memory(trainer.streams),
         exhausted,
+        _expected(trainer.corpus, N, work),
     )
+
+
+def _expected(corpus: Corpus, characters: int, work: float) -> tuple[float, float] | None:
+    """Return the range of the validation loss, in nats per character."""
+    ids = corpus.split("val")[:_COUNTED]
+    if len(ids) < 2:
+        return None
+    pairs = bigram_bits(ids, len(corpus.vocabulary)) * math.log(2)
+    low, high = next(shares for least, shares in _REACHED if characters >= least)
+    less = max(1.0, usual_work(characters) / work) ** _FASTER
+    return low * pairs, high * pairs * less
 
 
 def _characters(config: Config, corpus: Corpus) -> int:

@@ -25,7 +25,7 @@ def test_train_writes_three_files_and_speaks_in_plain_lines(trained: Path) -> No
     assert lines[0].startswith("text: 20,000 characters, ")
     assert lines[1].startswith("model: 2 layers of 16 tanh units, ")
     assert lines[2] == "plan: 40 steps of 32 × 64 characters, 4.44 epochs; seed 1"
-    assert lines[3] == "chosen for this text, as nothing else was given:"
+    assert lines[3] == "chosen for this text:"
     steps = [line for line in lines if line.startswith("step")]
     assert [line.split("  ")[0] for line in steps] == [f"step {s}/40" for s in (10, 20, 30, 40)]
     assert all("  val " in line for line in steps)
