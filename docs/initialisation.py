@@ -75,7 +75,7 @@ def main(text: str) -> None:
             axes.plot(shares, style, color=colour, alpha=light, label=label)
             reach = "" if layer["reach"] is None else f"{layer['reach']} characters"
             last = shares[-1] if len(shares) > 200 else 0.0
-            left = f"{last:.0%}" if last > 0.005 else "nothing"
+            left = f"{last:.0%}" if last > 0.005 else "less than 0.5 %"
             print(f"| {label} | {layer['spectral_radius']:.2f} | {reach or 'never'} | {left} |")
         axes.set_yscale("log")
         axes.set_ylim(1e-4, 2)

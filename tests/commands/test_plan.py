@@ -73,15 +73,13 @@ def test_more_time_plans_more_until_the_text_is_used_up() -> None:
     corpus = Corpus.from_text(english(8000))
     small = load_config(None, {})
     little, much = (plan(small, corpus, seconds) for seconds in (2.0, 10_000.0))
-    assert little.seconds < 6
     assert much.exhausted
     assert not little.exhausted
     assert much.seconds < 10_000
     assert (much.config.training.max_steps or 0) > (little.config.training.max_steps or 0)
-    assert (
-        much.expected == little.expected
-        or (much.expected or (0,))[0] <= (little.expected or (9,))[0]
-    )
+    assert much.expected is not None
+    assert little.expected is not None
+    assert much.expected[1] <= little.expected[1]
     trainer = Trainer(much.config, corpus)
     assert trainer.choices == []
     assert trainer.total_steps == much.config.training.max_steps
