@@ -5,11 +5,11 @@ This is the only place where a key is described. The commented config and the JS
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -17,7 +17,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from charnn.config.problems import explain_first
+from charnn.config.problems import explain_all
+from charnn.config.section import Section
 from charnn.config.values import (
     Cell,
     Count,
@@ -45,26 +46,33 @@ else:
     ModelMetaclass = type(BaseModel)  # pydantic does not export it
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Explain what is wrong with a config made in Python, as with a file."""
+    try:
+        yield
+    except ValidationError as error:
+        raise ConfigError(explain_all(error, known_keys(), {}, None)) from None
+
+
 class _Checked(ModelMetaclass):
-    """Explains what is wrong with a call of a section's class, as with a file."""
+    """Explains what is wrong with a call of a section's class."""
 
     def __call__(cls, *arguments: Any, **values: Any) -> Any:
-        try:
+        with _explained():
             return super().__call__(*arguments, **values)
-        except ValidationError as error:
-            raise ConfigError(explain_first(error, known_keys())) from None
 
 
-class _Section(BaseModel, metaclass=_Checked):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        validate_default=True,
-        # A section of a file, or the whole file, may be empty.
-        json_schema_extra={"type": ["object", "null"]},
-    )
+class _Section(Section, metaclass=_Checked):
+    @classmethod
+    def model_validate(cls, *arguments: Any, **options: Any) -> Self:
+        """Make a config, or a section, from a dict, checked like the arguments of the constructor.
+
+        Raises:
+            ConfigError: one line for each error.
+        """
+        with _explained():
+            return super().model_validate(*arguments, **options)
 
 
 class DataConfig(_Section):
@@ -265,6 +273,9 @@ class OutputConfig(_Section):
     keep_best: bool = Field(True, description="also keep the best validation's, NAME.best.npz")
 
 
+_NEXT_SECTION = ",\n       "
+
+
 class Config(_Section, title="charnn config"):
     """A complete, valid config. Every key has a default."""
 
@@ -272,6 +283,9 @@ class Config(_Section, title="charnn config"):
     model: ModelConfig = Field(default_factory=ModelConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     output: OutputConfig = Field(default_factory=OutputConfig)
+
+    def __repr__(self) -> str:
+        return f"Config({self.__repr_str__(_NEXT_SECTION)})"
 
     def with_values(self, values: Mapping[str, Any]) -> "Config":
         """Return a copy with other values, by dotted key. They are not checked."""

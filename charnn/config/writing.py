@@ -6,6 +6,7 @@ import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
 from charnn.config.keys import ADDED_KEYS, Config, section_models
+from charnn.config.section import summary
 
 _EDITOR_LINE = (
     "# yaml-language-server: $schema=schema.json  "
@@ -18,7 +19,7 @@ def commented_yaml(config: Config | None = None) -> str:
     lines = [] if config else [_EDITOR_LINE]
     config = config or Config()
     for section, model in section_models().items():
-        lines.append(f"{section}:  # {(model.__doc__ or '').strip().rstrip('.')}")
+        lines.append(f"{section}:  # {summary(model).rstrip('.')}")
         for name, field in model.model_fields.items():
             value = getattr(getattr(config, section), name)
             if isinstance(value, tuple):
