@@ -41,7 +41,7 @@ from charnn.config.writing import config_json
 from charnn.network.cells import CELLS, cell_class
 from charnn.network.cells.cell import Activation
 from charnn.network.network import Network
-from charnn.showing import BOUNDARY, show_value
+from charnn.showing import BOUNDARY, one_line, show_value
 from charnn.text.vocabulary import Vocabulary
 
 Tensors = dict[str, NDArray[Any]]
@@ -121,7 +121,8 @@ def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except (SafetensorError, ValueError, OverflowError) as error:
-        raise CheckpointError(f"{path}: not a safetensors file: {error!s:.200}") from None
+        reason = one_line(f"{error!s:.200}")  # it may quote a name in the file
+        raise CheckpointError(f"{path}: not a safetensors file: {reason}") from None
 
 
 def _built(
@@ -132,10 +133,11 @@ def _built(
 ) -> Checkpoint:
     kinds = {array.dtype for array in tensors.values()}
     dtype = "float64" if np.dtype(np.float64) in kinds else "float32"
-    parts = _parts({name: array.astype(dtype) for name, array in tensors.items()})
+    parts = _parts({name: array.astype(dtype, copy=False) for name, array in tensors.items()})
     layers, H = len(parts.recurrent), parts.recurrent[0]["weight_hh"].shape[1]
     cell = _cell_of(parts.recurrent[0]["weight_hh"], H)
     K = len(parts.output)
+    _check_shapes(parts, cell_class(cell).gates * H, H)
     ordered, order = _vocabulary(characters, metadata, K)
     config = _config(metadata, BOUNDARY in ordered.characters).with_values(
         {
@@ -151,19 +153,13 @@ def _built(
         own = model.parameters.of_layer(layer)
         U, W, b = (own.pop(letter) for letter in "UWb")
         weight = found["weight_ih"]
-        if layer == 0 and parts.embedding is not None:
-            with np.errstate(all="ignore"):  # the check below reports an overflow
-                weight = weight @ parts.embedding.T
-        if layer == 0 and weight.shape == U.shape:
-            weight = weight[:, order]
-        _assign(U, weight, f"weight_ih_l{layer}")
-        _assign(W, found["weight_hh"], f"weight_hh_l{layer}")
         biases = [found.get(name, np.zeros(len(b), dtype)) for name in ("bias_ih", "bias_hh")]
-        for name, bias in zip(("bias_ih", "bias_hh"), biases, strict=True):
-            if bias.shape != b.shape:
-                raise ValueError(f"{name}_l{layer} must have the shape {b.shape}")
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # the check below reports an overflow
+            if layer == 0 and parts.embedding is not None:
+                weight = weight @ parts.embedding.T
             model.spec.cell_class.take_pytorch_biases(biases[0], biases[1], b, own)
+        U[...] = weight if layer else weight[:, order]
+        W[...] = found["weight_hh"]
     model.parameters["V"][...] = parts.output[order]
     if parts.output_bias is not None:
         model.parameters["c"][...] = parts.output_bias[order]
@@ -214,10 +210,10 @@ def _parts(tensors: Tensors) -> _Parts:
     output = _matrix_with(matrices, others, H, biased=True)
     bias = others.pop(_bias_of(output), None)
     V = others.pop(output)
-    matrices.pop(output)
-    embedding = others.pop(_matrix_with(matrices, others, n, biased=False)) if matrices else None
     if bias is not None and bias.shape != (len(V),):
         raise ValueError(f"{show_value(_bias_of(output))} must have the shape {(len(V),)}")
+    matrices.pop(output)
+    embedding = others.pop(_matrix_with(matrices, others, n, biased=False)) if matrices else None
     if embedding is not None and len(embedding) != len(V):
         raise ValueError("the embedding and the output layer have different numbers of characters")
     if others:
@@ -242,10 +238,18 @@ def _bias_of(name: str) -> str:
     return f"{name.removesuffix('weight')}bias"
 
 
-def _assign(parameter: NDArray[Any], array: NDArray[Any], name: str) -> None:
-    if array.shape != parameter.shape:
-        raise ValueError(f"{name} must have the shape {parameter.shape}, and has {array.shape}")
-    parameter[...] = array
+def _check_shapes(parts: _Parts, rows: int, H: int) -> None:
+    """Check the tensors of all layers, before memory is allocated for the network."""
+    below = len(parts.output) if parts.embedding is None else parts.embedding.shape[1]
+    for layer, found in enumerate(parts.recurrent):
+        shapes = {"weight_ih": (rows, below), "weight_hh": (rows, H)}
+        for name, array in found.items():
+            shape = shapes.get(name, (rows,))
+            if array.shape != shape:
+                raise ValueError(
+                    f"{name}_l{layer} must have the shape {shape}, and has {array.shape}"
+                )
+        below = H
 
 
 def _cell_of(W: NDArray[Any], H: int) -> str:
