@@ -98,7 +98,8 @@ class Checkpoint(Shown):
                 )
         if arrays["config"].itemsize > 4 * MAX_TEXT:
             raise CheckpointError(
-                f"{path}: cannot be written: data.path is too long; name a folder or a glob"
+                f"{path}: cannot be written: the config has more than {MAX_TEXT:,} characters; "
+                "instead of many files in data.path, name a folder or a glob"
             )
         version = 2 if has_added_keys(self.config) else 1
         try:
