@@ -138,6 +138,7 @@ fuzz: $(VENV)/dev ## feed nonsense to everything (minutes; the last part needs a
 	$(BIN)/python -m tests.campaigns.fuzz commands 25000
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
 	$(BIN)/python -m tests.campaigns.fuzz guided 100000
+	$(BIN)/python -m tests.campaigns.fuzz guided-import 50000
 
 lint: $(VENV)/dev ## style and strict types
 	$(BIN)/ruff format --check .

@@ -7,7 +7,7 @@ import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
 from charnn.config.keys import ADDED_KEYS, Config, section_models
-from charnn.config.values import AUTO
+from charnn.config.section import AUTO, summary
 
 _EDITOR_LINE = (
     "# yaml-language-server: $schema=schema.json  "
@@ -20,7 +20,7 @@ def commented_yaml(config: Config | None = None) -> str:
     lines = [] if config else [_EDITOR_LINE]
     config = config or Config()
     for section, model in section_models().items():
-        lines.append(f"{section}:  # {(model.__doc__ or '').strip().rstrip('.')}")
+        lines.append(f"{section}:  # {summary(model).rstrip('.')}")
         for name, field in model.model_fields.items():
             part = getattr(config, section)
             chosen = name in model.chosen_keys() and name not in part.model_fields_set

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from charnn.baselines import bigram_bits
 from charnn.config.keys import Config
+from charnn.ranks import ALONE
 from charnn.text.corpus import Corpus
 from charnn.training.choosing import (
     Choice,
@@ -15,7 +16,7 @@ from charnn.training.choosing import (
     size_for,
     usual_work,
 )
-from charnn.training.preparation import training_characters
+from charnn.training.preparation import needed_memory, step_spec, training_characters
 from charnn.training.trainer import Trainer
 
 _GUESS = 1e11  # floating-point operations of a second, until a network is measured
@@ -94,13 +95,14 @@ def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
     choices = choose(config, N, work, steps)
     config = _chosen(config, choices)
     trainer = Trainer(config, corpus)
+    spec = step_spec(trainer.config, len(corpus.vocabulary), trainer.streams, ALONE)
     return Plan(
         config,
         choices,
         N,
         _START + trainer.total_steps * step + trainer.validations_left() * validation,
         speed,
-        trainer.memory(trainer.streams),
+        needed_memory(spec),
         exhausted,
         _expected(trainer.corpus, N, work),
     )
