@@ -115,10 +115,16 @@ $(RUNS):
 test: lint ## lint, types and all tests
 	$(BIN)/python -m pytest -n auto
 
-.PHONY: test-quick test-browser browser
+.PHONY: test-quick test-browser browser coverage
 
 test-quick: $(VENV)/dev ## the tests that need no MPI, terminal, campaign or crowd of processes (a minute)
 	$(BIN)/python -m pytest -n auto -m "not mpi and not terminal and not campaign and not processes"
+
+coverage: $(VENV)/dev ## all tests, then the share of lines and branches that they run
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-browser: browser $(VENV)/dev ## the report page in a headless browser
 	$(BIN)/python -m pytest tests/whole/browser.py
@@ -191,7 +197,7 @@ data/recall.txt data/brackets.txt data/reber.txt: data/tasks.py $(if $(GAP),anew
 	$(PYTHON) data/tasks.py $(basename $(@F)) $@ $(if $(GAP),--gap $(GAP))
 
 clean: ## remove the environment and all caches; corpora and runs stay
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

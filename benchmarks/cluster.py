@@ -256,7 +256,7 @@ def fitted(model: Model, seconds: list[float]) -> Table:
     table.rows += [{"constant": name, "value": value} for name, value in rows.items()]
     off = [model.compute(case) / t - 1 for case, t in zip(FITTED, seconds, strict=True)]
     table.notes.append(
-        f"Fitted to {len(FITTED)} sizes on one core, H 128 to 1024, B 8 to 64: off by "
+        f"The fit has {len(FITTED)} sizes on one core, H 128 to 1024, B 8 to 64. It is off by "
         f"{min(off):+.0%} to {max(off):+.0%}, {np.mean(np.abs(off)):.0%} on average."
     )
     return table

@@ -14,7 +14,7 @@ The names below are imported when first used, so that `import charnn` stays inst
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from charnn.adaptation import adapt

@@ -80,11 +80,6 @@ def test_eval_prints_the_lines_of_the_readme(folder: Path) -> None:
     assert shape(charnn(*arguments, cwd=folder).stdout) == shape(text)
 
 
-def test_links_and_pictures_are_there() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert "://" in target or (ROOT / target).exists(), target
-
-
 @pytest.mark.parametrize("page", ["README.md", "docs/bptt.md"])
 def test_the_table_of_equations_names_what_is_there(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
