@@ -20,7 +20,7 @@ LIMIT  ?= 8m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: anew help train sample eval test lint bench quality robust robust-quick memory cluster peers docs clean
+.PHONY: anew help train sample eval test lint bench quality choosing robust robust-quick memory cluster peers docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%\/. ]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -144,6 +144,7 @@ fuzz: $(VENV)/dev ## feed nonsense to everything (minutes; the last part needs a
 	$(BIN)/python -m tests.campaigns.fuzz commands 25000
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
 	$(BIN)/python -m tests.campaigns.fuzz guided 100000
+	$(BIN)/python -m tests.campaigns.fuzz guided-import 50000
 
 lint: $(VENV)/dev ## style and strict types
 	$(BIN)/ruff format --check .
@@ -155,6 +156,9 @@ bench: $(VENV)/run ## measure speed, of all or of ONLY="step sampling"; see benc
 
 quality: $(VENV)/run data/tinyshakespeare.txt ## measure what each means of training is worth (half an hour)
 	@$(BIN)/python -m benchmarks.quality
+
+choosing: $(VENV)/run ## compare what a run chooses by itself with eight configs, on twelve texts (two hours)
+	@$(BIN)/python -m benchmarks.choosing
 
 robust: $(VENV)/run ## train all recipes on texts of twelve kinds, with several seeds (an hour)
 	@$(BIN)/python -m benchmarks.robust

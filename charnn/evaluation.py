@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from charnn.errors import DivergenceError
 from charnn.network.arrays import Array, Resets
 from charnn.network.network import Network, Reader
+from charnn.showing import Shown, show_loss
 from charnn.text.documents import Documents
 from charnn.text.encoding import Ids
 
@@ -21,8 +22,8 @@ _MIN_COLUMNS = 64  # of V h at a time: fewer make a large V slow, which is read 
 _PIECES = 256  # pieces of a text that are read side by side
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Shown):
     """How well a model predicts a text of N characters: sums over its N − 1 predictions.
 
     Attributes:
@@ -69,6 +70,14 @@ class Evaluation:
     def accuracy(self) -> float:
         """Share of predictions whose most probable character came."""
         return self.correct / self.predictions
+
+    def __str__(self) -> str:
+        of = "" if self.predictions == self.total else f" of {self.total:,}"
+        made = f"{self.predictions:,}{of} predictions"
+        if not self.predictions:
+            return made
+        loss = show_loss(self.nats_per_char)
+        return f"{loss}, perplexity {self.perplexity:.4g}, {self.accuracy:.1%} correct, {made}"
 
 
 # Takes the places (T, B) of the inputs, the logits (T·B, K) after them, which it may overwrite, and

@@ -15,10 +15,9 @@ the first layer reads: U = weight_ih_l0 Eᵀ. Reading trusts nothing. docs/pytor
 """
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,20 +33,23 @@ except ImportError:
     ) from None
 
 from charnn.checkpoint.checkpoint import Checkpoint
+from charnn.checkpoint.members import MAX_TEXT
 from charnn.checkpoint.progress import NO_TEXT, Progress
 from charnn.config.keys import Config
 from charnn.config.loading import parse_config_json
 from charnn.config.writing import config_json
+from charnn.modules import Tensors, check_shapes, parts_of
 from charnn.network.cells import CELLS, cell_class
 from charnn.network.cells.cell import Activation
 from charnn.network.network import Network
-from charnn.showing import BOUNDARY, show_value
+from charnn.showing import BOUNDARY, one_line, show_value
 from charnn.text.vocabulary import Vocabulary
 
-Tensors = dict[str, NDArray[Any]]
-
-_RECURRENT = re.compile(r"(?:.*\.)?(weight|bias)_(ih|hh)_l(\d{1,4})")
 _NUMBERS = {"F16", "F32", "F64"}
+# Bounds of the header, which is JSON and has 16 MB with a vocabulary of all of Unicode. Without
+# them a file of 100 MB takes minutes and gigabytes.
+_MAX_HEADER = 20_000_000  # bytes
+_MAX_COMMAS = 200_000  # four or more for each tensor
 
 
 def tensors_of(network: Network) -> Tensors:
@@ -107,6 +109,7 @@ def imported(
 def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
     """Return all tensors of a file and its metadata."""
     try:
+        _check_header(path)
         with safe_open(path, framework="numpy") as file:
             tensors: Tensors = {}
             for name in file.keys():  # noqa: SIM118 (it is no dict)
@@ -121,7 +124,17 @@ def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except (SafetensorError, ValueError, OverflowError) as error:
-        raise CheckpointError(f"{path}: not a safetensors file: {error!s:.200}") from None
+        reason = one_line(f"{error!s:.200}")  # it may quote a name in the file
+        raise CheckpointError(f"{path}: not a safetensors file: {reason}") from None
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a header that would take too long to parse."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = file.read(min(size, _MAX_HEADER + 1))
+    if len(header) > _MAX_HEADER or header.count(b",") > _MAX_COMMAS:
+        raise ValueError("the header is too long for one model")
 
 
 def _built(
@@ -132,10 +145,11 @@ def _built(
 ) -> Checkpoint:
     kinds = {array.dtype for array in tensors.values()}
     dtype = "float64" if np.dtype(np.float64) in kinds else "float32"
-    parts = _parts({name: array.astype(dtype) for name, array in tensors.items()})
+    parts = parts_of({name: array.astype(dtype, copy=False) for name, array in tensors.items()})
     layers, H = len(parts.recurrent), parts.recurrent[0]["weight_hh"].shape[1]
     cell = _cell_of(parts.recurrent[0]["weight_hh"], H)
     K = len(parts.output)
+    check_shapes(parts, cell_class(cell).gates * H, H)
     ordered, order = _vocabulary(characters, metadata, K)
     config = _config(metadata, BOUNDARY in ordered.characters).with_values(
         {
@@ -151,101 +165,19 @@ def _built(
         own = model.parameters.of_layer(layer)
         U, W, b = (own.pop(letter) for letter in "UWb")
         weight = found["weight_ih"]
-        if layer == 0 and parts.embedding is not None:
-            with np.errstate(all="ignore"):  # the check below reports an overflow
-                weight = weight @ parts.embedding.T
-        if layer == 0 and weight.shape == U.shape:
-            weight = weight[:, order]
-        _assign(U, weight, f"weight_ih_l{layer}")
-        _assign(W, found["weight_hh"], f"weight_hh_l{layer}")
         biases = [found.get(name, np.zeros(len(b), dtype)) for name in ("bias_ih", "bias_hh")]
-        for name, bias in zip(("bias_ih", "bias_hh"), biases, strict=True):
-            if bias.shape != b.shape:
-                raise ValueError(f"{name}_l{layer} must have the shape {b.shape}")
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # the check below reports an overflow
+            if layer == 0 and parts.embedding is not None:
+                weight = weight @ parts.embedding.T
             model.spec.cell_class.take_pytorch_biases(biases[0], biases[1], b, own)
+        U[...] = weight if layer else weight[:, order]
+        W[...] = found["weight_hh"]
     model.parameters["V"][...] = parts.output[order]
     if parts.output_bias is not None:
         model.parameters["c"][...] = parts.output_bias[order]
     if not np.isfinite(model.parameters.flat).all():
         raise ValueError("it has numbers that are not finite")
     return Checkpoint(config, ordered, model, Progress(fingerprint=NO_TEXT))
-
-
-class _Parts(NamedTuple):
-    """The tensors of a file by what they are."""
-
-    recurrent: list[Tensors]  # of each layer: weight_ih, weight_hh and the biases if there are any
-    output: NDArray[Any]  # (K, H)
-    output_bias: NDArray[Any] | None
-    embedding: NDArray[Any] | None  # (K, n)
-
-
-def _parts(tensors: Tensors) -> _Parts:
-    """Say what each tensor is, by its name and its shape."""
-    recurrent: dict[int, Tensors] = {}
-    others: Tensors = {}
-    for name, array in tensors.items():
-        if name.endswith("_reverse"):
-            raise ValueError("a bidirectional network cannot write from left to right")
-        if "weight_hr_l" in name:
-            raise ValueError("an LSTM with projections (proj_size) is not among the cells here")
-        if match := _RECURRENT.fullmatch(name):
-            kind, side, layer = match.groups()
-            part = recurrent.setdefault(int(layer), {})
-            if f"{kind}_{side}" in part:
-                raise ValueError(f"there are two {kind}_{side}_l{layer}; it has several networks")
-            part[f"{kind}_{side}"] = array
-        else:
-            others[name] = array
-    if sorted(recurrent) != list(range(len(recurrent))) or not recurrent:
-        raise ValueError("it has no weight_ih_l0, weight_hh_l0 … of an nn.RNN, nn.LSTM or nn.GRU")
-    layers = [recurrent[layer] for layer in range(len(recurrent))]
-    for layer, found in enumerate(layers):
-        for name in ("weight_ih", "weight_hh"):
-            if name not in found:
-                raise ValueError(f"{name}_l{layer} is missing")
-            if found[name].ndim != 2:
-                raise ValueError(f"{name}_l{layer} is not a matrix")
-    H, n = layers[0]["weight_hh"].shape[1], layers[0]["weight_ih"].shape[1]
-    if not H:
-        raise ValueError("weight_hh_l0 has no columns")
-    matrices = {name: array for name, array in others.items() if array.ndim == 2}
-    output = _matrix_with(matrices, others, H, biased=True)
-    bias = others.pop(_bias_of(output), None)
-    V = others.pop(output)
-    matrices.pop(output)
-    embedding = others.pop(_matrix_with(matrices, others, n, biased=False)) if matrices else None
-    if bias is not None and bias.shape != (len(V),):
-        raise ValueError(f"{show_value(_bias_of(output))} must have the shape {(len(V),)}")
-    if embedding is not None and len(embedding) != len(V):
-        raise ValueError("the embedding and the output layer have different numbers of characters")
-    if others:
-        names = ", ".join(map(show_value, list(others)[:3]))
-        raise ValueError(f"it has more than a recurrent network and a linear layer: {names}")
-    return _Parts(layers, V, bias, embedding)
-
-
-def _matrix_with(matrices: Tensors, others: Tensors, columns: int, *, biased: bool) -> str:
-    """Return the name of the only matrix with so many columns; of several, by whether it has b."""
-    fitting = [name for name, array in matrices.items() if array.shape[1] == columns]
-    if len(fitting) > 1:
-        fitting = [name for name in fitting if (_bias_of(name) in others) == biased]
-    if len(fitting) != 1:
-        what = "output layer, nn.Linear(H, K)" if biased else "embedding, nn.Embedding(K, n)"
-        found = "several matrices" if fitting else "no matrix"
-        raise ValueError(f"{found} with {columns} columns could be the {what}")
-    return fitting[0]
-
-
-def _bias_of(name: str) -> str:
-    return f"{name.removesuffix('weight')}bias"
-
-
-def _assign(parameter: NDArray[Any], array: NDArray[Any], name: str) -> None:
-    if array.shape != parameter.shape:
-        raise ValueError(f"{name} must have the shape {parameter.shape}, and has {array.shape}")
-    parameter[...] = array
 
 
 def _cell_of(W: NDArray[Any], H: int) -> str:
@@ -283,10 +215,10 @@ def _vocabulary(
             characters = None
         if not isinstance(characters, str):
             raise ValueError("the vocabulary in its metadata is not a JSON string")
-    if len(set(characters)) != len(characters):
-        raise RequestError("the vocabulary repeats a character")
     if len(characters) != K:
         raise RequestError(f"the vocabulary has {len(characters):,} characters, the model {K:,}")
+    if len(set(characters)) != K:
+        raise RequestError("the vocabulary repeats a character")
     if any(0xD800 <= ord(character) < 0xE000 and character != BOUNDARY for character in characters):
         raise RequestError("the vocabulary has half of a character of UTF-16")
     points = np.array([ord(character) for character in characters])
@@ -297,6 +229,8 @@ def _config(metadata: Mapping[str, str], has_boundary: bool) -> Config:
     """Return the config in the metadata, without the texts that are elsewhere."""
     config = Config()
     if "config" in metadata:
+        if len(metadata["config"]) > MAX_TEXT:
+            raise ValueError(f"the config in its metadata has more than {MAX_TEXT:,} characters")
         try:
             config = parse_config_json(metadata["config"])
         except ConfigError as error:

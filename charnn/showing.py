@@ -1,9 +1,10 @@
-"""Text from files and models, made safe to show: escapes, excerpts and JSON.
+"""Text from files and models, made safe to show: escapes, excerpts and JSON. Reprs of objects.
 
 Every text that charnn did not write itself passes through this room before a terminal shows it.
 """
 
 import json
+import math
 import unicodedata
 from typing import Any
 
@@ -43,10 +44,10 @@ def one_line(text: str) -> str:
     return line if len(line) <= _MOST_OF_A_LINE else line[: _MOST_OF_A_LINE - 3] + "..."
 
 
-def excerpt(text: str) -> str:
+def excerpt(text: str, most: int = _MOST_OF_AN_EXCERPT) -> str:
     """Keep 200 characters on one line and count the rest. Use it for long texts among figures."""
-    more = len(text) - _MOST_OF_AN_EXCERPT
-    return one_line(text[:_MOST_OF_AN_EXCERPT]) + (f" … and {more:,} more" if more > 0 else "")
+    more = len(text) - most
+    return one_line(text[:most]) + (f" … and {more:,} more" if more > 0 else "")
 
 
 def printable(text: str) -> str:
@@ -82,9 +83,28 @@ def show_value(value: Any) -> str:
     return text if len(text) <= _MOST_OF_A_VALUE else text[: _MOST_OF_A_VALUE - 3] + "..."
 
 
+def show_loss(nats: float) -> str:
+    """Show a loss per character in both units, as 1.4653 nats/char (2.114 bits)."""
+    return f"{nats:.4f} nats/char ({nats / math.log(2):.3f} bits)"
+
+
 def json_line(value: Any) -> str:
     """Return a value as one line of JSON that is safe on a terminal. Use it for `--json`."""
     # JSON escapes the control characters below 0x20 only. Terminals also obey 0x7F to 0x9F.
     escapes = {point: f"\\u{point:04x}" for point in range(0x7F, 0xA0)}
     escapes[ord(BOUNDARY)] = BOUNDARY_NAME
     return json.dumps(value, ensure_ascii=False).translate(escapes)
+
+
+class Shown:
+    """Gives a class a short repr, as a notebook shows it: its name and its `str`.
+
+    The class defines `__str__`: a few facts, in one line or a few, and never an array.
+    """
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
+
+    def _lines(self, *names: str) -> str:
+        """Return attributes of these names, each on a line of its own, to end a longer `str`."""
+        return "".join(f"\n  {name}: {getattr(self, name)}" for name in names)

@@ -21,6 +21,8 @@ INTRODUCTION = """\
 `output`. Every key has a default and may be left out; so may a section, and the whole file.
 `charnn train --set section.key=value` sets a key from the shell and wins over the file.
 
+- `auto` is the default of keys that follow the text: they are chosen when a run begins
+  ([choosing.md](choosing.md)).
 - An unknown key is an error, and so is a value out of bounds. All errors come at once, each with
   its line.
 - `2e-3` is a number and `1e4` a whole number. YAML's tags and aliases are not allowed.
@@ -44,6 +46,7 @@ learning rate.
 
 NAMES = (
     "train",
+    "plan",
     "sample",
     "eval",
     "inspect",

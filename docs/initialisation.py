@@ -33,7 +33,8 @@ def looked_at(text: str, cell: str, activation: str, init: str) -> dict[str, Any
     """Return what `charnn inspect --view gradients` prints of a network after no steps."""
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/start.npz"
-        keys = {"model.cell": cell, "model.init": init, "model.hidden_size": 256}
+        keys: dict[str, Any] = {"model.cell": cell, "model.init": init}
+        keys |= {"model.hidden_size": 256, "model.num_layers": 1}
         if cell == "rnn":
             keys["model.activation"] = activation
         sets = [f"--set={key}={value}" for key, value in keys.items()]
@@ -74,7 +75,7 @@ def main(text: str) -> None:
             axes.plot(shares, style, color=colour, alpha=light, label=label)
             reach = "" if layer["reach"] is None else f"{layer['reach']} characters"
             last = shares[-1] if len(shares) > 200 else 0.0
-            left = f"{last:.0%}" if last > 0.005 else "nothing"
+            left = f"{last:.0%}" if last > 0.005 else "less than 0.5 %"
             print(f"| {label} | {layer['spectral_radius']:.2f} | {reach or 'never'} | {left} |")
         axes.set_yscale("log")
         axes.set_ylim(1e-4, 2)

@@ -23,10 +23,14 @@ HERE = Path(__file__).parent
 GAPS = (5, 10, 20, 40, 80, 160)
 CELLS = {"rnn": (128, 3e-3), "lstm": (60, 1e-2), "gru": (70, 1e-2)}  # hidden_size, learning_rate
 SETTINGS = {
+    "model.num_layers": 1,
+    "model.dropout": 0,
     "training.batch_size": 16,
     "training.seq_length": 256,
     "training.warmup_steps": 50,
     "training.clip_norm": 1,
+    "training.weight_decay": 0,
+    "training.ema_decay": 0,
     "training.threads": 1,
     "training.eval_every": 10**6,
     "training.seed": 1,

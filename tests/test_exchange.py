@@ -1,6 +1,9 @@
 """Models to and from safetensors files: round trips, files of others, and hostile ones."""
 
 import json
+import math
+import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +248,78 @@ def test_broken_files(tmp_path: Path) -> None:
         imported(tmp_path / "none.safetensors")
     with pytest.raises(CheckpointError):
         imported(tmp_path)
+
+
+def written(path: Path, shapes: dict[str, list[int]], **metadata: str) -> Path:
+    """Write a file of zeros in float32, with a header as given."""
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+    content = json.dumps(header).encode()
+    path.write_bytes(len(content).to_bytes(8, "little") + content + bytes(end))
+    return path
+
+
+def test_shapes_are_checked_before_memory_is_allocated(tmp_path: Path) -> None:
+    """A product of 100 GB, and 3,000 layers of 1,000 units of which one has tensors."""
+    rows, K = 160_000, 160_000
+    wide = {
+        "weight_ih_l0": [rows, 1],
+        "weight_hh_l0": [1, 1],
+        "out.weight": [K, 1],
+        "e.weight": [K, 1],
+    }
+    wide["out.bias"] = [K]
+    with pytest.raises(CheckpointError, match=r"weight_ih_l0 must have the shape \(1, 1\)"):
+        imported(
+            written(tmp_path / "m.safetensors", wide),
+            "".join(map(chr, range(0x10000, 0x10000 + K))),
+        )
+    deep = {"weight_ih_l0": [1000, 1], "weight_hh_l0": [1000, 1000], "out.weight": [1, 1000]}
+    for layer in range(1, 3000):
+        deep |= {f"weight_ih_l{layer}": [0, 1], f"weight_hh_l{layer}": [1, 0]}
+    path = written(tmp_path / "m.safetensors", deep)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match="_l1 must have the shape"):
+            imported(path, "a")
+        assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_bias_that_is_a_matrix_is_no_embedding(tmp_path: Path) -> None:
+    shapes = {
+        "weight_ih_l0": [5, 3],
+        "weight_hh_l0": [5, 5],
+        "fc.weight": [3, 5],
+        "fc.bias": [3, 3],
+    }
+    with pytest.raises(CheckpointError, match=r"fc\.bias must have the shape \(3,\)"):
+        imported(written(tmp_path / "m.safetensors", shapes), "abc")
+
+
+def test_a_header_that_would_take_long_is_refused_unread(tmp_path: Path) -> None:
+    path = written(tmp_path / "m.safetensors", {f"tensor{i}": [0] for i in range(60_000)})
+    began = time.perf_counter()
+    with pytest.raises(CheckpointError, match="the header is too long for one model"):
+        imported(path, "abc")
+    assert time.perf_counter() - began < 1
+
+
+def test_a_config_as_long_as_no_checkpoint_holds_is_refused(tmp_path: Path) -> None:
+    config = json.dumps({f"key{i}": 1 for i in range(30_000)})
+    with pytest.raises(CheckpointError, match="more than 250,000 characters"):
+        imported(saved(tmp_path / "m.safetensors", GOOD, config=config), "abc")
+
+
+def test_names_in_a_broken_header_are_escaped(tmp_path: Path) -> None:
+    path = written(tmp_path / "m.safetensors", {"\x1b[31m\n\u202e": [1]})
+    path.write_bytes(path.read_bytes()[:-1])
+    header = path.read_bytes().replace(b"[0, 4]", b"[9, 4]")
+    path.write_bytes(header)
+    with pytest.raises(CheckpointError) as error:
+        imported(path, "abc")
+    assert str(error.value).isprintable()

@@ -23,7 +23,7 @@ LEVELS = [
     {"config"},
     {"optimizers"},
     {"checkpoint"},
-    {"sampling", "evaluation", "baselines", "novelty", "exchange"},
+    {"sampling", "evaluation", "baselines", "novelty", "exchange", "modules"},
     {"writing", "scoring", "adaptation"},
     {"training"},
     {"insight"},

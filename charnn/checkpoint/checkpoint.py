@@ -39,13 +39,13 @@ from charnn.files import write_atomically
 from charnn.network.network import Network
 from charnn.network.spec import Spec
 from charnn.optimizers import make_optimizer
-from charnn.showing import BOUNDARY
+from charnn.showing import BOUNDARY, Shown
 from charnn.text.encoding import text_of
 from charnn.text.vocabulary import Vocabulary
 
 
-@dataclass
-class Checkpoint:
+@dataclass(repr=False)
+class Checkpoint(Shown):
     """A model with everything that sampling, evaluating and resuming need.
 
     Attributes:
@@ -69,6 +69,10 @@ class Checkpoint:
     def resumable(self) -> bool:
         """Whether it has the optimizer's state and the hidden state."""
         return self.hidden_state is not None
+
+    def __str__(self) -> str:
+        kind = "resumable" if self.resumable else "not resumable"
+        return f"{self.progress}, {kind}" + self._lines("model", "vocabulary")
 
     def save(self, path: Path) -> None:
         """Write the file atomically: at any moment `path` is the old file or the new one, whole.
@@ -94,7 +98,8 @@ class Checkpoint:
                 )
         if arrays["config"].itemsize > 4 * MAX_TEXT:
             raise CheckpointError(
-                f"{path}: cannot be written: data.path is too long; name a folder or a glob"
+                f"{path}: cannot be written: the config has more than {MAX_TEXT:,} characters; "
+                "instead of many files in data.path, name a folder or a glob"
             )
         version = 2 if has_added_keys(self.config) else 1
         try:

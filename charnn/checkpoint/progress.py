@@ -5,12 +5,14 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, NonNegativeFloat, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from charnn.showing import Shown, show_loss
+
 NO_TEXT = "0" * 64  # the fingerprint of a model that came from elsewhere, without its text
 NonNegativeInt = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-@checked_dataclass(config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
-class Progress:
+@checked_dataclass(config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False), repr=False)
+class Progress(Shown):
     """How far a run has come.
 
     It has no times, so the same run gives the same checkpoint, byte for byte.
@@ -56,6 +58,15 @@ class Progress:
     def learning_rate_factor(self) -> float:
         """The factor on the scheduled learning rate: each rollback halves it."""
         return 0.5**self.rollbacks
+
+    def __str__(self) -> str:
+        facts = [f"step {self.step:,}"]
+        if self.val_loss is not None:
+            facts.append(f"validation {show_loss(self.val_loss)}")
+        best, at = self.best_val_loss, self.best_step
+        if best is not None and at is not None and at != self.step:
+            facts.append(f"best {best:.4f} at step {at:,}")
+        return ", ".join(facts)
 
     def json(self) -> str:
         """Return the progress as the JSON that a checkpoint stores."""

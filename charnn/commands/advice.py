@@ -1,8 +1,14 @@
-"""Advice for a run that goes wrong: what is wrong, and the config key that helps."""
+"""Advice: what goes wrong in a run and the config key that helps, or a better checkpoint."""
 
 import math
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from charnn.training.metrics import Metrics
+from charnn.training.outputs import Outputs
+
+if TYPE_CHECKING:
+    from charnn.checkpoint.checkpoint import Checkpoint
 
 # So many validations must be worse than the best, with a lower training loss, for overfitting.
 _PATIENCE = 3
@@ -10,6 +16,21 @@ _CLIPPING_STEPS = 1000  # steps before clipping is worth a warning
 # A run that learns is below the unigram entropy after so many steps and characters.
 _STALL_STEPS = 300
 _STALL_CHARACTERS = 100_000
+_CLEARLY = 0.02  # nats per character between two checkpoints, for a note about the better one
+
+
+def better_checkpoint(path: Path, checkpoint: "Checkpoint") -> list[str]:
+    """Return a note if a clearly better checkpoint of the same run lies beside the given one."""
+    progress, best = checkpoint.progress, Outputs.of(path).best
+    last, lowest = progress.val_loss, progress.best_val_loss
+    if last is None or lowest is None or last < lowest + _CLEARLY or path == best:
+        return []
+    if not best.exists():
+        return []
+    return [
+        f"note: {best} predicts better: validation {lowest:.4f} at step {progress.best_step:,}, "
+        f"{last:.4f} here"
+    ]
 
 
 class Advisor:

@@ -20,6 +20,7 @@ from charnn.commands.gradcheck import gradcheck
 from charnn.commands.import_ import import_
 from charnn.commands.info import info
 from charnn.commands.inspect import inspect
+from charnn.commands.plan import plan
 from charnn.commands.plot import plot
 from charnn.commands.report import report
 from charnn.commands.sample import sample
@@ -73,6 +74,7 @@ def _charnn(
 
 
 app.command()(train)
+app.command()(plan)
 app.command()(sample)
 app.command("eval")(eval_)
 app.command()(inspect)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from charnn.commands.console import waiting, with_bar
+from charnn.commands.console import say, waiting, with_bar
 from charnn.commands.figures import print_figures
 from charnn.commands.options import (
     ADAPT_RATE,
@@ -109,12 +109,15 @@ def eval_(
     rate = adapt_rate_of(adapt, adapt_rate)
     from charnn.baselines import bigram_bits, unigram_bits, xz_bits
     from charnn.checkpoint.checkpoint import load
+    from charnn.commands.advice import better_checkpoint
     from charnn.evaluation import evaluating
     from charnn.machine import blas_threads, cores
     from charnn.novelty import copies
     from charnn.text.documents import Documents
 
     checkpoint = load(ckpt[0])
+    for note in better_checkpoint(ckpt[0], checkpoint):
+        say(note)
     known = checkpoint.vocabulary
     name, ids, skipped = text_to_read(checkpoint, data, split, unknown)
     training = training_text(checkpoint, against) if novelty else None

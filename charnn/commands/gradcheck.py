@@ -22,6 +22,7 @@ _SMALL = {
     "training.seed": 1,
 }
 _USED = _SMALL.keys() | {"model.cell", "model.activation", "training.loop"}
+_TELLING = 3  # the fewest characters with which slips differ from each other
 _CHARACTERS = 6  # K: equal to H, so that a slip in a backward pass is seldom an error of shapes
 _MOST = 20_000  # parameters, and characters of a window
 
@@ -45,10 +46,13 @@ def gradcheck(
     gradient is compared with what a small change of its elements does to the loss. The exit code is
     1 if a relative difference is 1e-6 or more.
 
-    --mine checks a backward pass that you wrote: backward(parameters, inputs, targets, state) gets
-    a dict of arrays by name (U, W, b, V and c of one layer), T character ids, the T that follow and
-    the state before, (1, H). It returns the gradients of the loss summed over the characters in a
-    dict: dU, dW, db, dV, dc. Usual slips are named.
+    --mine compares a backward pass that you wrote with charnn's. backward(parameters, inputs,
+    targets, state) gets a dict of arrays by name (U, W, b, V and c of one layer), T character ids,
+    the T that follow and the state before, (1, H). It returns the gradients of the loss summed over
+    the characters in a dict: dU, dW, db, dV, dc. Usual slips are named.
+
+    With `--set model.cell=lstm` the state is (2, H), h and then s; a GRU also has d. With several
+    layers the names are U0, W0, b0, U1 and so on.
 
     \b
     Examples:
@@ -103,6 +107,8 @@ def _hint(found: dict[str, Any], window: Any, parameter: str) -> str:
     spec = window.network.spec
     if spec.num_layers > 1 or spec.cell != "rnn" or spec.activation != "tanh":
         return "slips are known for one layer of tanh units alone"
+    if len(window.inputs) < _TELLING:
+        return f"slips look alike in so few steps; training.seq_length {_TELLING} tells them apart"
     return likely_slip(found, window, parameter)
 
 

@@ -52,11 +52,7 @@ def import_(
     checkpoint = imported(file, characters, activation)
     checkpoint.save(out)
     spec = checkpoint.model.spec
-    layers = f"{spec.num_layers} {'layer' if spec.num_layers == 1 else 'layers'}"
-    say(
-        f"{out}: {layers} of {spec.hidden_size} {spec.unit_name} units, "
-        f"{spec.vocab_size:,} characters"
-    )
+    say(f"{out}: {spec.stack}, {spec.vocab_size:,} characters")
 
 
 def _characters(path: Path) -> str:

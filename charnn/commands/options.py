@@ -2,10 +2,14 @@
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from charnn.errors import RequestError
+
+if TYPE_CHECKING:
+    from charnn.config.keys import Config
 
 
 def file_path(name: str) -> Path:
@@ -64,6 +68,23 @@ def adapt_rate_of(adapt: bool, rate: float | None) -> float | None:
     from charnn.adaptation import RATE
 
     return RATE if rate is None else rate
+
+
+def config_of(
+    config: Path | None, assignments: list[str], options: dict[str, tuple[str, Any]]
+) -> "Config":
+    """Return the config, with the keys set by --set and by other options, which win.
+
+    Raises:
+        ConfigError: if it is not valid.
+    """
+    from charnn.config.loading import Override, load_config, parse_override
+
+    overrides = dict(parse_override(text) for text in assignments)
+    for option, (key, value) in options.items():
+        if value is not None:
+            overrides[key] = Override(value, option)
+    return load_config(config, overrides)
 
 
 def keys_beginning(incomplete: str) -> list[str]:

@@ -119,6 +119,7 @@ def sample(
         raise RequestError("--against is for --novelty")
 
     from charnn.checkpoint.checkpoint import load
+    from charnn.commands.advice import better_checkpoint
     from charnn.draws import fresh_seed
     from charnn.novelty import Seen
     from charnn.sampling import Sampling
@@ -133,6 +134,8 @@ def sample(
         words = str(error).replace("top_", "top-").replace("see greedy", "see --greedy")
         raise RequestError(f"--{words}") from None
     checkpoint = load(ckpt)
+    for note in better_checkpoint(ckpt, checkpoint):
+        say(note)
     if prime_file is not None:
         newlines = checkpoint.config.data.normalize_newlines
         prime = read_text([prime_file], normalize_newlines=newlines)

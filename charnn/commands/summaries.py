@@ -3,7 +3,8 @@
 import shlex
 from typing import TYPE_CHECKING
 
-from charnn.commands.figures import bits, duration
+from charnn.commands.figures import duration
+from charnn.showing import show_loss
 
 if TYPE_CHECKING:
     from charnn.text.corpus import Corpus
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 # Characters times parameters. Beyond this a validation takes ten seconds or more.
 _LONG_VALIDATION = 2e11
+
+_LITTLE = 50_000  # characters
 
 _ENDINGS: "dict[Reason, str]" = {
     "finished": "done:",
@@ -25,9 +28,6 @@ _ENDINGS: "dict[Reason, str]" = {
 def headline(trainer: "Trainer") -> list[str]:
     """Return a few short lines about the run that is about to start."""
     config, streams = trainer.config, trainer.streams
-    layers, H = config.model.num_layers, config.model.hidden_size
-    units = f"{H} {trainer.model.spec.unit_name} units"
-    stack = f"{layers} {'layer' if layers == 1 else 'layers'} of {units}"
     steps = f"{trainer.total_steps:,} {'step' if trainer.total_steps == 1 else 'steps'}"
     corpus = trainer.corpus
     D = len(corpus.documents) if corpus.documents else 0
@@ -36,10 +36,11 @@ def headline(trainer: "Trainer") -> list[str]:
         f"text: {len(corpus.ids) - boundaries:,} characters, "
         f"{len(corpus.vocabulary) - bool(D):,} different",
         *_documents(corpus),
-        f"model: {stack}, {trainer.model.parameters.flat.size:,} parameters",
+        f"model: {trainer.model.spec.stack}, {trainer.model.parameters.flat.size:,} parameters",
         f"plan: {steps} of {streams.batch_size} × {streams.seq_length} "
         f"characters, {trainer.total_steps / streams.steps_per_epoch:.2f} epochs; "
         f"seed {config.training.seed}",
+        *_choices(trainer),
     ]
     characters = len(trainer.corpus.split("val"))
     if characters * trainer.model.parameters.flat.size > _LONG_VALIDATION:
@@ -49,6 +50,27 @@ def headline(trainer: "Trainer") -> list[str]:
         )
     if trainer.ranks.size > 1:
         lines.append(f"ranks: {trainer.ranks.size}, {trainer.ranks.on_node} on this machine")
+    return lines
+
+
+def _choices(trainer: "Trainer") -> list[str]:
+    """Return what the run chose for keys that were not given, a line for each reason."""
+    from charnn.training.preparation import training_characters
+
+    if not trainer.choices:
+        return []
+    groups: dict[str, list[str]] = {}
+    for key, value, reason in trainer.choices:
+        groups.setdefault(reason, []).append(f"{key.partition('.')[2]} {value:,}")
+    lines = ["chosen for this text:"]
+    lines += [f"  {', '.join(values)}: {reason}" for reason, values in groups.items()]
+    characters = training_characters(trainer.corpus)
+    if characters < _LITTLE and trainer.choices[0].key == "model.hidden_size":
+        lines.append(
+            f"note: {characters:,} characters are little to learn from, so expect copied phrases "
+            "and odd words; more text helps most, or start from a model of a larger text of the "
+            "kind: --init MODEL.npz --extend"
+        )
     return lines
 
 
@@ -69,11 +91,8 @@ def results(trainer: "Trainer") -> list[str]:
     progress, outputs = trainer.progress, trainer.outputs
     lines = [f"{outputs.checkpoint}: step {progress.step:,} of {trainer.total_steps:,}"]
     if progress.best_val_loss is not None and outputs.best.exists():
-        loss = progress.best_val_loss
-        lines.append(
-            f"{outputs.best}: validation {loss:.4f} nats/char ({bits(loss):.3f} bits), "
-            f"step {progress.best_step:,}"
-        )
+        loss = show_loss(progress.best_val_loss)
+        lines.append(f"{outputs.best}: validation {loss}, step {progress.best_step:,}")
     return lines
 
 
@@ -107,19 +126,23 @@ def dry_run_costs(trainer: "Trainer") -> list[str]:
     Every rank must call this, because it measures a few steps. The trainer is of no use afterwards.
     """
     from charnn.config.writing import commented_yaml
+    from charnn.training.preparation import needed_memory, step_spec
 
     streams, steps = trainer.streams, trainer.total_steps - trainer.progress.step
     validations, each = trainer.validations_left(), trainer.seconds_per_validation()
+    spec = step_spec(trainer.config, len(trainer.corpus.vocabulary), streams, trainer.ranks)
+    flop = spec.network.step_flop(streams.seq_length, streams.batch_size)
     seconds = trainer.seconds_per_step()
     limit = {"training.time_limit": trainer.time_limit}
     return [
         commented_yaml(trainer.config.with_values(limit)),
+        *(f"# {line}" for line in _choices(trainer)),
         *(f"# {line.replace(':', '         ', 1)}" for line in _documents(trainer.corpus)),
         f"# parameters        {trainer.model.parameters.flat.size:,}",
-        f"# memory            {trainer.memory(streams) / 1e6:,.0f} MB for buffers and parameters",
+        f"# memory            {needed_memory(spec) / 1e6:,.0f} MB for buffers and parameters",
         f"# steps             {steps:,} ({streams.steps_per_epoch:,} an epoch)",
         f"# characters a step {streams.batch_size} × {streams.seq_length}",
-        f"# FLOP a step       {trainer.flop_per_step():.3g}",
+        f"# FLOP a step       {flop:.3g}",
         f"# validations       {validations:,}, about {duration(each)} each",
         f"# time              about {duration(seconds * steps + each * validations)}",
     ]

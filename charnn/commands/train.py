@@ -2,13 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from charnn import ranks
 from charnn.commands.console import say
-from charnn.commands.options import SET, file_path
+from charnn.commands.options import SET, config_of, file_path
 from charnn.commands.summaries import already_finished, closing, dry_run_costs, headline
 from charnn.commands.texts import read_corpus
 from charnn.errors import CharnnError, RequestError
@@ -110,7 +110,7 @@ def train(
         raise RequestError("--resume and --overwrite exclude each other")
     if extend and init is None:
         raise RequestError("--extend needs --init, the model to go on with")
-    settings = _settings(
+    settings = config_of(
         config,
         set_ or [],
         {
@@ -176,19 +176,6 @@ def train(
     note(*closing(trainer, ending))
     if ending == "interrupted":
         raise typer.Exit(128 + next(number for each in job.gather(received) for number in each))
-
-
-def _settings(
-    config: Path | None, assignments: list[str], options: dict[str, tuple[str, Any]]
-) -> "Config":
-    """Load the config, with the keys set by --set and by other options, which win."""
-    from charnn.config.loading import Override, load_config, parse_override
-
-    overrides = dict(parse_override(text) for text in assignments)
-    for option, (key, value) in options.items():
-        if value is not None:
-            overrides[key] = Override(value, option)
-    return load_config(config, overrides)
 
 
 class _Start(NamedTuple):

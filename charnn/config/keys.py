@@ -5,11 +5,11 @@ This is the only place where a key is described. The commented config and the JS
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -17,7 +17,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from charnn.config.problems import explain_first
+from charnn.config.problems import explain_all
+from charnn.config.section import Section, chosen
 from charnn.config.values import (
     Cell,
     Count,
@@ -45,26 +46,33 @@ else:
     ModelMetaclass = type(BaseModel)  # pydantic does not export it
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Explain what is wrong with a config made in Python, as with a file."""
+    try:
+        yield
+    except ValidationError as error:
+        raise ConfigError(explain_all(error, known_keys(), {}, None)) from None
+
+
 class _Checked(ModelMetaclass):
-    """Explains what is wrong with a call of a section's class, as with a file."""
+    """Explains what is wrong with a call of a section's class."""
 
     def __call__(cls, *arguments: Any, **values: Any) -> Any:
-        try:
+        with _explained():
             return super().__call__(*arguments, **values)
-        except ValidationError as error:
-            raise ConfigError(explain_first(error, known_keys())) from None
 
 
-class _Section(BaseModel, metaclass=_Checked):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        validate_default=True,
-        # A section of a file, or the whole file, may be empty.
-        json_schema_extra={"type": ["object", "null"]},
-    )
+class _Section(Section, metaclass=_Checked):
+    @classmethod
+    def model_validate(cls, *arguments: Any, **options: Any) -> Self:
+        """Make a config, or a section, from a dict, checked like the arguments of the constructor.
+
+        Raises:
+            ConfigError: one line for each error.
+        """
+        with _explained():
+            return super().model_validate(*arguments, **options)
 
 
 class DataConfig(_Section):
@@ -141,11 +149,11 @@ class ModelConfig(_Section):
     """The network."""
 
     cell: Cell = Field("rnn", description=f"recurrent cell: {listed(list(CELLS))}")
-    hidden_size: Count = Field(256, description="H, units in each layer")
-    num_layers: Count = Field(1, description="recurrent layers")
+    hidden_size: Count = chosen(256, "H, units in each layer")
+    num_layers: Count = chosen(1, "recurrent layers")
     activation: Literal["tanh", "relu"] = Field("tanh", description="f of cell rnn: tanh or relu")
-    dropout: float = Field(
-        0.0, ge=0, lt=1, description="share of each layer's outputs dropped, window by window"
+    dropout: float = chosen(
+        0.0, "share of each layer's outputs dropped, window by window", ge=0, lt=1
     )
     init: Init = Field(
         "uniform",
@@ -174,22 +182,20 @@ class TrainingConfig(_Section):
     loop: Literal["fast", "textbook"] = Field(
         "fast", description="fast, or textbook: one character at a time, as min-char-rnn does"
     )
-    batch_size: Count = Field(32, description="B, parallel streams the text is cut into")
-    seq_length: SeqLength = Field(
-        64, description="T, characters between truncations; full = the whole stream"
-    )
+    batch_size: Count = chosen(32, "B, parallel streams the text is cut into")
+    seq_length: SeqLength = chosen(64, "T, characters between truncations; full = the whole stream")
     drop_last: bool = Field(
         False, description="leave out an epoch's last, shorter window (as min-char-rnn does)"
     )
-    epochs: Count = Field(50, description="passes over the training text")
-    max_steps: Whole | None = Field(None, description="steps of the whole plan, instead of epochs")
+    epochs: Count = chosen(50, "passes over the training text")
+    max_steps: Whole | None = chosen(None, "steps of the whole plan, instead of epochs")
     time_limit: Seconds | None = Field(
         None, description="stop this invocation after 90s, 10m, 1h30m or 2d, to be resumed"
     )
     optimizer: Literal["sgd", "adagrad", "rmsprop", "adam"] = Field(
         "adam", description="sgd, adagrad, rmsprop or adam"
     )
-    learning_rate: float = Field(2e-3, gt=0, description="η at its highest")
+    learning_rate: float = chosen(2e-3, "η at its highest", gt=0)
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd: share of the last step kept")
     alpha: float = Field(0.99, ge=0, lt=1, description="rmsprop: decay of the mean square")
     beta1: float = Field(0.9, ge=0, lt=1, description="adam: decay of the mean")
@@ -200,12 +206,12 @@ class TrainingConfig(_Section):
     schedule: Literal["constant", "cosine", "step"] = Field(
         "cosine", description="constant, cosine (to min_learning_rate) or step"
     )
-    warmup_steps: Whole = Field(0, description="steps over which η rises from 0")
+    warmup_steps: Whole = chosen(0, "steps over which η rises from 0")
     min_learning_rate: float = Field(0.0, ge=0, description="cosine: η at the end of the plan")
     step_size: Count = Field(1000, description="step: steps between two decays")
     gamma: float = Field(0.5, gt=0, le=1, description="step: factor of each decay")
-    clip_norm: float | None = Field(
-        5.0, gt=0, description="longest gradient (norm over all parameters), or null"
+    clip_norm: float | None = chosen(
+        5.0, "longest gradient (norm over all parameters), or null", gt=0
     )
     clip_value: float | None = Field(
         None, gt=0, description="largest gradient element, either sign, or null"
@@ -213,14 +219,12 @@ class TrainingConfig(_Section):
     loss_reduction: Literal["mean", "sum"] = Field(
         "mean", description="the gradient is of the mean, or the sum, over a step's characters"
     )
-    weight_decay: float = Field(
-        0.0, ge=0, description="decoupled: U, W, V shrink by η times this each step"
-    )
-    ema_decay: float = Field(
+    weight_decay: float = chosen(0.0, "decoupled: U, W, V shrink by η times this each step", ge=0)
+    ema_decay: float = chosen(
         0.0,
+        "validate, save and sample a running mean of the parameters (0: themselves)",
         ge=0,
         lt=1,
-        description="validate, save and sample a running mean of the parameters (0: themselves)",
     )
     eval_every: Count | None = Field(
         None, description="steps between validations; null = a tenth of the plan, at most 1000"
@@ -245,7 +249,8 @@ class TrainingConfig(_Section):
     @model_validator(mode="after")
     def _rate_falls(self, info: ValidationInfo) -> Self:
         # Earlier versions took such a pair, so a stored config may have it.
-        if self.min_learning_rate > self.learning_rate and info.context != STORED:
+        chosen = "learning_rate" not in self.model_fields_set
+        if self.min_learning_rate > self.learning_rate and not chosen and info.context != STORED:
             raise PydanticCustomError(
                 "rates",
                 "min_learning_rate must be <= learning_rate {highest}, got {lowest}",
@@ -265,6 +270,9 @@ class OutputConfig(_Section):
     keep_best: bool = Field(True, description="also keep the best validation's, NAME.best.npz")
 
 
+_NEXT_SECTION = ",\n       "
+
+
 class Config(_Section, title="charnn config"):
     """A complete, valid config. Every key has a default."""
 
@@ -272,6 +280,9 @@ class Config(_Section, title="charnn config"):
     model: ModelConfig = Field(default_factory=ModelConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     output: OutputConfig = Field(default_factory=OutputConfig)
+
+    def __repr__(self) -> str:
+        return f"Config({self.__repr_str__(_NEXT_SECTION)})"
 
     def with_values(self, values: Mapping[str, Any]) -> "Config":
         """Return a copy with other values, by dotted key. They are not checked."""
@@ -340,7 +351,7 @@ def all_keys() -> list[str]:
     return [f"{name}.{key}" for name, part in known_keys().items() for key in part]
 
 
-def section_models() -> dict[str, type[BaseModel]]:
+def section_models() -> dict[str, type[_Section]]:
     """Return the class of each section by its name, in order."""
     return {
         "data": DataConfig,

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from charnn.config.keys import ADDED_KEYS, STORED, Config, known_keys
 from charnn.config.problems import Places, explain_all, explain_first
 from charnn.config.yaml_file import read_yaml, yaml_value
 from charnn.errors import ConfigError
 from charnn.showing import show_value
+
+_CONFIG = TypeAdapter(Config)  # its errors keep the places, which messages about a file need
 
 
 class Override(NamedTuple):
@@ -54,7 +56,7 @@ def load_config(
     for key, override in (overrides or {}).items():
         _lay_over(tree, places, key, override)
     try:
-        return Config.model_validate(tree)
+        return _CONFIG.validate_python(tree)
     except ValidationError as error:
         raise ConfigError(explain_all(error, known_keys(), places, path)) from None
 
@@ -78,7 +80,7 @@ def parse_config_json(text: str) -> Config:
         ConfigError: if it is not valid, in one line.
     """
     try:
-        config = Config.model_validate_json(text, context=STORED)
+        config = _CONFIG.validate_json(text, context=STORED)
     except ValidationError as error:
         raise ConfigError(explain_first(error, known_keys())) from None
     stored = {key for key, _ in config.given()}

@@ -4,10 +4,11 @@ Each kind is a type for pydantic. It also has a JSON Schema, for editors and doc
 """
 
 import math
-import os.path
+import os
 import re
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -21,8 +22,9 @@ from charnn.network.cells import CELLS
 
 
 def _read_whole(value: Any) -> Any:
-    """Accept a float without a fraction, such as 1e4, as a whole number."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """Accept a float without a fraction, such as 1e4, and a whole number of NumPy's."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return int(value) if is_whole or isinstance(value, np.integer) else value
 
 
 # Bounds come before the validator. Otherwise the schema of a key that may be null loses them.
@@ -44,12 +46,19 @@ def _check_utf8(value: str) -> str:
 
 String = Annotated[str, AfterValidator(_check_utf8)]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_check_utf8)]
-Path = Annotated[Text, AfterValidator(os.path.expanduser)]
+
+
+def _read_path(value: Any) -> Any:
+    """Accept a `pathlib.Path` from Python."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+Path = Annotated[Text, BeforeValidator(_read_path), AfterValidator(os.path.expanduser)]
 
 
 def _read_paths(value: Any) -> Any:
     """Accept one path as a list of one."""
-    if isinstance(value, str):
+    if isinstance(value, str | os.PathLike):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
 

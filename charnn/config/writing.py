@@ -1,11 +1,13 @@
 """Writing a config: as commented YAML, as the JSON in a checkpoint, and its JSON Schema."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
 from charnn.config.keys import ADDED_KEYS, Config, section_models
+from charnn.config.section import AUTO, summary
 
 _EDITOR_LINE = (
     "# yaml-language-server: $schema=schema.json  "
@@ -18,16 +20,39 @@ def commented_yaml(config: Config | None = None) -> str:
     lines = [] if config else [_EDITOR_LINE]
     config = config or Config()
     for section, model in section_models().items():
-        lines.append(f"{section}:  # {(model.__doc__ or '').strip().rstrip('.')}")
+        lines.append(f"{section}:  # {summary(model).rstrip('.')}")
         for name, field in model.model_fields.items():
-            value = getattr(getattr(config, section), name)
-            if isinstance(value, tuple):
-                value = value[0] if len(value) == 1 else list(value)
-            dumped = yaml.safe_dump(value, default_flow_style=True, width=10_000)
-            entry = f"  {name}: {dumped.removesuffix('...' + chr(10)).strip()}"
-            lines.append(f"{entry:<33} # {field.description}")
+            part = getattr(config, section)
+            chosen = name in model.chosen_keys() and name not in part.model_fields_set
+            value = AUTO if chosen else getattr(part, name)
+            lines.append(_entry(name, value, field.description))
         lines.append("")
     return "\n".join(lines)
+
+
+def reasoned_yaml(config: Config, reasons: Mapping[str, str]) -> str:
+    """Return the keys of a config that were given or have a reason, as YAML.
+
+    Args:
+        config: a config.
+        reasons: comments for some keys, by dotted key.
+    """
+    lines, section = list[str](), ""
+    for key, value in config.given():
+        before, (section, _, name) = section, key.partition(".")
+        if section != before:
+            lines.append(f"{section}:")
+        lines.append(_entry(name, value, reasons.get(key)))
+    return "\n".join(lines) + "\n"
+
+
+def _entry(name: str, value: Any, comment: str | None) -> str:
+    """Return the line of a key."""
+    if isinstance(value, tuple):
+        value = value[0] if len(value) == 1 else list(value)
+    dumped = yaml.safe_dump(value, default_flow_style=True, width=10_000)
+    entry = f"  {name}: {dumped.removesuffix('...' + chr(10)).strip()}"
+    return f"{entry:<33} # {comment}" if comment else entry
 
 
 def config_json(config: Config) -> str:

@@ -158,7 +158,8 @@ def of_a_file(path: Path, window: Window) -> dict[str, Floats]:
         letters = [name, name.removesuffix("0")]
         given = [key for key in (*letters, *(f"d{one}" for one in letters)) if key in returned]
         if not given:
-            raise CharnnError(f"{path}: backward returns no gradient named d{name}")
+            own = letters[window.network.num_layers == 1]
+            raise CharnnError(f"{path}: backward returns no gradient named d{own}")
         try:
             gradient = np.array(returned[given[0]], np.float64)
         except (TypeError, ValueError):

@@ -20,7 +20,19 @@ PASSES = {
     "transpose": "dh(t) gets W da(t+1) and should get Wᵀ da(t+1)",
     "loss": "Vᵀ do(t), what comes from the loss at t, is left out of dh(t)",
     "early": "dh(t) gets Wᵀ dh(t+1) and should get Wᵀ da(t+1): the slope is left out on the way",
+    "late": "Wᵀ da(t+1) is added after the slope: da(t) = (1 − h(t)²) ⊙ (Vᵀ do(t) + Wᵀ da(t+1))",
+    "output": "dh(t) gets V do(t) and should get Vᵀ do(t)",
+    "linear": "the slope of tanh is 1 − h(t)², not 1 − h(t)",
+    "sigmoid": "the slope of tanh is 1 − h(t)², not h(t) (1 − h(t))",
+    "again": "the slope of tanh is 1 − h(t)²: h(t) is tanh a(t) already",
+    "before": "it takes the slope at h(t−1), and should take 1 − h(t)²",
+    "sum": "Wᵀ da of all later steps is added to dh(t), and should be that of the next step alone",
+    "end": "the last step is left out",
+    "forwards": "the loop runs forwards, and should run from the last step to the first",
 }
+
+# A slip that changes all gradients.
+STATE = "it starts from h(0) = 0, and should start from the given state"
 
 
 def likely_slip(found: Mapping[str, Floats], window: Window, parameter: str) -> str:
@@ -35,21 +47,31 @@ def likely_slip(found: Mapping[str, Floats], window: Window, parameter: str) -> 
     if not np.isfinite(gradient).all():
         return "it has numbers that are not finite"
     if not gradient.any():
-        return f"it is zero: nothing is added to d{parameter}"
-    for words, candidate in _candidates(window, parameter):
+        if not any(found[name].any() for name in ("U0", "W0", "b0")):
+            return "dU, dW and db are zero, so da(t) is: is Vᵀ do(t) in dh(t)?"
+        return f"it is zero: nothing, or only itself, is added to d{parameter}"
+    for words, candidate in _candidates(window, parameter, gradient):
         if distance(gradient, candidate) < TOLERANCE:
             return words
     return "no slip that is known here"
 
 
-def _candidates(window: Window, parameter: str) -> Iterator[tuple[str, Floats]]:
+def _candidates(window: Window, parameter: str, found: Floats) -> Iterator[tuple[str, Floats]]:
     """Yield descriptions of slips and the gradients that they give."""
     letter, right = parameter[0], _terms(window, "")
     da, do, h, before = right["a"], right["o"], right["h"], right["before"]
     for words, combine in _SUMS.items():
         yield words, combine(right[letter])
+    yield STATE, _sum(_terms(window, "state")[letter])
+    largest = float(np.abs(found).max())
+    yield f"it is clipped to ± {largest:g}", np.clip(_sum(right[letter]), -largest, largest)
     if letter in "UWb":
+        own = {"U": right["x"], "W": before}.get(letter)
+        left_out = _sum(right["dh"]) if own is None else _outer(right["dh"], own)
+        yield "it takes dh(t), and should take da(t)", left_out
         for slip, words in PASSES.items():
+            if slip == "output" and len(do[0]) != len(da[0]):
+                continue
             yield words, _sum(_terms(window, slip)[letter])
     if letter == "W":
         yield "it takes h(t), and should take h(t−1)", _outer(da, h)
@@ -59,11 +81,11 @@ def _candidates(window: Window, parameter: str) -> Iterator[tuple[str, Floats]]:
         mixed = _outer(do, h)
         K, H = mixed.shape
         yield words, mixed + _sum(da)
+        yield words, mixed * 0 + _sum(da)
         if K == H:
-            outer = _outer(da, h)
-            yield words, mixed + outer
-            yield words, outer
-            yield words, mixed + _sum(da)[:, None]
+            for outer in (_outer(da, h), _outer(da, before), _sum(da)[:, None] + mixed * 0):
+                yield words, mixed + outer
+                yield words, outer
     if letter in "UWV" and right[letter][0].shape[0] == right[letter][0].shape[1]:
         yield "it is transposed", _sum(right[letter]).T
 
@@ -86,10 +108,11 @@ def _doubling(terms: Terms) -> Floats:
 
 _SUMS: dict[str, Callable[[Terms], Floats]] = {
     "it is added to itself at each step": _doubling,
+    "it is added to itself at each step, after the term": lambda terms: 2 * _doubling(terms),
     "it has the wrong sign": lambda terms: -_sum(terms),
     "it has only one step: = stands where += belongs": lambda terms: terms[-1],
     "it has only the last step": lambda terms: terms[0],
-    "it is added twice": lambda terms: 2 * _sum(terms),
+    "it is twice what it should be": lambda terms: 2 * _sum(terms),
     "it is the mean over the steps, and should be their sum": lambda terms: (
         _sum(terms) / len(terms)
     ),
@@ -100,25 +123,37 @@ _SUMS: dict[str, Callable[[Terms], Floats]] = {
 
 def _terms(window: Window, slip: str) -> dict[str, Terms]:
     """Run a backward pass with a slip; return what each step adds, and what it is made of."""
-    p, state = window.network.parameters, window.state[0, 0]
+    p, state = window.network.parameters, window.state[0, 0] * (slip != "state")
     U, W, b, V, c = (p[name] for name in ("U0", "W0", "b0", "V", "c"))
     x, y = window.inputs[:, 0], window.targets[:, 0]
     h = [state]
     for character in x:
         h.append(np.tanh(U[:, character] + W @ h[-1] + b))
-    found: dict[str, Terms] = {name: [] for name in ("U", "W", "b", "V", "c", "a", "o", "h")}
-    found["before"] = []
+    names = ("U", "W", "b", "V", "c", "a", "o", "h", "dh", "x", "before")
+    found: dict[str, Terms] = {name: [] for name in names}
     later = np.zeros_like(state)
-    for t in reversed(range(len(x))):
+    times = range(len(x)) if slip == "forwards" else reversed(range(len(x) - (slip == "end")))
+    for t in times:
         o = V @ h[t + 1] + c
         do = np.exp(o) / np.exp(o).sum()
         do[y[t]] -= 1
-        dh = later if slip == "loss" and t < len(x) - 1 else V.T @ do + later
-        da = dh if slip == "slope" else (1 - h[t + 1] ** 2) * dh
+        from_loss = V @ do if slip == "output" else V.T @ do
+        if slip == "loss" and t < len(x) - 1:
+            from_loss = np.zeros_like(state)
+        dh = from_loss + later
+        slope = {
+            "slope": np.ones_like(dh),
+            "linear": 1 - h[t + 1],
+            "sigmoid": h[t + 1] * (1 - h[t + 1]),
+            "again": 1 - np.tanh(h[t + 1]) ** 2,
+            "before": 1 - h[t] ** 2,
+        }.get(slip, 1 - h[t + 1] ** 2)
+        da = slope * from_loss + later if slip == "late" else slope * dh
         later = {
             "future": np.zeros_like(dh),
             "transpose": W @ da,
             "early": W.T @ dh,
+            "sum": later + W.T @ da,
         }.get(slip, W.T @ da)
         dU = np.zeros_like(U)
         dU[:, x[t]] = da
@@ -131,6 +166,8 @@ def _terms(window: Window, slip: str) -> dict[str, Terms]:
             "a": da,
             "o": do,
             "h": h[t + 1],
+            "dh": dh,
+            "x": np.eye(len(U[0]))[x[t]],
             "before": h[t],
         }.items():
             found[name].append(term)

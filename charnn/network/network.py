@@ -24,9 +24,10 @@ from charnn.network.cells.cell import Activation
 from charnn.network.layer import Layer, Work
 from charnn.network.parameters import Parameters
 from charnn.network.spec import Sizes, Spec
+from charnn.showing import Shown
 
 
-class Network:
+class Network(Shown):
     """A stack of recurrent layers and a softmax over K characters.
 
     Attributes:
@@ -70,6 +71,12 @@ class Network:
             model.activation,
             dtype,
             cell=model.cell,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.spec.stack}, {self.vocab_size:,} characters, "
+            f"{self.num_parameters:,} parameters, {self.dtype}"
         )
 
     @property

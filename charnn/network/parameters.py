@@ -2,15 +2,19 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 
 from charnn.draws import Purpose, generator
 from charnn.network.arrays import Array
 from charnn.network.spec import Spec
+from charnn.showing import Shown
+
+_SHOWN = 11  # arrays in the repr: all of three layers of an RNN
 
 
-class Parameters(Mapping[str, Array]):
+class Parameters(Shown, Mapping[str, Array]):
     """Named arrays that are views into one flat buffer, so that an optimizer updates them as one.
 
     Attributes:
@@ -34,6 +38,11 @@ class Parameters(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._views)
+
+    def __str__(self) -> str:
+        shapes = [f"{name} {array.shape}" for name, array in islice(self.items(), _SHOWN)]
+        more = len(self) - len(shapes)
+        return ", ".join(shapes) + (f" … and {more:,} more" if more else "")
 
     def of_layer(self, layer: int) -> dict[str, Array]:
         """Return one layer's parameters by their letters: U, W, b and the cell's own."""

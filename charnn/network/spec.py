@@ -74,6 +74,12 @@ class Spec:
         """What to call the units: by the function of a vanilla RNN, else by the cell."""
         return self.activation if self.cell == "rnn" else self.cell.upper()
 
+    @property
+    def stack(self) -> str:
+        """What to call the layers: 3 layers of 256 tanh units."""
+        layers = f"{self.num_layers:,} {'layer' if self.num_layers == 1 else 'layers'}"
+        return f"{layers} of {self.hidden_size:,} {self.unit_name} units"
+
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The name and shape of every parameter, in storage order.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from charnn.errors import CorpusError
 from charnn.ranks import ALONE, Ranks
-from charnn.showing import BOUNDARY, BOUNDARY_NAME, show_value
+from charnn.showing import BOUNDARY, BOUNDARY_NAME, Shown, show_value
 from charnn.text.blocks import spans
 from charnn.text.documents import Divider, Documents
 from charnn.text.encoding import Encoder, Ids, Unknown, in_pieces, text_of
@@ -22,8 +22,8 @@ from charnn.text.vocabulary import Vocabulary
 SplitName = Literal["train", "val", "test", "all"]
 
 
-@dataclass(frozen=True)
-class Corpus:
+@dataclass(frozen=True, repr=False)
+class Corpus(Shown):
     """An encoded text and its splits: training, validation, test.
 
     The splits are consecutive shares of one text, or texts of their own that follow it. Those of a
@@ -57,6 +57,13 @@ class Corpus:
     split_seed: int = 0
     empty: int = 0
     separators: int = 0
+
+    def __str__(self) -> str:
+        size = f"{len(self.ids):,} characters, {len(self.vocabulary):,} different"
+        if self.dividing is not None:  # splitting documents may take a while
+            return f"{size}, with the ends of documents ({show_value(self.dividing)})"
+        splits: list[SplitName] = ["train", "val", "test"]
+        return "; ".join([size, *(f"{name} {len(self.split(name)):,}" for name in splits)])
 
     @classmethod
     def from_text(

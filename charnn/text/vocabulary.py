@@ -9,12 +9,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from charnn.errors import CorpusError
 from charnn.network.arrays import one_hot
-from charnn.showing import BOUNDARY
+from charnn.showing import BOUNDARY, Shown, excerpt
 from charnn.text.blocks import spans
 from charnn.text.encoding import Encoder, Ids, Unknown, in_pieces, text_of
 
+_SHOWN = 80  # characters in the repr: all of most texts in the Latin alphabet
 
-class Vocabulary:
+
+class Vocabulary(Shown):
     """The K characters that a model knows. Id k stands for the character of code_points[k].
 
     A model of documents also knows their boundary, `charnn.text.documents.BOUNDARY`.
@@ -42,6 +44,9 @@ class Vocabulary:
 
     def __hash__(self) -> int:
         return hash(self.code_points.tobytes())
+
+    def __str__(self) -> str:
+        return f"{len(self):,} characters, {excerpt(self.characters, _SHOWN)}"
 
     def __contains__(self, character: str) -> bool:
         return character in self.characters

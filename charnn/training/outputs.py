@@ -7,10 +7,11 @@ from typing import Self
 
 from charnn.errors import CharnnError
 from charnn.files import real, refuse_existing, refuse_inputs, refuse_unwritable
+from charnn.showing import Shown, one_line
 
 
-@dataclass(frozen=True)
-class Outputs:
+@dataclass(frozen=True, repr=False)
+class Outputs(Shown):
     """The three files of a run: NAME.npz, NAME.best.npz and NAME.jsonl.
 
     Attributes:
@@ -38,6 +39,9 @@ class Outputs:
     def all(self) -> tuple[Path, Path, Path]:
         """All three paths."""
         return self.checkpoint, self.best, self.log
+
+    def __str__(self) -> str:
+        return one_line(", ".join(map(str, self.all)))
 
     def refuse_unwritable(self) -> None:
         """Check that files of these names can be written.

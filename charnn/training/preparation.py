@@ -24,6 +24,7 @@ from charnn.showing import show_value
 from charnn.text.corpus import Corpus
 from charnn.text.finding import files_named
 from charnn.text.streams import DocumentStreams, Streams, fitting_batch_size
+from charnn.training.choosing import Choice, choose
 from charnn.training.extension import changed_characters
 from charnn.training.shares import StepSpec, worker_count
 
@@ -50,6 +51,8 @@ def resumed_config(given: Config, stored: Config) -> Config:
             refused.append(
                 f"{key} is {show_value(value)}, but the run to resume has {show_value(before)}"
             )
+    if "training.epochs" in changed and "training.max_steps" not in changed:
+        changed["training.max_steps"] = None  # what was given says how long the run is
     if refused:
         raise ConfigError(
             "\n".join(
@@ -88,6 +91,7 @@ class Preparation:
         streams: the training text, cut into as many streams as it can fill.
         total_steps: steps of the whole run, over all invocations.
         step: everything that worker processes need to compute a step.
+        choices: the values of keys that were not given; none for a resumed run.
         warnings: messages that the user should see before training starts.
     """
 
@@ -96,6 +100,7 @@ class Preparation:
     streams: Streams
     total_steps: int
     step: StepSpec
+    choices: list[Choice]
     warnings: list[str]
 
 
@@ -145,6 +150,8 @@ def prepare(
         warnings += changed_characters(init.vocabulary, corpus.vocabulary)
     config, corpus = _agreed_split(config, corpus)
     corpus.check_documents()
+    choices = [] if resume else choose(config, training_characters(corpus))
+    config = config.with_values({choice.key: choice.value for choice in choices})
     config = _settled(config, ranks)
     if not resume:
         config = config.with_values(ranks.first(lambda: _joins(config.data)))
@@ -183,7 +190,7 @@ def prepare(
                 f"the plan is {total_steps:,} steps, but the run has made "
                 f"{resume.progress.step:,}; raise training.max_steps"
             )
-    return Preparation(config, corpus, streams, total_steps, step, warnings)
+    return Preparation(config, corpus, streams, total_steps, step, choices, warnings)
 
 
 def _agreed_split(config: Config, corpus: Corpus) -> tuple[Config, Corpus]:
@@ -232,11 +239,17 @@ def _joins(data: DataConfig) -> dict[str, str | None]:
     return {"data.order": data.order or "natural"} | separator
 
 
+def training_characters(corpus: Corpus) -> int:
+    """Return N, how many characters of a corpus train, with the ends of documents."""
+    documents = corpus.training_documents
+    return 1 + int(documents.lengths.sum()) if documents else len(corpus.split("train"))
+
+
 def _cut_streams(config: Config, corpus: Corpus, warnings: list[str]) -> Streams:
     """Cut the training text into streams; a short text lowers the batch size."""
     training, documents = config.training, corpus.training_documents
     ids = corpus.ids if documents else corpus.split("train")
-    N = 1 + (int(documents.lengths.sum()) if documents else len(ids) - 1)
+    N = training_characters(corpus)
     B = training.batch_size
     if training.seq_length == "full":
         B = min(B, N - 1)

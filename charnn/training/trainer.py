@@ -21,8 +21,8 @@ from charnn.machine import blas_threads
 from charnn.network.network import Network
 from charnn.optimizers import clip, learning_rate_at
 from charnn.ranks import ALONE, Ranks
+from charnn.showing import Shown
 from charnn.text.corpus import Corpus
-from charnn.text.streams import Streams
 from charnn.training.divergence import (
     MAX_ROLLBACKS,
     after_rollback,
@@ -34,7 +34,7 @@ from charnn.training.events import Ended, Event, Measured, Reason, RolledBack, S
 from charnn.training.measuring import Clock, next_line, record_validation
 from charnn.training.metrics import Rollback
 from charnn.training.outputs import Outputs
-from charnn.training.preparation import available_cores, needed_memory, prepare, step_spec
+from charnn.training.preparation import available_cores, prepare
 from charnn.training.saving import RunFiles
 from charnn.training.state import RunState, new_network
 from charnn.training.stopping import INTERRUPTED, Limits
@@ -42,7 +42,7 @@ from charnn.training.validation import validating
 from charnn.training.workers import Workers
 
 
-class Trainer:
+class Trainer(Shown):
     """One run: a model, its optimizer and its place in the text.
 
     Attributes:
@@ -52,6 +52,7 @@ class Trainer:
         streams: the training text, cut into as many streams as it can fill.
         total_steps: steps of the whole run, over all invocations.
         outputs: the paths of the files it writes.
+        choices: the values that this run chose for keys that were not given.
         warnings: messages that the user should see before training starts.
         ranks: the processes that share the run.
     """
@@ -89,6 +90,7 @@ class Trainer:
         self.time_limit = config.training.time_limit
         preparation = prepare(config, corpus, resume, init, ranks)
         self.config, self.warnings = preparation.config, preparation.warnings
+        self.choices = preparation.choices
         self.streams, self.total_steps = preparation.streams, preparation.total_steps
         self.corpus, self.ranks = preparation.corpus, ranks
         self.outputs = Outputs(Path(config.output.checkpoint))
@@ -122,6 +124,11 @@ class Trainer:
     def progress(self) -> Progress:
         """Where the run stands."""
         return self._state.progress
+
+    def __str__(self) -> str:
+        B, T = self.streams.batch_size, self.streams.seq_length
+        plan = f"plan {self.total_steps:,} steps of {B} × {T} characters"
+        return f"{self.progress}; {plan}" + self._lines("model", "corpus", "outputs")
 
     # --- the loop --------------------------------------------------------------------------------
 
@@ -338,15 +345,6 @@ class Trainer:
         return RolledBack(entry)
 
     # --- costs -----------------------------------------------------------------------------------
-
-    def memory(self, streams: Streams) -> int:
-        """Return the bytes that each rank allocates for buffers and parameters."""
-        spec = step_spec(self.config, len(self.corpus.vocabulary), streams, self.ranks)
-        return needed_memory(spec)
-
-    def flop_per_step(self) -> float:
-        """Return the floating-point operations of one full step; see `Spec.step_flop`."""
-        return self.model.spec.step_flop(self.streams.seq_length, self.streams.batch_size)
 
     def seconds_per_step(self) -> float:
         """Measure a few steps. The run cannot be used afterwards."""

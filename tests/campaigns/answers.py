@@ -2,6 +2,9 @@
 
 import re
 
+import numpy as np
+
+from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.errors import CharnnError
 from tests.helpers.in_process import charnn
 
@@ -37,3 +40,16 @@ def check_lines(error: CharnnError) -> None:
     lines = str(error).split("\n")
     assert len(lines) == 1 or error.exit_code == 2, lines
     assert all(line.isprintable() and len(line) < 1000 for line in lines), lines
+
+
+def same(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two checkpoints are equal in all that they hold."""
+    return (
+        one.config == other.config
+        and one.vocabulary == other.vocabulary
+        and one.progress == other.progress
+        and np.array_equal(one.model.parameters.flat, other.model.parameters.flat)
+        and np.array_equal(np.array(one.hidden_state), np.array(other.hidden_state))  # or None
+        and one.slots.keys() == other.slots.keys()
+        and all(np.array_equal(one.slots[name], other.slots[name]) for name in one.slots)
+    )

@@ -4,6 +4,7 @@
     python -m tests.campaigns.fuzz commands 10000     options, configs, texts, logs, standard input
     python -m tests.campaigns.fuzz guided 100000      the readers of checkpoints, configs, texts
                                                       and logs by coverage (needs atheris)
+    python -m tests.campaigns.fuzz guided-import 50000  likewise `import`, with files of weights
 
 The first failure ends the campaign with an AssertionError that names the input.
 """
@@ -17,6 +18,7 @@ import lzma
 import os
 import random
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,28 +30,15 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import numpy as np
 
 from charnn.checkpoint.checkpoint import Checkpoint, load
-from charnn.errors import CharnnError, CheckpointError
-from charnn.exchange import exported, imported
-from tests.campaigns.answers import check_answer, check_command, check_lines
+from charnn.errors import CheckpointError
+from charnn.exchange import exported
+from tests.campaigns.answers import check_answer, check_command, check_lines, same
 from tests.campaigns.nonsense import TEXT, config, corpus, log, options, setting, text, word
+from tests.campaigns.weights import check_import, weights
 from tests.helpers.in_process import SECONDS, charnn, deadline
 from tests.helpers.places import ROOT
-
-
-def same(one: Checkpoint, other: Checkpoint) -> bool:
-    """Whether two checkpoints are equal in all that they hold."""
-    return (
-        one.config == other.config
-        and one.vocabulary == other.vocabulary
-        and one.progress == other.progress
-        and np.array_equal(one.model.parameters.flat, other.model.parameters.flat)
-        and np.array_equal(np.array(one.hidden_state), np.array(other.hidden_state))  # or None
-        and one.slots.keys() == other.slots.keys()
-        and all(np.array_equal(one.slots[name], other.slots[name]) for name in one.slots)
-    )
 
 
 def check_checkpoint(path: Path, original: Checkpoint) -> bool:
@@ -187,16 +176,11 @@ def process(rng: random.Random) -> str:
 
 
 def foreign(model: bytes, rng: random.Random) -> str:
-    """Import a broken file of weights: one clear line, or a model with finite numbers."""
-    Path("foreign.safetensors").write_bytes(mutated(model, rng))
+    """Import a broken file of weights, or one that was wrong from the start."""
+    content = mutated(model, rng) if rng.random() < 0.5 else weights(rng.randrange)
     with deadline():
-        try:
-            found = imported(Path("foreign.safetensors"))
-        except CharnnError as error:
-            check_lines(error)
-            return "import: refused"
-    assert np.isfinite(found.model.parameters.flat).all()
-    return "import: read"
+        found = check_import(content, Path("foreign.safetensors"))
+    return "import: read" if found else "import: refused"
 
 
 _KEPT = ("text.txt", "one.npz", "one.jsonl", "gated.npz", "lines.npz", "one.safetensors")
@@ -225,13 +209,27 @@ def commands(cases: int, folder: Path, rng: random.Random) -> Counter[str]:
 # --- guided --------------------------------------------------------------------------------------
 
 
+def forget(*packages: str) -> None:
+    """Let the modules of some packages be imported anew, to be instrumented."""
+    for name in [name for name in sys.modules if name.startswith(packages)]:
+        del sys.modules[name]
+
+
+def search(one: Callable[[bytes], None], cases: int, seed: int, *more: str) -> None:
+    """Let atheris look for inputs that reach new code; it ends the process."""
+    import atheris
+
+    limits = [f"-runs={cases}", f"-seed={seed + 1}", "-max_len=20000", f"-timeout={SECONDS}"]
+    atheris.Setup([sys.argv[0], *limits, "-print_final_stats=1", *more], one)
+    atheris.Fuzz()
+
+
 def guided(cases: int, folder: Path, seed: int) -> None:
-    """Let atheris look for files that reach new code in the readers; it ends the process."""
+    """Look for files that reach new code in the readers."""
     import atheris
 
     paths = make_checkpoints(folder)
-    for name in [name for name in sys.modules if name.startswith(("charnn", "zipfile", "yaml"))]:
-        del sys.modules[name]
+    forget("charnn", "zipfile", "yaml")
     with atheris.instrument_imports(include=["charnn", "zipfile", "yaml"]):
         from charnn.checkpoint.checkpoint import load
         from charnn.config.keys import Config
@@ -271,14 +269,32 @@ def guided(cases: int, folder: Path, seed: int) -> None:
             except CharnnError as error:
                 check_lines(error)
 
-    limits = [f"-runs={cases}", f"-seed={seed + 1}", "-max_len=20000", f"-timeout={SECONDS}"]
-    atheris.Setup([sys.argv[0], *limits, "-print_final_stats=1", str(seeds)], one)
-    atheris.Fuzz()
+    search(one, cases, seed, str(seeds))
+
+
+def guided_import(cases: int, folder: Path, seed: int) -> None:
+    """Look for files of weights that reach new code in `charnn import`."""
+    import atheris
+
+    forget("charnn", "safetensors", "tests.campaigns.weights")
+    with atheris.instrument_imports(include=["charnn", "safetensors"]):
+        from tests.campaigns.weights import check_import, weights
+    # The files have at most a few MB. What asks for 1 GB gets a MemoryError, which ends the search.
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + (1 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+    def one(content: bytes) -> None:
+        choices = atheris.FuzzedDataProvider(content)
+        made = weights(lambda below: int(choices.ConsumeIntInRange(0, below - 1)))
+        check_import(made, folder / "foreign.safetensors")
+
+    search(one, cases, seed, "-len_control=0")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("kind", choices=("checkpoints", "commands", "guided"))
+    parser.add_argument("kind", choices=("checkpoints", "commands", "guided", "guided-import"))
     parser.add_argument("cases", type=int)
     parser.add_argument("--every", type=int, default=1, help="cut at each N-th byte of the headers")
     parser.add_argument("--seed", type=int, default=0)
@@ -286,8 +302,9 @@ def main() -> None:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if chosen.kind == "guided":
-            guided(chosen.cases, folder, chosen.seed)
+        if chosen.kind in ("guided", "guided-import"):
+            search_in = guided if chosen.kind == "guided" else guided_import
+            search_in(chosen.cases, folder, chosen.seed)
         rng = random.Random(chosen.seed)
         if chosen.kind == "checkpoints":
             found = checkpoints(chosen.cases, folder, rng, chosen.every)

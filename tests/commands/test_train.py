@@ -25,12 +25,13 @@ def test_train_writes_three_files_and_speaks_in_plain_lines(trained: Path) -> No
     assert lines[0].startswith("text: 20,000 characters, ")
     assert lines[1].startswith("model: 2 layers of 16 tanh units, ")
     assert lines[2] == "plan: 40 steps of 32 × 64 characters, 4.44 epochs; seed 1"
-    assert [line.split("  ")[0] for line in lines[3:7]] == [
-        f"step {step}/40" for step in (10, 20, 30, 40)
-    ]
-    assert "  val " in lines[3]
-    assert lines[7:9] == ["done:", "run.npz: step 40 of 40"]
-    assert lines[9].startswith("run.best.npz: validation ")
+    assert lines[3] == "chosen for this text:"
+    steps = [line for line in lines if line.startswith("step")]
+    assert [line.split("  ")[0] for line in steps] == [f"step {s}/40" for s in (10, 20, 30, 40)]
+    assert all("  val " in line for line in steps)
+    done = lines.index(steps[-1]) + 1
+    assert lines[done : done + 2] == ["done:", "run.npz: step 40 of 40"]
+    assert lines[done + 2].startswith("run.best.npz: validation ")
     assert "\x1b" not in "".join(lines)
 
 

@@ -8,9 +8,8 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from charnn.config.keys import ADDED_KEYS, RESUMABLE, Config
+from charnn.config.keys import ADDED_KEYS, RESUMABLE, Config, ModelConfig
 from charnn.config.loading import Override, load_config, parse_config_json
 from charnn.config.writing import config_json
 from charnn.errors import ConfigError
@@ -77,8 +76,10 @@ def test_with_values_changes_a_copy() -> None:
 
 
 def test_a_config_cannot_be_changed() -> None:
-    with pytest.raises(ValidationError, match="frozen"):
+    with pytest.raises(ConfigError, match="does not change; make another one with epochs=3"):
         Config().training.epochs = 3  # type: ignore[misc]  # it is read-only, as mypy knows
+    with pytest.raises(ConfigError, match=r"make another one with model=ModelConfig\(\)"):
+        Config().model = ModelConfig()  # type: ignore[misc]
 
 
 def test_the_keys_that_may_differ_on_resume_exist() -> None:

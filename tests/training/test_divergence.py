@@ -34,6 +34,7 @@ SMALL: dict[str, Any] = {
     "training.log_every": 5,
     "training.seed": 1,
     "training.schedule": "constant",
+    "training.learning_rate": 2e-3,
 }
 # The loss overflows if the learning rate is above a bound.
 EXPLOSIVE = {

@@ -12,9 +12,9 @@ i, f and q are the input, forget and output gate. Going back, with dh(t) and ds(
     ds(t-1) = f ⊙ ds(t)                     dh(t-1) receives Wᵀ [di, df, dg, dq]
 
 Sources: Hochreiter & Schmidhuber 1997; Goodfellow, Bengio & Courville, *Deep Learning*, section
-10.10.1 (eqs. 10.40–10.44), whose letters these are. The definition and the order of the gates are
-those of PyTorch's nn.LSTM. The forget gate's bias starts at 1 (Jozefowicz et al. 2015), so that s
-is kept at first. U is (4H, K) in the first layer and (4H, H) above, W (4H, H), b (4H,).
+10.10.1 (eqs. 10.40–10.44), whose letters s, f and q are. The definition and the order of the gates
+are those of PyTorch's nn.LSTM. The forget gate's bias starts at 1 (Jozefowicz et al. 2015), so that
+s is kept at first. U is (4H, K) in the first layer and (4H, H) above, W (4H, H), b (4H,).
 """
 
 from collections.abc import Mapping

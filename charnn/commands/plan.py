@@ -1,0 +1,105 @@
+"""The command `charnn plan`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from charnn.commands.console import waiting
+from charnn.commands.figures import duration
+from charnn.commands.options import SET, config_of, file_path
+from charnn.commands.texts import read_corpus
+from charnn.errors import RequestError
+from charnn.machine import cores
+
+if TYPE_CHECKING:
+    from charnn.training.planning import Plan
+
+_OTHERS = {"1m": 60.0, "20m": 1200.0, "1h": 3600.0}  # seconds of the alternatives
+
+
+def plan(
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH",
+            help="Text: a file (also .gz), folder of *.txt, quoted glob, - for stdin; repeatable.",
+        ),
+    ] = None,
+    time: Annotated[
+        str, typer.Option("--time", metavar="TIME", help="How long the run may take: 90s, 10m, 1h.")
+    ] = "5m",
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "-c", metavar="FILE", parser=file_path, help="YAML config to keep."
+        ),
+    ] = None,
+    assignments: Annotated[list[str] | None, SET] = None,
+) -> None:
+    """Write a config that uses a given time well.
+
+    It reads the text, measures this machine for a few seconds, and prints a commented config for
+    `charnn train --config`: sizes, steps, learning rate and dropout, why, what loss to expect, and
+    what a minute or an hour would give. Keys given by --set or --config stay as they are.
+
+    \b
+    Examples:
+      charnn plan --data mine.txt > mine.yaml && charnn train --config mine.yaml
+      charnn plan --data mine.txt --time 20m --set model.cell=lstm > mine.yaml
+      charnn plan --data names.txt --time 1m --set data.documents=lines
+    """
+    from charnn.config.writing import reasoned_yaml
+    from charnn.training.planning import plan as planned
+
+    if str(config) == "-" and "-" in (data or []):
+        raise RequestError("--config - and --data - cannot both read standard input")
+    given = config_of(config, assignments or [], {"--data": ("data.path", data or None)})
+    if "output.checkpoint" not in dict(given.given()) and len(given.data.path) == 1:
+        name = Path(given.data.path[0]).stem
+        given = given.with_values({"output.checkpoint": f"{name if name != '-' else 'run'}.npz"})
+    seconds = config_of(None, [], {"--time": ("training.time_limit", time)}).training.time_limit
+    assert seconds is not None
+    corpus = read_corpus(
+        given.with_values({"data.val_fraction": 0.0, "data.test_fraction": 0.0}),
+        None,
+        again=False,
+        named=given.data.texts,
+    )
+    with waiting("measuring this machine"):
+        made = planned(given, corpus, seconds)
+    reasons = {choice.key: choice.reason for choice in made.choices}
+    if made.config.data.val_fraction != given.data.val_fraction:
+        reasons["data.val_fraction"] = "a part of a long text is enough"
+    print(*_about(made, seconds), reasoned_yaml(made.config, reasons), sep="\n", end="")
+
+
+def _about(made: "Plan", seconds: float) -> list[str]:
+    """Return the comments above a planned config."""
+    lines = [
+        f"about {duration(made.seconds)} on {cores()} {'core' if cores() == 1 else 'cores'} "
+        f"of this machine, {made.memory / 1e6:,.0f} MB of memory",
+        f"the text is read {made.epochs:,.1f} times",
+    ]
+    if made.exhausted:
+        lines.append(f"{duration(seconds)} are more than this text can use")
+    if made.expected:
+        low, high = made.expected
+        lines.append(f"expect a validation loss of {low:.2f} to {high:.2f} nats per character")
+    lines += [
+        f"charnn plan --time {name}: {_alternative(made, other)}"
+        for name, other in _OTHERS.items()
+        if other != seconds
+    ]
+    return [f"# {line}" for line in lines]
+
+
+def _alternative(made: "Plan", seconds: float) -> str:
+    """Return in words what another time would give."""
+    from charnn.training.choosing import most_work, size_for
+
+    work = seconds * made.speed
+    H, L = size_for(made.config.model.cell, made.characters, work)
+    if work > most_work(made.characters):
+        return "more than this text can use"
+    return f"{L} layers of {H} units"

@@ -1,0 +1,155 @@
+"""Values for the keys that nobody gave, chosen for the text.
+
+One rule, from the length of the text and the work that a run may take. It asks no machine and no
+clock, so the same text gives the same values everywhere. docs/choosing.md shows the measurements
+behind it; `python -m benchmarks.choosing` repeats them.
+
+Work is counted in floating-point operations of the products with W and with the U above (see
+`operations`). Two cores of a laptop do some 10¹¹ of them in a second.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from charnn.config.keys import Config, ModelConfig
+from charnn.network.cells import cell_class
+from charnn.text.streams import fitting_batch_size
+
+# Sizes to choose from, of vanilla and of gated networks.
+_VANILLA = ((128, 2), (192, 2), (192, 3), (256, 3), (384, 3), (512, 3))
+_GATED = ((128, 2), (192, 2), (256, 2), (320, 2), (512, 2))
+_SHORT = 300_000  # characters; below, the text is used up soon
+_FEWEST_STEPS, _MOST_STEPS = 100, 8000  # of a plan without a given time
+_DROPOUTS = ((30, 0.2), (8, 0.1), (0, 0.0))  # epochs, and the dropout from there on
+
+
+class Choice(NamedTuple):
+    """The value of one key, and why.
+
+    Attributes:
+        key: section.name.
+        value: as in the config.
+        reason: a clause; keys with the same one were chosen together.
+    """
+
+    key: str
+    value: Any
+    reason: str
+
+
+def operations(cell: str, hidden_size: int, num_layers: int) -> int:
+    """Return the operations for each character trained on, 6·G·(2L − 1)·H²."""
+    return 6 * cell_class(cell).gates * (2 * num_layers - 1) * hidden_size**2
+
+
+def usual_steps(characters: int) -> int:
+    """Return how many steps of 32 × 64 characters a text is worth if no time is given."""
+    steps = 660 * (characters / 54_000) ** 0.68
+    return _rounded(min(max(steps, _FEWEST_STEPS), _MOST_STEPS))
+
+
+def usual_work(characters: int) -> float:
+    """Return the operations of a plan if no time is given."""
+    size = (192, 3) if characters < _SHORT else (256, 3)
+    return usual_steps(characters) * 32 * 64 * operations("rnn", *size)
+
+
+def most_work(characters: int) -> float:
+    """Return the operations after which more make the model of a text no better."""
+    return usual_work(characters) * (2 if characters < _SHORT else 10)
+
+
+def size_for(cell: str, characters: int, work: float) -> tuple[int, int]:
+    """Return the (hidden_size, num_layers) that make the most of so many operations.
+
+    The best number of weights grows with the square root of the work, as for other networks
+    (Hoffmann et al. 2022). A short text takes more weights than that: they are read often.
+    """
+    best = 1.1e6 * math.sqrt(work / 6e12)
+    if characters < _SHORT and work > 0.5 * usual_work(characters):
+        best = max(best, 1.1e6)
+    sizes = _VANILLA if cell_class(cell).gates == 1 else _GATED
+    return min(sizes, key=lambda size: abs(math.log(operations(cell, *size) / best)))
+
+
+def choose(
+    config: Config, characters: int, work: float | None = None, steps: int | None = None
+) -> list[Choice]:
+    """Choose a value for each key that follows the text and was not given.
+
+    Keys that were given stay, and the others follow them: the learning rate follows the sizes, the
+    dropout the number of epochs. With another optimizer than Adam, its keys keep their defaults;
+    with `loop: textbook`, all keys do.
+
+    Args:
+        config: of the run.
+        characters: N, in the training text, with the ends of documents.
+        work: operations of the whole plan; None for `usual_work`.
+        steps: of the plan; None for as many as the work allows.
+    """
+    if config.training.loop == "textbook":
+        return []
+    given = {key for key, _ in config.given()}
+    work = usual_work(characters) if work is None else work
+    found: list[Choice] = []
+
+    def take(reason: str, **values: Any) -> None:
+        nonlocal config
+        for name, value in values.items():
+            key = f"{'model' if name in ModelConfig.model_fields else 'training'}.{name}"
+            if key not in given:
+                found.append(Choice(key, value, reason))
+                config = config.with_values({key: value})
+
+    H, L = size_for(config.model.cell, characters, work)
+    take(f"for {characters:,} characters to learn from", hidden_size=H, num_layers=L)
+    batch = fitting_batch_size(characters, 32, 64)
+    take("fast on most processors", batch_size=batch, seq_length=64)
+    reason = "more would gain little" if steps is None else "as many as the time allows"
+    steps = _steps(config, characters) if steps is None else steps
+    if not given & {"training.max_steps", "training.epochs"}:
+        take(reason, max_steps=steps)
+    epochs = steps * predicted(config, characters) / characters
+    take(f"the text is read {epochs:,.1f} times", dropout=_dropout(epochs))
+    if config.training.optimizer == "adam":
+        take(
+            f"for {config.model.hidden_size} units and {steps:,} steps",
+            learning_rate=max(_learning_rate(config.model), config.training.min_learning_rate),
+            warmup_steps=min(400, steps // 20),
+        )
+        take("good on every text tried", clip_norm=1.0, weight_decay=0.1, ema_decay=0.99)
+    return found
+
+
+def predicted(config: Config, characters: int) -> int:
+    """Return how many characters a step predicts."""
+    training = config.training
+    if training.seq_length == "full":
+        return characters
+    return min(characters, training.batch_size * training.seq_length)
+
+
+def _steps(config: Config, characters: int) -> int:
+    """Return the steps of a plan without a given time."""
+    training, each = config.training, predicted(config, characters)
+    if training.max_steps is not None:
+        return training.max_steps
+    if "epochs" in training.model_fields_set:
+        return max(1, round(training.epochs * characters / each))
+    return max(1, _rounded(usual_steps(characters) * 32 * 64 / each))
+
+
+def _dropout(epochs: float) -> float:
+    """Return the dropout for a plan of so many epochs."""
+    return next(rate for least, rate in _DROPOUTS if epochs >= least)
+
+
+def _learning_rate(model: ModelConfig) -> float:
+    """Return the learning rate for a network: the wider, the lower."""
+    highest = 0.77 if model.cell == "rnn" else 1.28
+    return float(f"{min(1e-2, highest / model.hidden_size):.1g}")
+
+
+def _rounded(number: float) -> int:
+    """Return a number with two digits that are not 0."""
+    return int(float(f"{number:.2g}"))

@@ -1,0 +1,162 @@
+"""A plan for a given time: it measures this machine, then chooses as a run does by itself."""
+
+import math
+from dataclasses import dataclass
+
+from charnn.baselines import bigram_bits
+from charnn.config.keys import Config
+from charnn.ranks import ALONE
+from charnn.text.corpus import Corpus
+from charnn.training.choosing import (
+    Choice,
+    choose,
+    most_work,
+    operations,
+    predicted,
+    size_for,
+    usual_work,
+)
+from charnn.training.preparation import needed_memory, step_spec, training_characters
+from charnn.training.trainer import Trainer
+
+_GUESS = 1e11  # floating-point operations of a second, until a network is measured
+_START = 1.0  # seconds before the first step and after the last
+_VALIDATING = 0.2  # share of the time that validations may take
+_COUNTED = 1_000_000  # validation characters whose pairs are counted
+# Characters of the training text, and the range of the validation loss from there on, as shares of
+# what counting pairs reaches: the texts of docs/choosing.md.
+_REACHED = ((400_000, (0.48, 0.65)), (0, (0.45, 1.05)))
+_FASTER = 0.05  # the loss falls with this power of the work
+_VALIDATIONS = 10  # in a plan of at most 10,000 steps; in a longer one, every 1,000 steps
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A config for a run of about so many seconds.
+
+    Attributes:
+        config: the keys that were given and those that were chosen.
+        choices: the keys of it that were not given.
+        characters: N, in the training text.
+        seconds: that the run takes.
+        speed: operations of a second of training; see `charnn.training.choosing`.
+        memory: bytes for buffers and parameters.
+        exhausted: whether the text is worth less than the time that there is.
+        expected: the range of the validation loss, in nats per character; None if nothing
+            validates.
+    """
+
+    config: Config
+    choices: list[Choice]
+    characters: int
+    seconds: float
+    speed: float
+    memory: int
+    exhausted: bool
+    expected: tuple[float, float] | None
+
+    @property
+    def work(self) -> float:
+        """Floating-point operations of the run."""
+        return self.seconds * self.speed
+
+    @property
+    def epochs(self) -> float:
+        """How often the run reads the training text."""
+        steps = self.config.training.max_steps or 0
+        return steps * predicted(self.config, self.characters) / self.characters
+
+
+def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
+    """Choose for a run of so many seconds on this machine.
+
+    Args:
+        config: its given keys stay as they are.
+        corpus: the text, not divided yet.
+        seconds: of the run, without reading the text.
+
+    Raises:
+        CharnnError: as `Trainer` does.
+    """
+    N, work, measured = _characters(config, corpus), seconds * _GUESS, set[tuple[int, int]]()
+    while (size := size_for(config.model.cell, N, work)) not in measured:
+        measured.add(size)
+        trainer = Trainer(_chosen(config, choose(config, N, work)), corpus)
+        step, validation = trainer.seconds_per_step(), trainer.seconds_per_validation()
+        speed = _operations(trainer) / step
+        work = min(seconds * speed, most_work(N))
+    config, validation = _validating_less(config, validation, seconds)
+    N = _characters(config, corpus)
+    exhausted = seconds * speed > most_work(N)
+    if exhausted:
+        steps = int(most_work(N) / _operations(trainer))
+    else:
+        steps = _fitting_steps(seconds - _START, step, validation)
+    choices = choose(config, N, work, steps)
+    config = _chosen(config, choices)
+    trainer = Trainer(config, corpus)
+    spec = step_spec(trainer.config, len(corpus.vocabulary), trainer.streams, ALONE)
+    return Plan(
+        config,
+        choices,
+        N,
+        _START + trainer.total_steps * step + trainer.validations_left() * validation,
+        speed,
+        needed_memory(spec),
+        exhausted,
+        _expected(trainer.corpus, N, work),
+    )
+
+
+def _expected(corpus: Corpus, characters: int, work: float) -> tuple[float, float] | None:
+    """Return the range of the validation loss, in nats per character."""
+    ids = corpus.split("val")[:_COUNTED]
+    if len(ids) < 2:
+        return None
+    pairs = bigram_bits(ids, len(corpus.vocabulary)) * math.log(2)
+    low, high = next(shares for least, shares in _REACHED if characters >= least)
+    less = max(1.0, usual_work(characters) / work) ** _FASTER
+    return low * pairs, high * pairs * less
+
+
+def _characters(config: Config, corpus: Corpus) -> int:
+    """Return N of a corpus that is divided as the config says."""
+    data = config.data
+    return training_characters(
+        corpus.divided(data.val_fraction, data.test_fraction, data.split_seed)
+    )
+
+
+def _operations(trainer: Trainer) -> int:
+    """Return the operations of a step."""
+    model, streams = trainer.config.model, trainer.streams
+    each = operations(model.cell, model.hidden_size, model.num_layers)
+    return each * streams.batch_size * streams.seq_length
+
+
+def _chosen(config: Config, choices: list[Choice]) -> Config:
+    return config.with_values({choice.key: choice.value for choice in choices})
+
+
+def _validating_less(config: Config, validation: float, seconds: float) -> tuple[Config, float]:
+    """Return a config whose validations fit in the time, and how many seconds one of them takes.
+
+    The end of a validation text is as good a sample as all of it, if that is long.
+    """
+    share = _VALIDATING * seconds / (_VALIDATIONS * validation) if validation else 1
+    given = {key for key, _ in config.given()}
+    if share >= 1 or given & {"data.val_fraction", "data.val_path"}:
+        return config, validation
+    fraction = float(f"{config.data.val_fraction * share:.1g}")
+    return (
+        config.with_values({"data.val_fraction": fraction}),
+        validation * fraction / config.data.val_fraction,
+    )
+
+
+def _fitting_steps(seconds: float, step: float, validation: float) -> int:
+    """Return how many steps fit in the time, with the validations between them."""
+    steps = (seconds - _VALIDATIONS * validation) / step
+    if steps > 1000 * _VALIDATIONS:
+        steps = seconds / (step + validation / 1000)
+    return max(1, int(steps))

@@ -1,0 +1,92 @@
+"""The command `charnn plan`: a config for a given time."""
+
+from pathlib import Path
+
+import pytest
+
+from charnn.config.loading import load_config
+from charnn.text.corpus import Corpus
+from charnn.training.planning import plan
+from charnn.training.trainer import Trainer
+from tests.helpers.commands import ok, refused, run
+from tests.helpers.texts import english
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "text.txt").write_text(english(8000))
+    return tmp_path
+
+
+def test_a_planned_config_trains(folder: Path) -> None:
+    result = run("plan", "--data", "text.txt", "--time", "3s", cwd=folder)
+    assert result.returncode == 0
+    assert result.stderr == ""
+    (folder / "mine.yaml").write_text(result.stdout)
+    config = load_config(folder / "mine.yaml")
+    assert config.data.path == ("text.txt",)
+    assert config.output.checkpoint == "text.npz"
+    assert config.training.max_steps
+    comments = [line for line in result.stdout.splitlines() if line.startswith("# ")]
+    assert comments[0].startswith("# about ")
+    assert "expect a validation loss of" in result.stdout
+    assert "# charnn plan --time 1h: " in result.stdout
+    words = ["train", "--config", "mine.yaml", "--stop-after", "2"]
+    lines = run(*words, cwd=folder).stderr
+    assert "chosen" not in lines  # the plan names every key that a run would choose
+    assert (folder / "text.npz").exists()
+
+
+def test_given_keys_stay(folder: Path) -> None:
+    sets = [
+        "--set",
+        "model.cell=gru",
+        "--set",
+        "model.hidden_size=8",
+        "--set",
+        "output.checkpoint=a.npz",
+    ]
+    (folder / "mine.yaml").write_text(
+        ok("plan", "--data", "text.txt", "--time", "2s", *sets, cwd=folder)
+    )
+    config = load_config(folder / "mine.yaml")
+    assert (config.model.cell, config.model.hidden_size) == ("gru", 8)
+    assert config.output.checkpoint == "a.npz"
+
+
+def test_documents_are_planned_as_documents(folder: Path) -> None:
+    sets = ["--set", "data.documents=lines", "--set", "model.hidden_size=8"]
+    printed = ok("plan", "--data", "text.txt", "--time", "2s", *sets, cwd=folder)
+    assert "documents: lines" in printed
+
+
+def test_what_cannot_be_planned_is_one_line(folder: Path) -> None:
+    assert "--time: training.time_limit must be a time" in refused(
+        2, "plan", "--data", "text.txt", "--time", "soon", cwd=folder
+    )
+    assert "no text given" in refused(2, "plan", cwd=folder)
+    (folder / "short.txt").write_text("ab")
+    refused(1, "plan", "--data", "short.txt", cwd=folder)
+
+
+def test_more_time_plans_more_until_the_text_is_used_up() -> None:
+    corpus = Corpus.from_text(english(8000))
+    small = load_config(None, {})
+    little, much = (plan(small, corpus, seconds) for seconds in (2.0, 10_000.0))
+    assert much.exhausted
+    assert not little.exhausted
+    assert much.seconds < 10_000
+    assert (much.config.training.max_steps or 0) > (little.config.training.max_steps or 0)
+    assert much.expected is not None
+    assert little.expected is not None
+    assert much.expected[1] <= little.expected[1]
+    trainer = Trainer(much.config, corpus)
+    assert trainer.choices == []
+    assert trainer.total_steps == much.config.training.max_steps
+
+
+def test_validations_of_a_long_text_get_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda self: 100.0)
+    made = plan(load_config(None, {}), Corpus.from_text(english(8000)), 60.0)
+    assert made.config.data.val_fraction == pytest.approx(0.001)
+    assert made.seconds < 90
