@@ -1,4 +1,4 @@
-"""Draw docs/train.svg and docs/help.svg: a training session and help as a terminal shows them.
+"""Draw docs/train.svg: a training session as a terminal shows it.
 
     python docs/picture.py TEXT
 
@@ -6,9 +6,7 @@ Trains configs/quick.yaml on TEXT and stops before the end, with the bar still t
 """
 
 import io
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -62,22 +60,5 @@ def train(text: str) -> None:
     draw(console, "train")
 
 
-def show_help() -> None:
-    """Draw the help of the program and of `sample`."""
-    console = screen()
-    for command in (["--help"], ["sample", "--help"]):
-        console.print(f"[bold]$ charnn {' '.join(command)}[/bold]")
-        shown = subprocess.run(
-            [sys.executable, "-m", "charnn", *command],
-            env=os.environ | {"COLUMNS": "92"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        console.print(shown, markup=False)
-    draw(console, "help")
-
-
 if __name__ == "__main__":
     train(sys.argv[1])
-    show_help()

@@ -1,11 +1,8 @@
 """Generated files are up to date, and the schema and the loader accept the same configs."""
 
 import doctest
-import html
-import os
 import re
 import runpy
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,6 @@ from charnn.config.keys import RESUMABLE, section_models
 from charnn.config.loading import load_config, parse_override
 from charnn.config.writing import commented_yaml, json_schema
 from charnn.errors import ConfigError
-from tests.helpers.commands import CHARNN
 from tests.helpers.places import ROOT
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -37,21 +33,6 @@ def parsed(text: str) -> Any:
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
 def test_generated_files_are_those_of_make_docs(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == GENERATED[path], "run make docs"
-
-
-def test_the_picture_of_help_shows_the_help_of_today() -> None:
-    drawing = (ROOT / "docs" / "help.svg").read_text(encoding="utf-8")
-    seen = html.unescape(re.sub(r"<[^>]*>", "", drawing)).replace("\xa0", " ")
-    for command in (["--help"], ["sample", "--help"]):
-        shown = subprocess.run(
-            [*CHARNN, *command],
-            env=os.environ | {"COLUMNS": "92"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        missing = [line for line in shown.splitlines() if line not in seen]
-        assert not missing, "run python docs/picture.py"
 
 
 def test_the_command_prints_the_shipped_schema() -> None:
