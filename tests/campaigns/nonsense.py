@@ -67,6 +67,7 @@ WORDS = [
 OPTIONS = {
     "train": "--config --data --out --init --extend --resume --overwrite --set --max-steps "
     "--stop-after --time-limit --seed --threads --dry-run --quiet",
+    "plan": "--data --time --config --set",
     "sample": "--ckpt --n --prime --prime-file --no-prime --unknown --temperature --top-k --top-p "
     "--greedy --stop --samples --unique --new --adapt --adapt-rate --seed --novelty --against",
     "eval": "--ckpt --data --split --unknown --context --adapt --adapt-rate --each --novelty "
@@ -83,6 +84,7 @@ OPTIONS = {
 # What each command needs, before random options follow.
 NEEDED = {
     "train": "--data text.txt --out opt.npz --stop-after 1",
+    "plan": "--data text.txt --time 1s --set model.hidden_size=2",
     "sample": "--ckpt one.npz --n 5",
     "eval": "--ckpt one.npz",
     "inspect": "--ckpt gated.npz --n 30",
@@ -164,8 +166,8 @@ def setting(rng: random.Random) -> str:
 
 def options(rng: random.Random) -> str:
     """Run a command with random values for some of its options."""
-    # A picture or a page takes a second; all others take milliseconds.
-    slow = ("plot", "report")
+    # A picture, a page or a plan takes seconds; all others take milliseconds.
+    slow = ("plot", "report", "plan")
     quick = [command for command in OPTIONS if command not in slow]
     command = rng.choice(slow if rng.random() < 0.02 else quick)
     needed = NEEDED[command]
