@@ -32,10 +32,10 @@ _POLICY = (
 )
 
 
-def sources(names: Sequence[str]) -> str:
-    """Return the text of some files in `pages`, one after the other."""
+def sources(names: Sequence[str]) -> Markup:
+    """Return the text of some files in `pages`, one after the other, as it is."""
     folder = files("charnn.insight") / "pages"
-    return "".join((folder / name).read_text(encoding="utf-8") for name in names)
+    return Markup("".join((folder / name).read_text(encoding="utf-8") for name in names))
 
 
 def rendered(
@@ -73,9 +73,9 @@ def rendered(
         name=printable(file_name),
         checkpoint=checkpoint,
         data=data,
-        policy=Markup(policy),  # noqa: S704 (no text from elsewhere is in it)
-        style=Markup(sources(["style.css", f"{name}.css"])),  # noqa: S704
-        script=Markup(script),  # noqa: S704
+        policy=Markup(policy),
+        style=sources(["style.css", f"{name}.css"]),
+        script=script,
         **values,
     )
 
