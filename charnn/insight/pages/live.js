@@ -13,7 +13,7 @@ const standIns = new Map(), meant = new Map();
 let free = 0xe000;
 for (const character of characters) {
   if (!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(character) || "\n\t\u200c\u200d".includes(character)) continue;
-  let other = String.fromCodePoint(character < " " ? 0x2400 + character.codePointAt(0) : free++);
+  let other = character === "\r" ? "¬" : String.fromCodePoint(character < " " ? 0x2400 + character.codePointAt(0) : free++);
   while (ids.has(other)) other = String.fromCodePoint(free++);
   standIns.set(character, other);
   meant.set(other, character);
@@ -258,9 +258,9 @@ function describe() {
   const below = [];
   if (place.unit) {
     const [h, ...gates] = place.unit;
-    const values = [["activation", h], ...data.gates.map((gate, g) => [gate, gates[g]])];
+    const values = [["activation", h, signed(h)], ...data.gates.map((gate, g) => [gate, gates[g], isOpening(gate) ? gates[g].toFixed(2) : signed(gates[g])])];
     below.push(element("table", {}, element("caption", {}, `unit ${chosen.layer}:${chosen.index} after it`),
-      ...values.map(([what, value]) => element("tr", {}, element("td", {}, what), element("td", {class: "number"}, signed(value)), element("td", {}, bar(Math.min(Math.abs(value), 1)))))));
+      ...values.map(([what, value, shown]) => element("tr", {}, element("td", {}, what), element("td", {class: "number"}, shown), element("td", {}, bar(Math.min(Math.abs(value), 1)))))));
   }
   if (character !== undefined) below.push(element("div", {class: "soft"}, `character ${(here + 1).toLocaleString("en")}, ${code(character)}`));
   showPlace(title, surprise, known ? "expected here, the true one marked ●" : "expected here", rows, ...below);
@@ -299,8 +299,9 @@ at("editor").addEventListener("click", event => { if (event.target.id === "edito
 
 // --- colours ---
 const choice = at("colour"), chosen = {layer: data.num_layers - 1, index: 0};
-choice.append(...["surprise", "activation of a unit", ...data.gates.map(gate => gate + (gate === "new" ? " value" : " gate") + " of a unit"), "nothing"]
+choice.append(...["surprise", "activation of a unit", ...data.gates.map(gate => gate + (isOpening(gate) ? " gate" : " value") + " of a unit"), "nothing"]
   .map((label, value) => element("option", {value}, label)));
+const isOpening = gate => gate !== "new";  // from 0, shut, to 1, open; the new value is from −1 to 1
 const part = () => Number(choice.value) - 1;  // of what a unit does; −1 for surprise
 const bounded = data.activation !== "relu";
 
@@ -317,7 +318,7 @@ function paint(from = 0) {
 function recolour() {
   at("unit").hidden = part() < 0 || part() > data.gates.length;
   document.querySelector(".scale").hidden = part() > data.gates.length;
-  const opens = part() > 0 && data.gates[part() - 1] !== "new";
+  const opens = part() > 0 && isOpening(data.gates[part() - 1]);
   if (part() < 0) showSurpriseScale("10 bits and more");
   else if (opens) showScale("shut", "open", "transparent", unitColour(1));
   else showUnitScale(bounded ? "1" : "largest");
