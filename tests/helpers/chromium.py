@@ -101,8 +101,9 @@ class Page:
 
     def open(self, path: Path) -> None:
         """Open a file and wait until it is loaded."""
+        begun = len(self.events)
         self.call("Page.navigate", url=path.resolve().as_uri())
-        while self.events[-1]["method"] != "Page.loadEventFired":
+        while all(event["method"] != "Page.loadEventFired" for event in self.events[begun:]):
             self._receive()
 
     def run(self, script: str) -> Any:

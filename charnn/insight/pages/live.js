@@ -298,10 +298,10 @@ at("editor").addEventListener("pointerleave", () => {
 at("editor").addEventListener("click", event => { if (event.target.id === "editor") field.focus(); });
 
 // --- colours ---
+const isOpening = gate => gate !== "new";  // from 0, shut, to 1, open; the new value is from −1 to 1
 const choice = at("colour"), chosen = {layer: data.num_layers - 1, index: 0};
 choice.append(...["surprise", "activation of a unit", ...data.gates.map(gate => gate + (isOpening(gate) ? " gate" : " value") + " of a unit"), "nothing"]
   .map((label, value) => element("option", {value}, label)));
-const isOpening = gate => gate !== "new";  // from 0, shut, to 1, open; the new value is from −1 to 1
 const part = () => Number(choice.value) - 1;  // of what a unit does; −1 for surprise
 const bounded = data.activation !== "relu";
 
