@@ -1,4 +1,4 @@
-"""The page that runs a model, in a real browser. `make test-browser` runs it; `make test` does not."""
+"""The page that runs a model, in a real browser. `make test-browser` runs it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.insight.live import Precision, live_page
 from charnn.network.loss import log_softmax
+from charnn.network.network import Reader
 from tests.helpers.checkpoints import random_checkpoint
 from tests.helpers.chromium import Page
 from tests.helpers.pages import HOSTILE, assert_contrast, assert_readable, complaints, requests
@@ -57,7 +58,7 @@ def open_page(
 
 
 def settled(page: Page) -> None:
-    page.wait("!writing && places.length === text.length + !ended")
+    page.wait("!writing && places.length === text.length + 1")
 
 
 def text_of(page: Page) -> str:
@@ -205,3 +206,305 @@ def test_a_text_depends_on_its_seed_and_not_on_how_it_is_written(
     assert text_of(page) != "To be" + written
     open_page(page, tmp_path, random_checkpoint(LETTERS, "gru", hidden_size=24), text="To be")
     assert press_write(page) == written
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def panel(page: Page) -> str:
+    return str(page.run("document.getElementById('panel').innerText"))
+
+
+def test_undo_and_redo_go_back_and_forth(page: Page, tmp_path: Path) -> None:
+    open_page(page, tmp_path, random_checkpoint(LETTERS, hidden_size=16))
+    texts = [""]
+    for act in (lambda: page.type("To be"), lambda: press_write(page), lambda: page.type("!")):
+        act()
+        settled(page)
+        texts.append(text_of(page))
+        page.run("changed = 0")  # as if a second later: typing begins another step to undo
+    for expected in reversed(texts[:-1]):
+        page.press("z", control=True)
+        settled(page)
+        assert text_of(page) == page.run("field.value") == expected
+    assert page.run("at('undo').disabled")
+    for expected in texts[1:]:
+        page.press("y", control=True)
+        settled(page)
+        assert text_of(page) == expected
+    page.click("#clear")
+    settled(page)
+    assert text_of(page) == ""
+    page.click("#undo")
+    settled(page)
+    assert text_of(page) == texts[-1]
+
+
+def test_expectations_are_those_of_numpy_and_can_be_picked(page: Page, tmp_path: Path) -> None:
+    checkpoint = random_checkpoint(LETTERS, "lstm", hidden_size=16)
+    open_page(page, tmp_path, checkpoint, "float32", "Now we")
+    y = np.exp(log_softmax(numpys(checkpoint, "Now we")))
+    likeliest = np.argsort(-y[-1])[:9]
+    rows = page.run("Array.from(document.querySelectorAll('.pick'), row => row.textContent)")
+    shown = [checkpoint.vocabulary.characters[k] for k in likeliest]
+    assert rows == [{" ": "␣", "\n": "↵"}.get(character, character) for character in shown]
+    page.click("tr:nth-child(3) .pick")
+    settled(page)
+    assert text_of(page) == page.run("field.value") == "Now we" + shown[2]
+    page.press("1", alt=True)
+    settled(page)
+    second = numpys(checkpoint, "Now we" + shown[2])[-1].argmax()
+    best = checkpoint.vocabulary.characters[second]
+    assert text_of(page) == "Now we" + shown[2] + best
+    page.press("Home")
+    page.press("ArrowRight")
+    page.wait("here === 1")
+    bits = -np.log2(y[1][checkpoint.vocabulary.encode("o")[0]])
+    assert f"{bits:.2f} bits" in panel(page)
+    picked = page.run("characters[places[1].likeliest[3]]")
+    page.press("4", alt=True)
+    settled(page)
+    assert text_of(page) == "N" + picked
+
+
+def test_the_keyboard_alone_is_enough(page: Page, tmp_path: Path) -> None:
+    open_page(page, tmp_path, random_checkpoint(LETTERS, hidden_size=16), text="A")
+    page.run("at('pace').value = 40; at('length').value = 4000")
+    page.press("Enter", control=True)
+    page.wait("text.length > 5 && writing")
+    assert page.run("at('continue').textContent") == "Stop"
+    page.press("Escape")
+    settled(page)
+    length = len(text_of(page))
+    assert 5 < length < 4000
+    visited = []
+    for _ in range(60):
+        page.press("Tab")
+        visited.append(page.run("document.activeElement.id || document.activeElement.textContent"))
+    needed = {"continue", "again", "several", "undo", "clear", "colour", "temperature", "top-p"}
+    assert needed | {"length", "seed", "count", "pace", "text"} <= set(visited)
+    while page.run("document.activeElement.id") != "undo":
+        page.press("Tab")
+    page.press("Enter")
+    settled(page)
+    assert text_of(page) == "A"
+    page.run("at('length').value = 20")
+    while page.run("document.activeElement.id") != "several":
+        page.press("Tab")
+    page.press("Enter")
+    page.wait("!writing && ways.length === 4")
+    second = page.run("ways[1].found.join('')")
+    while page.run("document.activeElement.textContent") != "Choose 2":
+        page.press("Tab")
+    page.press("Enter")
+    settled(page)
+    assert text_of(page) == "A" + second
+    assert page.run("document.activeElement.id") == "text"
+    assert page.run("at('ways').hidden")
+
+
+def test_several_continuations_differ_and_the_first_is_that_of_continue(
+    page: Page, tmp_path: Path
+) -> None:
+    checkpoint = random_checkpoint(LETTERS, "gru", hidden_size=16)
+    open_page(page, tmp_path, checkpoint, text="It is ")
+    page.run("at('count').value = 6")
+    page.click("#several")
+    page.wait("!writing && ways.length === 6")
+    found = page.run("ways.map(way => way.found.join(''))")
+    assert len(set(found)) == 6
+    assert {len(way) for way in found} == {30}
+    assert press_write(page) == found[0]
+    assert page.run("at('ways').hidden")
+
+
+def test_typing_stops_the_model_and_is_read_again_from_there(page: Page, tmp_path: Path) -> None:
+    checkpoint = random_checkpoint(LETTERS, "lstm", hidden_size=16)
+    open_page(page, tmp_path, checkpoint, "float32", "Never " * 40)
+    page.run("at('pace').value = 40; at('length').value = 4000")
+    page.press("Enter", control=True)
+    page.wait("text.length > 245")
+    page.type("X")
+    settled(page)
+    text = text_of(page)
+    assert text.endswith("X")
+    page.run("field.setSelectionRange(100, 130)")
+    page.type("y")
+    settled(page)
+    text = text[:100] + "y" + text[130:]
+    assert text_of(page) == page.run("field.value") == text
+    assert page.run("Array.from(at('spans').children, span => span.textContent).join('')") == text
+    y = log_softmax(numpys(checkpoint, text))
+    bits = -y[np.arange(len(text)), checkpoint.vocabulary.encode(text)] / np.log(2)
+    found = page.run("places.slice(0, text.length).map(place => place.bits)")
+    assert found == pytest.approx(bits, abs=1e-4)
+
+
+def test_a_unit_and_its_gates_are_those_of_numpy(page: Page, tmp_path: Path) -> None:
+    checkpoint = random_checkpoint(LETTERS, "gru", hidden_size=16, num_layers=2)
+    open_page(page, tmp_path, checkpoint, "float32", "Whether it is nobler")
+    before = page.run("spans.map(span => span.style.backgroundColor)")
+    page.run("choice.value = 3; choice.dispatchEvent(new Event('change'))")
+    page.run("at('layer').value = 0; at('index').value = 5")
+    page.run("at('index').dispatchEvent(new Event('change'))")
+    settled(page)
+    assert page.run("spans.map(span => span.style.backgroundColor)") != before
+    model = checkpoint.model
+    ids = checkpoint.vocabulary.encode("\nWhether it is nobler")
+    reader = Reader(model, len(ids), 1, keep_gates=True)
+    reader.read(ids[:, None].astype(np.intp), model.zero_state())
+    found = np.array(page.run("places.slice(0, text.length).map(place => place.unit)"))
+    gates = reader.layers[0].gates
+    assert gates is not None
+    assert found[:, 0] == pytest.approx(reader.states[0, 2:, 0, 5], abs=1e-5)
+    for gate in range(3):
+        assert found[:, 1 + gate] == pytest.approx(gates[gate, 1:, 0, 5], abs=1e-5)
+    page.point("#spans > span:nth-child(4)")
+    words = panel(page)
+    assert all(name in words for name in ("reset", "update", "new", "activation", "unit 0:5"))
+    assert f"{found[3, 1]:.2f}" in words
+
+
+def test_documents_begin_at_their_boundary_and_end_where_it_is_drawn(
+    page: Page, tmp_path: Path
+) -> None:
+    checkpoint = random_checkpoint("abcdefgh", documents=True, hidden_size=16)
+    open_page(page, tmp_path, checkpoint, "float32")
+    page.run("at('length').value = 5000; at('seed').value = 3")
+    written = press_write(page)
+    assert page.run("ended")
+    assert set(written) <= set("abcdefgh")
+    assert not page.run("at('end').hidden")
+    assert "ended" in page.run("at('status').textContent")
+    logits = numpys(checkpoint, written)
+    end = checkpoint.vocabulary.boundary
+    p = np.exp((logits[-1] - logits[-1].max()) / 0.8)
+    edges = np.concatenate([[0], np.cumsum(p / p.sum())])
+    assert edges[end] - 1e-5 < share(3, 0, len(written)) < edges[end + 1] + 1e-5
+    page.press("Enter", control=True)
+    assert "has ended" in page.run("at('status').textContent")
+    assert text_of(page) == written
+    page.type("a")
+    settled(page)
+    assert not page.run("ended")
+    page.run("pick(boundary)")
+    settled(page)
+    assert page.run("ended")
+    page.press("z", control=True)
+    settled(page)
+    assert not page.run("ended")
+
+
+# --- every text stays text -----------------------------------------------------------------------
+
+
+def test_hostile_text_stays_text(page: Page, tmp_path: Path) -> None:
+    strange = HOSTILE + "\u2028\u2029\u202d\u2066\x00\r\ufeff\u200d␍\ue000"
+    checkpoint = random_checkpoint(strange, hidden_size=24)
+    open_page(page, tmp_path, checkpoint)
+    assert page.run("characters.join('')") == checkpoint.vocabulary.characters
+    page.type(HOSTILE)
+    settled(page)
+    assert text_of(page) == HOSTILE
+    page.run("at('temperature').value = 2; at('length').value = 1500")
+    written = press_write(page)
+    assert set(written) <= set(strange)
+    assert len(set(written)) > 40
+    assert page.run("written().join('')") == HOSTILE + written
+    shown = page.run("field.value")
+    assert not set("\x00\r\x07\u2028\u2029\u202d\u202e\u2066\ufeff") & set(shown)
+    page.click("#several")
+    page.wait("!writing && ways.length === 4")
+    assert page.run("window.hacked") is None
+    assert page.run("document.querySelectorAll('img, i:not(#ramp), main script').length") == 0
+    assert page.run("document.querySelector('h1').textContent") == "<i>{{ 7 * 7 }}.npz"
+
+
+def test_unknown_characters_are_marked_and_not_read(page: Page, tmp_path: Path) -> None:
+    checkpoint = random_checkpoint("\nabc漢🙂", hidden_size=16)
+    open_page(page, tmp_path, checkpoint, "float32")
+    page.run("field.value = 'aßb🙃c\\u202e漢\\ud83d🙂'")
+    page.run("field.dispatchEvent(new Event('input'))")
+    settled(page)
+    assert text_of(page) == page.run("field.value") == "aßb🙃c漢🙂"
+    assert "does not know ß 🙃" in page.run("at('status').textContent")
+    assert page.run("document.querySelectorAll('.unknown').length") == 2
+    y = log_softmax(numpys(checkpoint, "abc漢🙂"))
+    bits = -y[np.arange(5), checkpoint.vocabulary.encode("abc漢🙂")] / np.log(2)
+    found = page.run("places.filter(place => place.bits !== undefined).map(place => place.bits)")
+    assert found == pytest.approx(bits, abs=1e-4)
+
+
+def test_scripts_from_elsewhere_and_requests_are_refused(tmp_path: Path) -> None:
+    with Page() as page:
+        open_page(page, tmp_path, random_checkpoint(LETTERS, hidden_size=8))
+        page.run("""document.body.append(Object.assign(document.createElement("script"),
+          {textContent: "window.hacked = 1"}))""")
+        assert page.run("window.hacked") is None
+        refused = "fetch('https://example.invalid/').then(() => 'sent', () => 'refused')"
+        assert page.run(refused) == "refused"
+        said = [event["params"]["entry"]["text"] for event in complaints(page)]
+        assert len(said) >= 2
+        assert all("Content Security Policy" in text for text in said)
+
+
+# --- for every reader ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_readable(page: Page, tmp_path: Path, width: int, scheme: str) -> None:
+    page.resize(width, 900)
+    page.prefer(scheme)
+    open_page(page, tmp_path, random_checkpoint(LETTERS, "lstm", hidden_size=24), text="One\n" * 9)
+    press_write(page)
+    page.click("#several")
+    page.wait("!writing && ways.length === 4")
+    page.run("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+    # The letters of the mirror are transparent: those of the field, above, have its colour.
+    page.run("at('mirror').style.color = getComputedStyle(field).color")
+    for part in range(7):
+        page.run(f"choice.value = {part}; choice.dispatchEvent(new Event('change'))")
+        assert_readable(page, width)
+        assert_contrast(page)
+    page.resize(1400, 900)
+    page.prefer("light")
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_colours_lie_behind_their_letters(page: Page, tmp_path: Path, width: int) -> None:
+    page.resize(width, 900)
+    text = "A line that is long enough to be wrapped in the field. " * 6 + "\n\nB \tc\n" + "x" * 300
+    open_page(page, tmp_path, random_checkpoint(LETTERS + "\t", hidden_size=16), text=text)
+    heights = page.run("[field.clientHeight, field.scrollHeight, at('mirror').clientHeight]")
+    assert heights[0] == heights[2]
+    assert heights[1] <= heights[0]
+    page.resize(1400, 900)
+
+
+def test_every_control_has_a_name_and_news_are_announced(page: Page, tmp_path: Path) -> None:
+    open_page(page, tmp_path, random_checkpoint(LETTERS, hidden_size=16), text="So")
+    tree = page.call("Accessibility.getFullAXTree")["nodes"]
+    controls = ("button", "combobox", "slider", "spinbutton", "textbox")
+    named = [
+        (node["role"]["value"], node["name"]["value"])
+        for node in tree
+        if node.get("role", {}).get("value") in controls and not node["ignored"]
+    ]
+    assert len(named) > 20
+    assert [role for role, name in named if not name.strip()] == []
+    assert ("textbox", "Text") in named
+    assert page.run("at('status').getAttribute('role')") == "status"
+    page.press("ArrowLeft")
+    page.wait("at('spoken').textContent.startsWith('o, ')")
+    assert "expected" in page.run("at('spoken').textContent")
+
+
+def test_without_javascript_the_page_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "live.html"
+    path.write_text(live_page(random_checkpoint("ab\n", hidden_size=3), "a", "float16"))
+    with Page() as page:
+        page.call("Emulation.setScriptExecutionDisabled", value=True)
+        page.open(path)
+        assert "The model needs JavaScript" in page.run("document.body.innerText")
+        assert not complaints(page)

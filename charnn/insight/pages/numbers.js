@@ -10,19 +10,16 @@ powersOfTwo[1022] = 1;
 for (let k = 1023; k < 2046; k++) powersOfTwo[k] = 2 * powersOfTwo[k - 1];
 for (let k = 1021; k >= 0; k--) powersOfTwo[k] = powersOfTwo[k + 1] / 2;
 
-const inverseFactorials = new Float64Array(14);
-inverseFactorials[0] = 1;
-for (let n = 1; n < 14; n++) inverseFactorials[n] = inverseFactorials[n - 1] / n;
-
-// With x = k ln 2 + r and |r| ≤ ln 2 / 2: exp(x) = 2^k · Σ rⁿ / n!
+// With x = k ln 2 + r and |r| ≤ ln 2 / 2: exp(x) = 2^k · Σ rⁿ / n!, of which the even n and the odd n are
+// two sums, because a processor can compute both at a time.
 function exp(x) {
   if (x > 709) return Infinity;
   if (x < -708) return 0;
-  const k = Math.round(x / LN2);
-  const r = x - k * LN2_HIGH - k * LN2_LOW;
-  let sum = inverseFactorials[13];
-  for (let n = 12; n >= 0; n--) sum = sum * r + inverseFactorials[n];
-  return sum * powersOfTwo[k + 1022];
+  const k = Math.floor(x * (1 / LN2) + 0.5);
+  const r = x - k * LN2_HIGH - k * LN2_LOW, q = r * r;
+  const even = 1 + q * (1 / 2 + q * (1 / 24 + q * (1 / 720 + q * (1 / 40320 + q * (1 / 3628800 + q / 479001600)))));
+  const odd = 1 + q * (1 / 6 + q * (1 / 120 + q * (1 / 5040 + q * (1 / 362880 + q * (1 / 39916800 + q / 6227020800)))));
+  return (even + r * odd) * powersOfTwo[k + 1022];
 }
 
 // For x ≥ 1. With x = 2^k · m, 1/√2 ≤ m ≤ √2 and y = (m − 1) / (m + 1): ln m = 2 Σ y^(2n+1) / (2n + 1)
