@@ -120,8 +120,8 @@ test: lint ## lint, types and all tests
 test-quick: $(VENV)/dev ## the tests that need no MPI, terminal, campaign or crowd of processes (a minute)
 	$(BIN)/python -m pytest -n auto -m "not mpi and not terminal and not campaign and not processes"
 
-test-browser: browser $(VENV)/dev ## the report page in a headless browser
-	$(BIN)/python -m pytest tests/whole/browser.py
+test-browser: browser $(VENV)/dev ## the pages of report and export in a headless browser
+	$(BIN)/python -m pytest tests/whole/browser.py tests/whole/browser_live.py
 
 browser:
 	@command -v chromium chromium-browser google-chrome >/dev/null || \

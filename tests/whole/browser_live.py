@@ -475,11 +475,32 @@ def test_readable(page: Page, tmp_path: Path, width: int, scheme: str) -> None:
 def test_the_colours_lie_behind_their_letters(page: Page, tmp_path: Path, width: int) -> None:
     page.resize(width, 900)
     text = "A line that is long enough to be wrapped in the field. " * 6 + "\n\nB \tc\n" + "x" * 300
+    text += "\n" + "床前明月光,疑是地上霜。" * 20 + "\n"
     open_page(page, tmp_path, random_checkpoint(LETTERS + "\t", hidden_size=16), text=text)
-    heights = page.run("[field.clientHeight, field.scrollHeight, at('mirror').clientHeight]")
-    assert heights[0] == heights[2]
-    assert heights[1] <= heights[0]
+    page.run("at('editor').style.minHeight = 0")
+    for end in range(len(text) - 240, len(text), 7):  # of lines that end anywhere
+        page.run(f"field.value = {text!r}.slice(0, {end})")
+        page.run("field.dispatchEvent(new Event('input'))")
+        heights = page.run("""(mirror => {
+          field.style.height = 0;
+          const needed = field.scrollHeight;
+          field.style.height = "";
+          return [needed, mirror.clientHeight, field.clientWidth, mirror.clientWidth];
+        })(at("mirror"))""")
+        assert heights[0] == heights[1] == page.run("field.clientHeight")
+        assert heights[2] == heights[3]
     page.resize(1400, 900)
+
+
+def test_a_model_that_overflows_says_so(page: Page, tmp_path: Path) -> None:
+    checkpoint = random_checkpoint(LETTERS, activation="relu", hidden_size=8)
+    checkpoint.model.parameters["W0"][...] = 1e30
+    checkpoint.model.parameters["b0"][...] = 1
+    path = tmp_path / "live.html"
+    path.write_text(live_page(checkpoint, "a", "float32"), encoding="utf-8")
+    page.open(path)
+    page.type("What light through yonder window breaks")
+    page.wait("at('status').textContent === 'Error: the model overflows here.'")
 
 
 def test_every_control_has_a_name_and_news_are_announced(page: Page, tmp_path: Path) -> None:

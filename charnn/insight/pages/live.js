@@ -105,13 +105,17 @@ const places = [];  // what the worker posted of each place
 const worker = new Worker(URL.createObjectURL(new Blob([at("worker").textContent], {type: "text/javascript"})));
 worker.postMessage({spec: data, weights: at("weights").textContent});
 worker.onmessage = ({data: message}) => {
-  if (message.version !== version) return;
-  if (message.error) {
-    stop();
-    say("Error: " + message.error + ".");
-  } else if (message.number === undefined) receive(message);
+  if (message.error) fail(message.error);
+  else if (message.version !== version) return;
+  else if (message.number === undefined) receive(message);
   else showWay(message);
 };
+worker.onerror = event => fail(event.message);
+
+function fail(reason) {
+  finish();
+  say(`Error: ${reason}.`);
+}
 
 function ask(more = {}) {
   version += 1;
@@ -225,6 +229,7 @@ function showWay({number: which, from, begin, places: found, done}) {
   if (done && which === wanted - 1) {
     finish();
     say(`${ways.length} continuations. Choose one, or go on writing.`);
+    show();
   }
 }
 
