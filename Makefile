@@ -121,7 +121,7 @@ test-quick: $(VENV)/dev ## the tests that need no MPI, terminal, campaign or cro
 	$(BIN)/python -m pytest -n auto -m "not mpi and not terminal and not campaign and not processes"
 
 test-browser: browser $(VENV)/dev ## the pages of report and export in a headless browser
-	$(BIN)/python -m pytest tests/whole/browser.py tests/whole/browser_live.py
+	$(BIN)/python -m pytest -rP tests/whole/browser.py tests/whole/browser_live.py
 
 browser:
 	@command -v chromium chromium-browser google-chrome >/dev/null || \

@@ -54,6 +54,7 @@ def live_page(checkpoint: Checkpoint, name: str, dtype: Precision) -> str:
         checkpoint,
         name,
         data=data,
+        scripts=["field.js"],
         workers=True,
         weights=packed(weights, _KINDS[dtype]),
         worker=sources(["numbers.js", "model.js", "worker.js"]),

@@ -44,22 +44,24 @@ def rendered(
     file_name: str,
     *,
     data: Mapping[str, Any],
+    scripts: Sequence[str] = (),
     workers: bool = False,
     **values: Any,
 ) -> str:
     """Return the HTML of a page.
 
-    The page has the style of `style.css` and NAME.css, and the scripts of `parts.js` and NAME.js.
+    The page has the style of `style.css` and NAME.css, and the scripts `parts.js` and NAME.js.
 
     Args:
         name: the template is NAME.html.
         checkpoint: the model that the header of the page describes.
         file_name: the title.
         data: what the scripts find as `data`.
+        scripts: more of them, which come before NAME.js.
         workers: whether the page may start workers.
         values: what else the template shows.
     """
-    script = sources(["parts.js", f"{name}.js"])
+    script = sources(["parts.js", *scripts, f"{name}.js"])
     # A browser takes the line end after <script> as a part of the script.
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
     policy = _POLICY.format(script=f"sha256-{digest}", workers="blob:" if workers else "'none'")

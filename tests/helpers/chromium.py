@@ -16,7 +16,8 @@ from typing import Any, Self
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 # Keys that do in the browser what they do on a keyboard only with their old numbers.
-_CODES = {"Tab": 9, "Enter": 13, "ArrowLeft": 37, "Home": 36, "End": 35}
+_CODES = {"Tab": 9, "Enter": 13, "End": 35, "Home": 36}
+_CODES |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
 
 # The browser reads from file 3 and writes to file 4; either may be in the way of the other.
 _START = """

@@ -12,6 +12,8 @@ from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.insight.live import Precision, live_page
 from charnn.network.loss import log_softmax
 from charnn.network.network import Reader
+from charnn.sampling import Sampling, probabilities
+from charnn.showing import BOUNDARY
 from tests.helpers.checkpoints import random_checkpoint
 from tests.helpers.chromium import Page
 from tests.helpers.pages import HOSTILE, assert_contrast, assert_readable, complaints, requests
@@ -170,13 +172,7 @@ def test_a_seed_gives_the_text_that_numpys_logits_give(
     came = checkpoint.vocabulary.encode("What " + written)
     near = 0
     for place in range(5, len(came)):
-        o = logits[place]
-        p = np.exp((o - o.max()) / temperature)
-        p /= p.sum()
-        order = np.argsort(-o, kind="stable")
-        before = np.cumsum(p[order]) - p[order]
-        p[order[before >= top_p]] = 0
-        p /= p.sum()
+        p = probabilities(logits[place : place + 1], Sampling(temperature, top_p=top_p))[0]
         edges = np.concatenate([[0], np.cumsum(p)])
         wanted = share(seed, 0, place)
         drawn = int(np.searchsorted(edges, wanted, side="right")) - 1
@@ -248,7 +244,7 @@ def test_expectations_are_those_of_numpy_and_can_be_picked(page: Page, tmp_path:
     rows = page.run("Array.from(document.querySelectorAll('.pick'), row => row.textContent)")
     shown = [checkpoint.vocabulary.characters[k] for k in likeliest]
     assert rows == [{" ": "␣", "\n": "↵"}.get(character, character) for character in shown]
-    page.click("tr:nth-child(3) .pick")
+    page.click("tr:nth-child(4) .pick")  # the caption is the first child
     settled(page)
     assert text_of(page) == page.run("field.value") == "Now we" + shown[2]
     page.press("1", alt=True)
@@ -359,6 +355,7 @@ def test_a_unit_and_its_gates_are_those_of_numpy(page: Page, tmp_path: Path) -> 
     assert found[:, 0] == pytest.approx(reader.states[0, 2:, 0, 5], abs=1e-5)
     for gate in range(3):
         assert found[:, 1 + gate] == pytest.approx(gates[gate, 1:, 0, 5], abs=1e-5)
+    assert "unit 0:5 after the last character" in panel(page)
     page.point("#spans > span:nth-child(4)")
     words = panel(page)
     assert all(name in words for name in ("reset", "update", "new", "activation", "unit 0:5"))
@@ -377,9 +374,8 @@ def test_documents_begin_at_their_boundary_and_end_where_it_is_drawn(
     assert not page.run("at('end').hidden")
     assert "ended" in page.run("at('status').textContent")
     logits = numpys(checkpoint, written)
-    end = checkpoint.vocabulary.boundary
-    p = np.exp((logits[-1] - logits[-1].max()) / 0.8)
-    edges = np.concatenate([[0], np.cumsum(p / p.sum())])
+    end = checkpoint.vocabulary.encode(BOUNDARY)[0]
+    edges = np.concatenate([[0], np.cumsum(probabilities(logits[-1:], Sampling(0.8))[0])])
     assert edges[end] - 1e-5 < share(3, 0, len(written)) < edges[end + 1] + 1e-5
     page.press("Enter", control=True)
     assert "has ended" in page.run("at('status').textContent")
