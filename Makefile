@@ -126,8 +126,8 @@ coverage: $(VENV)/dev ## all tests, then the share of lines and branches that th
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-browser: browser $(VENV)/dev ## the report page in a headless browser
-	$(BIN)/python -m pytest tests/whole/browser.py
+test-browser: browser $(VENV)/dev ## the pages of report and export in a headless browser
+	$(BIN)/python -m pytest -rP tests/whole/browser.py tests/whole/browser_live.py
 
 browser:
 	@command -v chromium chromium-browser google-chrome >/dev/null || \

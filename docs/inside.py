@@ -1,4 +1,4 @@
-"""Draw docs/inspect.svg and docs/report.png: the views of a model on a terminal and in a browser.
+"""Draw docs/inspect.svg, report.png and page.png: a model on a terminal and in a browser.
 
     PYTHONPATH=. python docs/inside.py CHECKPOINT UNIT
 
@@ -54,6 +54,23 @@ def browser(ckpt: str, unit: str) -> None:
         page.picture(HERE / "report.png")
 
 
+def writing(ckpt: str) -> None:
+    """Draw the page that runs the model, with continuations to choose from."""
+    with tempfile.TemporaryDirectory() as folder, Page() as page:
+        path = Path(folder) / "live.html"
+        command = [sys.executable, "-m", "charnn", "export", "--ckpt", ckpt, "-o", str(path)]
+        subprocess.run(command, check=True)
+        page.resize(1200, 820)
+        page.open(path)
+        page.type("ROMEO:\nWhat light")
+        page.run("at('pace').value = 0; at('length').value = 380; write()")
+        page.wait("!writing")
+        page.run("at('length').value = 90; at('count').value = 3; write({several: 3})")
+        page.wait("!writing && ways.length === 3")
+        page.picture(HERE / "page.png")
+
+
 if __name__ == "__main__":
     terminal(*sys.argv[1:])
     browser(*sys.argv[1:])
+    writing(sys.argv[1])

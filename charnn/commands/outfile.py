@@ -1,4 +1,4 @@
-"""The one file that `plot` and `report` write: its checks, and how it is written."""
+"""The one file that a command like `report` writes: its checks, and how it is written."""
 
 from collections.abc import Iterable
 from pathlib import Path

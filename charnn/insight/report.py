@@ -1,8 +1,6 @@
 """A page that shows a model: one HTML file with its data inside. It makes no network requests."""
 
-import base64
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,11 @@ from numpy.typing import NDArray
 from charnn.baselines import bigram_bits, unigram_bits, xz_bits
 from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.config.writing import commented_yaml
-from charnn.errors import CharnnError
 from charnn.evaluation import evaluating
 from charnn.insight.curves import Curves, read_curves
 from charnn.insight.inspection import Inspection
 from charnn.insight.origins import origins
+from charnn.insight.rendering import packed, rendered
 from charnn.showing import escaped, printable
 from charnn.text.encoding import Ids
 from charnn.training.outputs import Outputs
@@ -61,15 +59,9 @@ def page(
         on_stage: called with what is done next.
 
     Raises:
-        CharnnError: if Jinja2 is not installed, or the log cannot be read.
+        CharnnError: if the log cannot be read.
         RequestError: if the model has no such unit.
     """
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError:
-        raise CharnnError(
-            "reports need Jinja2, which is not installed: pip install 'charnn[report]'"
-        ) from None
     model, vocabulary = checkpoint.model, checkpoint.vocabulary
     documents = checkpoint.config.data.documents
     on_stage("looking for units that follow something")
@@ -82,40 +74,35 @@ def page(
     shown = min(n, len(seen.ids))
     traced = _origins(seen, shown, on_stage)
     on_stage("following gradients, drawing samples")
-    template = files("charnn.insight").joinpath("report.html").read_text(encoding="utf-8")
-    return (
-        Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-        .from_string(template)
-        .render(
-            name=printable(path.name),
-            text_name=printable(name),
-            checkpoint=checkpoint,
-            parameters=model.parameters.flat.size,
-            evaluated=len(evaluated),
-            losses=losses,
-            samples=[
-                (temperature, escaped("".join(
-                    sample(
-                        model, vocabulary, 300, seed=1, temperature=temperature,
-                        samples=1 if documents is None else 10, documents=documents,
-                    )
-                )))
-                for temperature in _TEMPERATURES
+    return rendered(
+        "report",
+        checkpoint,
+        path.name,
+        text_name=printable(name),
+        evaluated=len(evaluated),
+        losses=losses,
+        samples=[
+            (temperature, escaped("".join(
+                sample(
+                    model, vocabulary, 300, seed=1, temperature=temperature,
+                    samples=1 if documents is None else 10, documents=documents,
+                )
+            )))
+            for temperature in _TEMPERATURES
+        ],
+        seen=seen,
+        shown=shown,
+        log=printable(log.name),
+        config=commented_yaml(checkpoint.config),
+        data={
+            **_text_data(seen, n),
+            "back": _BACK,
+            "origins": packed(traced, "u1"),
+            "curves": _charts(read_curves(log)) if log.exists() else [],
+            "gradients": [
+                {"name": flow.name, "shares": flow.shares.tolist()} for flow in seen.gradients
             ],
-            seen=seen,
-            shown=shown,
-            log=printable(log.name),
-            config=commented_yaml(checkpoint.config),
-            data={
-                **_text_data(seen, n),
-                "back": _BACK,
-                "origins": _packed(traced, "u1"),
-                "curves": _charts(read_curves(log)) if log.exists() else [],
-                "gradients": [
-                    {"name": flow.name, "shares": flow.shares.tolist()} for flow in seen.gradients
-                ],
-            },
-        )
+        },
     )  # fmt: skip
 
 
@@ -148,15 +135,15 @@ def _text_data(seen: Inspection, n: int) -> dict[str, Any]:
         "text": seen.text[:n],
         "expected": seen.vocabulary.decode(reading.likeliest[:n]),
         "width": reading.likeliest.shape[1],
-        "probabilities": _packed(reading.probabilities[:n], "<f4"),
-        "bits": _packed(reading.bits[:n], "<f4"),
-        "ranks": _packed(reading.char_ranks[:n], "<u4"),
+        "probabilities": packed(reading.probabilities[:n], "<f4"),
+        "bits": packed(reading.bits[:n], "<f4"),
+        "ranks": packed(reading.char_ranks[:n], "<u4"),
         "units": [
             {
                 "name": unit.name,
                 "feature": unit.feature,
                 "correlation": unit.correlation,
-                "activations": _packed(np.rint(127 * seen.scaled(unit)[:n]), "<i1"),
+                "activations": packed(np.rint(127 * seen.scaled(unit)[:n]), "<i1"),
             }
             for unit in seen.units
         ],
@@ -179,11 +166,6 @@ def _origins(seen: Inspection, n: int, on_stage: Callable[[str], None]) -> NDArr
     largest = np.maximum(found.max(axis=1, keepdims=True), 1e-300)
     shares: NDArray[Any] = np.rint(255 * found / largest)
     return shares
-
-
-def _packed(values: NDArray[Any], dtype: str) -> str:
-    """Return numbers of a dtype as their bytes in base64."""
-    return base64.b64encode(values.astype(dtype).tobytes()).decode()
 
 
 def _charts(run: Curves) -> list[dict[str, Any]]:

@@ -61,6 +61,7 @@ WORDS = [
     *["", " ", "\n", "\t", "\0", "\x1b[31m", "\x9b2J", "é", "😀", "\udcff", "\u202e", "a" * 300],
     *["../x", "text.txt", "none.txt", ".", "/", "*", "run.npz", "one.best.npz", "data.path=-"],
     *["[" * 40, "--set", "lines", "blank-lines", "files", "text:e", "text:", "lines.npz"],
+    *["float16", "e.html"],
 ]
 
 
@@ -75,7 +76,7 @@ OPTIONS = {
     "inspect": "--ckpt --text --view --place --unit --n --top --unknown --json",
     "plot": "--out --against --overwrite",
     "report": "--ckpt --out --text --unit --n --unknown --overwrite",
-    "export": "--ckpt --out --overwrite",
+    "export": "--ckpt --out --dtype --overwrite",
     "import": "--out --vocabulary --activation --overwrite",
     "gradcheck": "--set --mine --json",
     "info": "--json",

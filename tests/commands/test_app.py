@@ -108,6 +108,7 @@ def test_bad_requests_to_inspect_plot_and_report_get_one_clear_line(
     [
         ("matplotlib", "plot", ["plot", "one.jsonl", "-o", "none.png"]),
         ("jinja2", "report", ["report", "--ckpt", "one.npz", "-o", "none.html"]),
+        ("jinja2", "report", ["export", "--ckpt", "one.npz", "-o", "none.html"]),
         ("safetensors", "safetensors", ["export", "--ckpt", "one.npz", "-o", "m.safetensors"]),
         ("safetensors", "safetensors", ["import", "m.safetensors", "-o", "none.npz"]),
     ],

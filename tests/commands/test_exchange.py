@@ -45,7 +45,7 @@ def test_it_says_that_it_came_without_its_text(model: Path) -> None:
 
 def test_export_and_import_refuse_before_any_work(model: Path) -> None:
     line = refused(2, "export", "--ckpt", "run.npz", "-o", "model.bin", cwd=model)
-    assert "--out takes a name ending in .safetensors" in line
+    assert "--out takes a name ending in .safetensors or .html, got model.bin" in line
     line = refused(2, "export", "--ckpt", "run.npz", "-o", "model.safetensors", cwd=model)
     assert "exists" in line
     line = refused(2, "import", "model.safetensors", "-o", "model.npz", cwd=model)
@@ -53,6 +53,31 @@ def test_export_and_import_refuse_before_any_work(model: Path) -> None:
     line = refused(1, "import", "text.txt", "-o", "new.npz", cwd=model)
     assert "text.txt: not a safetensors file" in line
     assert not (model / "new.npz").exists()
+
+
+def test_export_writes_a_page(trained: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "page.html")
+    command = ["export", "--ckpt", "run.npz", "-o", out]
+    assert ok(*command, cwd=trained) == ""
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<h1>run.npz</h1>" in page
+    assert '"dtype": "float16"' in page
+    assert refused(2, *command, cwd=trained) == f"{out} exists; replace it by --overwrite"
+    ok(*command, "--overwrite", "--dtype", "float32", cwd=trained)
+    larger = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '"dtype": "float32"' in larger
+    assert len(larger) > len(page)
+
+
+def test_export_refuses_a_page_that_cannot_be(trained: Path) -> None:
+    line = refused(2, "export", "--ckpt", "run.npz", "-o", "a.safetensors", "--dtype", "float16",
+                   cwd=trained)  # fmt: skip
+    assert line == "--dtype is for a page: -o FILE.html"
+    command = ["export", "--ckpt", "run.npz", "-o", "a.html"]
+    assert "float64" in refused(2, *command, "--dtype", "float64", cwd=trained)
+    line = refused(1, "export", "--ckpt", "text.txt", "-o", "a.html", cwd=trained)
+    assert line.startswith("text.txt: ")
+    assert not (trained / "a.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from charnn.checkpoint.checkpoint import Checkpoint, load
 from charnn.checkpoint.members import checksum
-from charnn.checkpoint.progress import Progress
+from charnn.checkpoint.progress import NO_TEXT, Progress
 from charnn.config.keys import Config
 from charnn.errors import CheckpointError
-from charnn.network.network import RNN
+from charnn.network.network import RNN, Network
 from charnn.optimizers import make_optimizer
+from charnn.showing import BOUNDARY
 from charnn.text.vocabulary import Vocabulary
 
 Members = dict[str, NDArray[Any]]
@@ -49,6 +50,34 @@ def make_checkpoint(num_layers: int = 1, *, resumable: bool = True, **training: 
         names += ["theta"] if config.training.ema_decay else []
         checkpoint.slots = {name: rng.normal(size=flat.shape).astype(flat.dtype) for name in names}
     return checkpoint
+
+
+def random_checkpoint(
+    characters: str, cell: str = "rnn", *, documents: bool = False, **model: Any
+) -> Checkpoint:
+    """Return a checkpoint with random parameters, biases too, that no text has trained.
+
+    Args:
+        characters: the vocabulary; a model of documents also knows their boundary.
+        cell: of the network.
+        documents: whether it is one of documents.
+        model: other keys of the config's section `model`.
+    """
+    values: dict[str, Any] = {f"model.{key}": value for key, value in model.items()}
+    values["model.cell"] = cell
+    if documents:
+        values["data.documents"] = "lines"
+    config = Config().with_values(values)
+    vocabulary = Vocabulary(characters + BOUNDARY * documents)
+    network = Network.from_config(config.model, len(vocabulary), config.training.dtype)
+    network.initialize("uniform", seed=1)
+    rng = np.random.default_rng(1)
+    for name, parameter in network.parameters.items():
+        if parameter.ndim == 1:
+            parameter += rng.normal(0, 0.3, parameter.shape)
+        if name[0] == "V":  # some characters are likely, others are not
+            parameter *= 4
+    return Checkpoint(config, vocabulary, network, Progress(fingerprint=NO_TEXT))
 
 
 def arrays_of(checkpoint: Checkpoint) -> Members:

@@ -8,11 +8,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+# Keys that do in the browser what they do on a keyboard only with their old numbers.
+_CODES = {"Tab": 9, "Enter": 13, "End": 35, "Home": 36}
+_CODES |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
 
 # The browser reads from file 3 and writes to file 4; either may be in the way of the other.
 _START = """
@@ -36,6 +41,7 @@ class Page:
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.events: list[dict[str, Any]] = []
         self._sent, self._session, self._unread = 0, "", b""
+        self._mouse = (0.0, 0.0)
         (theirs_in, self._out), (self._in, theirs_out) = os.pipe(), os.pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, str(theirs_in), str(theirs_out), program, "--headless",
@@ -96,8 +102,9 @@ class Page:
 
     def open(self, path: Path) -> None:
         """Open a file and wait until it is loaded."""
+        begun = len(self.events)
         self.call("Page.navigate", url=path.resolve().as_uri())
-        while self.events[-1]["method"] != "Page.loadEventFired":
+        while all(event["method"] != "Page.loadEventFired" for event in self.events[begun:]):
             self._receive()
 
     def run(self, script: str) -> Any:
@@ -129,12 +136,41 @@ class Page:
             f"(box => [(box.left + box.right) / 2, (box.top + box.bottom) / 2])"
             f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
         )
+        self._mouse = x, y
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
-    def press(self, key: str) -> None:
+    def click(self, selector: str) -> None:
+        """Click on the middle of an element, which is scrolled into view."""
+        self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoView()")
+        self.point(selector)
+        x, y = self._mouse
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def press(self, key: str, *, alt: bool = False, control: bool = False) -> None:
         """Press a key and let it go."""
+        code = f"Digit{key}" if key.isdigit() else f"Key{key.upper()}" if len(key) == 1 else key
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=code,
+                modifiers=alt + 2 * control,
+                **({"windowsVirtualKeyCode": _CODES[key]} if key in _CODES else {}),
+                **({"text": "\r"} if key == "Enter" and kind == "keyDown" else {}),
+            )
+
+    def type(self, text: str) -> None:
+        """Write a text where the focus is."""
+        self.call("Input.insertText", text=text)
+
+    def wait(self, condition: str) -> None:
+        """Wait until an expression is true, a minute at most."""
+        until = time.monotonic() + 60
+        while not self.run(condition):
+            assert time.monotonic() < until, f"never true: {condition}"
+            time.sleep(0.02)
 
     def picture(self, path: Path, *, whole: bool = False) -> None:
         """Write a PNG of the window, or of the whole page."""

@@ -10,12 +10,9 @@ from typing import Any
 import pytest
 
 from tests.helpers.chromium import Page
+from tests.helpers.pages import HOSTILE, assert_contrast, assert_readable, complaints, requests
 from tests.helpers.texts import english
 
-HOSTILE = (
-    "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
-    "<!-- {{ 7 * 7 }} {% raw %} &lt;b&gt; \x07 \u202e \\u0041 `${window.hacked = 1}` 漢字 🙂\n"
-)
 NAME = "<b onclick=alert(1)>&amp;{{ 7 * 7 }}.npz"
 
 
@@ -45,18 +42,6 @@ def page(report: Path) -> Iterator[Page]:
         yield page
         assert not complaints(page)
         assert requests(page) == [report.resolve().as_uri()]
-
-
-def complaints(page: Page) -> list[dict[str, Any]]:
-    kinds = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
-    return [event for event in page.events if event["method"] in kinds]
-
-
-def requests(page: Page) -> list[str]:
-    """What the page asked for, its own (empty) icon left out."""
-    sent = [event for event in page.events if event["method"] == "Network.requestWillBeSent"]
-    urls = [event["params"]["request"]["url"] for event in sent]
-    return [url for url in urls if not url.startswith("data:")]
 
 
 def inspected(report: Path, view: str, *options: str) -> list[dict[str, Any]]:
@@ -161,58 +146,15 @@ def test_origins_colour_what_mattered_to_the_character_pointed_at(page: Page, re
     assert "mattered" in page.run("document.getElementById('about').textContent")
 
 
-# WCAG 2's contrast of every piece of text with what lies behind it, colours blended.
-CONTRAST = """
-(() => {
-  const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
-  const behind = element =>
-    element ? [...behind(element.parentElement), getComputedStyle(element).backgroundColor] : [];
-  const luminance = colours => {
-    canvas.clearRect(0, 0, 1, 1);
-    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
-    const [r, g, b] = Array.from(canvas.getImageData(0, 0, 1, 1).data).map(value => {
-      value /= 255;
-      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const known = new Map();
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    const element = texts.currentNode.parentElement;
-    if (!texts.currentNode.data.trim() || !element.checkVisibility()) continue;
-    if (element.closest("script, select")) continue;
-    const style = getComputedStyle(element);
-    const colours = [...behind(element), element.closest("svg") ? style.fill : style.color];
-    const key = colours.join();
-    if (known.has(key)) continue;
-    const both = [luminance(colours), luminance(colours.slice(0, -1))];
-    const contrast = (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
-    known.set(key, [contrast, texts.currentNode.data.trim().slice(0, 30)]);
-  }
-  return Array.from(known.values()).sort((a, b) => a[0] - b[0])[0];
-})()
-"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1400])
 def test_readable(page: Page, width: int, scheme: str) -> None:
     page.resize(width, 900)
     page.prefer(scheme)
-    assert page.run("document.documentElement.scrollWidth") <= width
-    clipped = """Array.from(document.querySelectorAll("body *")).filter(element =>
-      element.checkVisibility() && !element.closest("svg, .unseen")
-      && element.getBoundingClientRect().right > innerWidth + 1).length"""
-    assert page.run(clipped) == 0
-    sizes = """Math.min(...Array.from(document.querySelectorAll("body *"), element =>
-      parseFloat(getComputedStyle(element).fontSize)
-      * (element.ownerSVGElement?.getScreenCTM().a ?? 1)))"""
-    assert page.run(sizes) >= 9
+    assert_readable(page, width)
     for unit in ("", "0", "7"):
         page.run(f"choice.value = '{unit}'; choice.dispatchEvent(new Event('change'))")
-        contrast, where = page.run(CONTRAST)
-        assert contrast >= 4.5, where
+        assert_contrast(page)
     assert page.run("document.querySelectorAll('svg[role=img]').length") == 6
     words = page.run(
         "Array.from(document.querySelectorAll('#charts text'), text => text.textContent)"
