@@ -20,7 +20,8 @@ _VANILLA = ((128, 2), (192, 2), (192, 3), (256, 3), (384, 3), (512, 3))
 _GATED = ((128, 2), (192, 2), (256, 2), (320, 2), (512, 2))
 _SHORT = 300_000  # characters; below, the text is used up soon
 _FEWEST_STEPS, _MOST_STEPS = 100, 8000  # of a plan without a given time
-_DROPOUTS = ((30, 0.2), (8, 0.1), (0, 0.0))  # epochs, and the dropout from there on
+# Epochs, and from there on the dropout and the weight decay against overfitting.
+_REGULARISED = ((30, 0.2, 0.5), (12, 0.1, 0.5), (8, 0.1, 0.1), (0, 0.0, 0.1))
 
 
 class Choice(NamedTuple):
@@ -110,14 +111,16 @@ def choose(
     if not given & {"training.max_steps", "training.epochs"}:
         take(reason, max_steps=steps)
     epochs = steps * predicted(config, characters) / characters
-    take(f"the text is read {epochs:,.1f} times", dropout=_dropout(epochs))
+    dropout, decay = next(rest for least, *rest in _REGULARISED if epochs >= least)
+    take(f"the text is read {epochs:,.1f} times", dropout=dropout)
     if config.training.optimizer == "adam":
         take(
             f"for {config.model.hidden_size} units and {steps:,} steps",
             learning_rate=max(_learning_rate(config.model), config.training.min_learning_rate),
             warmup_steps=min(400, steps // 20),
         )
-        take("good on every text tried", clip_norm=1.0, weight_decay=0.1, ema_decay=0.99)
+        take(f"the text is read {epochs:,.1f} times", weight_decay=decay)
+        take("good on every text tried", clip_norm=1.0, ema_decay=0.99)
     return found
 
 
@@ -137,11 +140,6 @@ def _steps(config: Config, characters: int) -> int:
     if "epochs" in training.model_fields_set:
         return max(1, round(training.epochs * characters / each))
     return max(1, _rounded(usual_steps(characters) * 32 * 64 / each))
-
-
-def _dropout(epochs: float) -> float:
-    """Return the dropout for a plan of so many epochs."""
-    return next(rate for least, rate in _DROPOUTS if epochs >= least)
 
 
 def _learning_rate(model: ModelConfig) -> float:
