@@ -110,7 +110,7 @@ def choose(
     steps = _steps(config, characters) if steps is None else steps
     if not given & {"training.max_steps", "training.epochs"}:
         take(reason, max_steps=steps)
-    epochs = steps * predicted(config, characters) / characters
+    epochs = steps / steps_per_epoch(config, characters)
     dropout, decay = next(rest for least, *rest in _REGULARISED if epochs >= least)
     take(f"the text is read {epochs:,.1f} times", dropout=dropout)
     if config.training.optimizer == "adam":
@@ -124,22 +124,23 @@ def choose(
     return found
 
 
-def predicted(config: Config, characters: int) -> int:
-    """Return how many characters a step predicts."""
+def steps_per_epoch(config: Config, characters: int) -> int:
+    """Return the steps in which the text is read once."""
     training = config.training
     if training.seq_length == "full":
-        return characters
-    return min(characters, training.batch_size * training.seq_length)
+        return 1
+    return max(1, -(-((characters - 1) // training.batch_size) // training.seq_length))
 
 
 def _steps(config: Config, characters: int) -> int:
     """Return the steps of a plan without a given time."""
-    training, each = config.training, predicted(config, characters)
+    training = config.training
     if training.max_steps is not None:
         return training.max_steps
     if "epochs" in training.model_fields_set:
-        return max(1, round(training.epochs * characters / each))
-    return max(1, _rounded(usual_steps(characters) * 32 * 64 / each))
+        return training.epochs * steps_per_epoch(config, characters)
+    T = characters if training.seq_length == "full" else training.seq_length
+    return max(1, _rounded(usual_steps(characters) * 32 * 64 / (training.batch_size * T)))
 
 
 def _learning_rate(model: ModelConfig) -> float:

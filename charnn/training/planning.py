@@ -12,8 +12,8 @@ from charnn.training.choosing import (
     choose,
     most_work,
     operations,
-    predicted,
     size_for,
+    steps_per_epoch,
     usual_work,
 )
 from charnn.training.preparation import needed_memory, step_spec, training_characters
@@ -64,7 +64,7 @@ class Plan:
     def epochs(self) -> float:
         """How often the run reads the training text."""
         steps = self.config.training.max_steps or 0
-        return steps * predicted(self.config, self.characters) / self.characters
+        return steps / steps_per_epoch(self.config, self.characters)
 
 
 def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
