@@ -1,11 +1,16 @@
 """Each piece of advice is given once, when its condition holds, and never in a healthy run."""
 
+import shutil
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import charnn
 from charnn.commands.advice import Advisor
 from charnn.training.metrics import Metrics
+from tests.helpers.in_process import run_here
 
 
 def line(step: int, train: float = 1.5, val: float | None = None, clipped: float = 0.0) -> Metrics:
@@ -47,3 +52,25 @@ def test_a_loss_at_the_unigram_level_is_stalled() -> None:
     said = advice(line(100 * n, 3.29) for n in range(1, 30))
     assert len(said) == 1
     assert said[0].startswith("after 300 steps the training loss, 3.290, is no better")
+
+
+@pytest.mark.parametrize(
+    ("val_loss", "best", "noted"), [(2.0, 1.5, True), (1.51, 1.5, False), (None, None, False)]
+)
+def test_sample_and_eval_point_at_a_better_checkpoint(
+    trained: Path, tmp_path: Path, val_loss: float | None, best: float | None, noted: bool
+) -> None:
+    checkpoint = charnn.load(trained / "run.npz")
+    progress = replace(checkpoint.progress, val_loss=val_loss, best_val_loss=best, best_step=7)
+    replace(checkpoint, progress=progress).save(tmp_path / "a.npz")
+    note = "note: a.best.npz predicts better: validation 1.5000 at step 7, 2.0000 here"
+    commands = (
+        ["sample", "--n", "5", "--seed", "1"],
+        ["eval", "--data", str(trained / "text.txt")],
+    )
+    for command in commands:
+        assert note not in run_here(*command, "--ckpt", "a.npz", cwd=tmp_path).stderr
+    shutil.copy(trained / "run.best.npz", tmp_path / "a.best.npz")
+    for command in commands:
+        assert (note in run_here(*command, "--ckpt", "a.npz", cwd=tmp_path).stderr) == noted
+        assert note not in run_here(*command, "--ckpt", "a.best.npz", cwd=tmp_path).stderr
