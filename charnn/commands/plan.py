@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from charnn.training.planning import Plan
 
 _OTHERS = {"1m": 60.0, "20m": 1200.0, "1h": 3600.0}  # seconds of the alternatives
+_GATES_PAY = 600.0  # seconds from which a gated network reaches a lower loss
 
 
 def plan(
@@ -86,6 +87,11 @@ def _about(made: "Plan", seconds: float) -> list[str]:
     if made.expected:
         low, high = made.expected
         lines.append(f"expect a validation loss of {low:.2f} to {high:.2f} nats per character")
+    if made.config.model.cell == "rnn" and not made.exhausted and seconds >= _GATES_PAY:
+        lines.append(
+            "an LSTM makes more of so much time: charnn plan --set model.cell=lstm (tiny "
+            "Shakespeare, 15 minutes: 1.42; this cell: 1.45)"
+        )
     lines += [
         f"charnn plan --time {name}: {_alternative(made, other)}"
         for name, other in _OTHERS.items()

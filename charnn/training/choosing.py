@@ -22,6 +22,7 @@ _SHORT = 300_000  # characters; below, the text is used up soon
 _FEWEST_STEPS, _MOST_STEPS = 100, 8000  # of a plan without a given time
 # Epochs, and from there on the dropout and the weight decay against overfitting.
 _REGULARISED = ((30, 0.2, 0.5), (15, 0.1, 0.5), (8, 0.1, 0.1), (0, 0.0, 0.1))
+_REGULARISED_GATED = ((12, 0.3, 0.1), (6, 0.2, 0.1), (0, 0.0, 0.1))
 
 
 class Choice(NamedTuple):
@@ -111,7 +112,8 @@ def choose(
     if not given & {"training.max_steps", "training.epochs"}:
         take(reason, max_steps=steps)
     epochs = steps / steps_per_epoch(config, characters)
-    dropout, decay = next(rest for least, *rest in _REGULARISED if epochs >= least)
+    table = _REGULARISED if cell_class(config.model.cell).gates == 1 else _REGULARISED_GATED
+    dropout, decay = next(rest for least, *rest in table if epochs >= least)
     take(f"the text is read {epochs:,.1f} times", dropout=dropout)
     if config.training.optimizer == "adam":
         take(
