@@ -21,7 +21,7 @@ _GATED = ((128, 2), (192, 2), (256, 2), (320, 2), (512, 2))
 _SHORT = 300_000  # characters; below, the text is used up soon
 _FEWEST_STEPS, _MOST_STEPS = 100, 8000  # of a plan without a given time
 # Epochs, and from there on the dropout and the weight decay against overfitting.
-_REGULARISED = ((30, 0.2, 0.5), (15, 0.1, 0.5), (8, 0.1, 0.1), (0, 0.0, 0.1))
+_REGULARISED = ((30, 0.2, 0.5), (15, 0.1, 0.5), (0, 0.0, 0.1))
 _REGULARISED_GATED = ((12, 0.3, 0.1), (6, 0.2, 0.1), (0, 0.0, 0.1))
 
 
