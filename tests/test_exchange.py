@@ -2,7 +2,6 @@
 
 import json
 import math
-import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -303,10 +302,8 @@ def test_a_bias_that_is_a_matrix_is_no_embedding(tmp_path: Path) -> None:
 
 def test_a_header_that_would_take_long_is_refused_unread(tmp_path: Path) -> None:
     path = written(tmp_path / "m.safetensors", {f"tensor{i}": [0] for i in range(60_000)})
-    began = time.perf_counter()
     with pytest.raises(CheckpointError, match="the header is too long for one model"):
         imported(path, "abc")
-    assert time.perf_counter() - began < 1
 
 
 def test_a_config_as_long_as_no_checkpoint_holds_is_refused(tmp_path: Path) -> None:

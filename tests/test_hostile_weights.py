@@ -13,7 +13,7 @@ MB = 2**20
 BOUND = 128 * MB  # beyond the size of the file
 LONG = 19_000_000  # characters: nearly as many as a header may have
 
-# Imports a file; prints why it was refused, the seconds it took and the peak of memory.
+# Imports a file; prints why it was refused, the seconds it computed and the peak of memory.
 PROBE = """
 import json, pathlib, re, sys, time
 from charnn.errors import CharnnError
@@ -21,12 +21,12 @@ from charnn.exchange import imported
 def memory(name):
     status = pathlib.Path("/proc/self/status").read_text()
     return int(re.search(name + r":\\s+(\\d+)", status)[1]) * 1024
-before, began, reason = memory("VmRSS"), time.perf_counter(), None
+before, began, reason = memory("VmRSS"), time.process_time(), None
 try:
     imported(pathlib.Path(sys.argv[1]))
 except CharnnError as error:
     reason = str(error)
-print(json.dumps([reason, time.perf_counter() - began, memory("VmHWM") - before]))
+print(json.dumps([reason, time.process_time() - began, memory("VmHWM") - before]))
 """
 
 
@@ -82,5 +82,5 @@ def test_hostile_weights_cost_little(name: str, tmp_path: Path) -> None:
     assert reason.startswith(f"{path}: ")
     assert reason.isprintable()
     assert len(reason) < 1000
-    assert seconds < 10  # a second or two where nothing else runs
+    assert seconds < 5  # of computing, whatever else runs
     assert memory < path.stat().st_size + BOUND
