@@ -17,11 +17,12 @@ from charnn.text.streams import fitting_batch_size
 
 # Sizes to choose from, of vanilla and of gated networks.
 _VANILLA = ((128, 2), (192, 2), (192, 3), (256, 3), (384, 3), (512, 3))
+_USUAL = (256, 3)  # if no time is given
 _GATED = ((128, 2), (192, 2), (256, 2), (320, 2), (512, 2))
 _SHORT = 300_000  # characters; below, the text is used up soon
-_FEWEST_STEPS, _MOST_STEPS = 100, 8000  # of a plan without a given time
+_FEWEST_STEPS, _MOST_STEPS, _MOST_EPOCHS = 100, 8000, 60  # of a plan without a given time
 # Epochs, and from there on the dropout and the weight decay against overfitting.
-_REGULARISED = ((30, 0.2, 0.5), (15, 0.1, 0.5), (0, 0.0, 0.1))
+_REGULARISED = ((30, 0.2, 0.7), (12, 0.0, 0.7), (0, 0.0, 0.1))
 _REGULARISED_GATED = ((12, 0.3, 0.1), (6, 0.2, 0.1), (0, 0.0, 0.1))
 
 
@@ -46,14 +47,13 @@ def operations(cell: str, hidden_size: int, num_layers: int) -> int:
 
 def usual_steps(characters: int) -> int:
     """Return how many steps of 32 × 64 characters a text is worth if no time is given."""
-    steps = 660 * (characters / 54_000) ** 0.68
+    steps = 380 * (characters / 54_000) ** 0.87
     return _rounded(min(max(steps, _FEWEST_STEPS), _MOST_STEPS))
 
 
 def usual_work(characters: int) -> float:
     """Return the operations of a plan if no time is given."""
-    size = (192, 3) if characters < _SHORT else (256, 3)
-    return usual_steps(characters) * 32 * 64 * operations("rnn", *size)
+    return usual_steps(characters) * 32 * 64 * operations("rnn", *_USUAL)
 
 
 def most_work(characters: int) -> float:
@@ -65,11 +65,11 @@ def size_for(cell: str, characters: int, work: float) -> tuple[int, int]:
     """Return the (hidden_size, num_layers) that make the most of so many operations.
 
     The best number of weights grows with the square root of the work, as for other networks
-    (Hoffmann et al. 2022). A short text takes more weights than that: they are read often.
+    (Hoffmann et al. 2022). A short text takes more weights than that.
     """
     best = 1.1e6 * math.sqrt(work / 6e12)
-    if characters < _SHORT and work > 0.5 * usual_work(characters):
-        best = max(best, 1.1e6)
+    if work > 0.5 * usual_work(characters):
+        best = max(best, operations("rnn", *_USUAL))
     sizes = _VANILLA if cell_class(cell).gates == 1 else _GATED
     return min(sizes, key=lambda size: abs(math.log(operations(cell, *size) / best)))
 
@@ -142,7 +142,8 @@ def _steps(config: Config, characters: int) -> int:
     if "epochs" in training.model_fields_set:
         return training.epochs * steps_per_epoch(config, characters)
     T = characters if training.seq_length == "full" else training.seq_length
-    return max(1, _rounded(usual_steps(characters) * 32 * 64 / (training.batch_size * T)))
+    steps = _rounded(usual_steps(characters) * 32 * 64 / (training.batch_size * T))
+    return max(1, min(steps, _MOST_EPOCHS * steps_per_epoch(config, characters)))
 
 
 def _learning_rate(model: ModelConfig) -> float:
