@@ -195,7 +195,7 @@ def sample(
 
 
 def _adapt(checkpoint: "Checkpoint", prime: str, rate: float) -> None:
-    """Let a model learn from the text of --prime. A single character teaches nothing."""
+    """Let a model learn from the given beginning. A single character has no effect."""
     from charnn.adaptation import adapting
     from charnn.writing import opening
 

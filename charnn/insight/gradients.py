@@ -90,7 +90,7 @@ def gradient_flow(
         lags: the furthest lag.
         positions: losses to follow, at most.
         boundary: for documents, the id of the boundary. A loss is followed back to the beginning
-            of its document. The lags end where fewer than nine tenths of the losses remain.
+            of its document. The lags end where less than a tenth of the losses remain.
     """
     N = len(reading.ids)
     lags = min(lags, (N - 2) // 2)

@@ -1,8 +1,8 @@
 """Where an expectation came from: how much each earlier character matters to a loss.
 
 For the character at a place p, the norm of ∂(−log ŷ[p]) / ∂x(p − k) for k = 1, 2 … measures how
-much a small change of the one-hot vector k characters earlier would change the loss. Compare Madsen,
-"Visualizing memorization in RNNs", Distill 2019.
+much a small change of the one-hot vector k characters earlier would change the loss. Compare
+Madsen, "Visualizing memorization in RNNs", Distill 2019.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Common mistakes in hand-written back-propagation through time, recognised by their results.
 
-This module makes each slip on purpose in a plain backward pass of the vanilla RNN with one layer. If
-a gradient equals such a result, and not the right one, it has that slip.
+This module makes each slip on purpose in a plain backward pass of the vanilla RNN with one layer.
+If a gradient equals such a result, and not the right one, it has that slip.
 """
 
 from collections.abc import Callable, Iterator, Mapping

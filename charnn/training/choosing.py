@@ -1,11 +1,11 @@
-"""Values for the keys that nobody gave, chosen for the text.
+"""Chooses values for keys that were not given, by the text.
 
-One rule, from the length of the text and the work that a run may take. It asks no machine and no
-clock, so the same text gives the same values everywhere. docs/choosing.md shows the measurements
-behind it; `python -m benchmarks.choosing` repeats them.
+The rule depends on the length of the text and the allowed work of a run. It does not depend on the
+machine or the time, so the same text gives the same values everywhere. docs/choosing.md shows the
+measurements behind it; `python -m benchmarks.choosing` repeats them.
 
-Work is counted in floating-point operations of the products with W and with the U above (see
-`operations`). Two cores of a laptop do some 10¹¹ of them in a second.
+Work is the number of floating-point operations in the products with W and with the U above (see
+`operations`). Two cores of a laptop do about 10¹¹ of them in a second.
 """
 
 import math
@@ -15,22 +15,22 @@ from charnn.config.keys import Config, ModelConfig
 from charnn.network.cells import cell_class
 from charnn.text.streams import fitting_batch_size
 
-# Sizes to choose from, of vanilla and of gated networks.
+# The possible sizes of vanilla and of gated networks.
 _VANILLA = ((128, 2), (192, 2), (192, 3), (256, 3), (384, 3), (512, 3))
 _GATED = ((128, 2), (192, 2), (256, 2), (320, 2), (512, 2))
-_SHORT = 300_000  # characters; below, the text is used up soon
-_FEWEST_STEPS, _MOST_STEPS = 100, 8000  # of a plan without a given time
-# Epochs, and from there on the dropout and the weight decay against overfitting.
+_SHORT = 300_000  # characters; a run exhausts a shorter text soon
+_FEWEST_STEPS, _MOST_STEPS = 100, 8000  # in a run without a given time
+# Epochs, and the dropout and weight decay against overfitting from there on.
 _REGULARISED = ((30, 0.2, 0.5), (12, 0.1, 0.5), (8, 0.1, 0.1), (0, 0.0, 0.1))
 
 
 class Choice(NamedTuple):
-    """The value of one key, and why.
+    """The value of one key, and its reason.
 
     Attributes:
         key: section.name.
         value: as in the config.
-        reason: a clause; keys with the same one were chosen together.
+        reason: a clause; keys with the same reason were chosen together.
     """
 
     key: str
@@ -44,27 +44,27 @@ def operations(cell: str, hidden_size: int, num_layers: int) -> int:
 
 
 def usual_steps(characters: int) -> int:
-    """Return how many steps of 32 × 64 characters a text is worth if no time is given."""
+    """Return the number of steps of 32 × 64 characters for a text if no time is given."""
     steps = 660 * (characters / 54_000) ** 0.68
     return _rounded(min(max(steps, _FEWEST_STEPS), _MOST_STEPS))
 
 
 def usual_work(characters: int) -> float:
-    """Return the operations of a plan if no time is given."""
+    """Return the operations of a run if no time is given."""
     size = (192, 3) if characters < _SHORT else (256, 3)
     return usual_steps(characters) * 32 * 64 * operations("rnn", *size)
 
 
 def most_work(characters: int) -> float:
-    """Return the operations after which more make the model of a text no better."""
+    """Return the operations above which more do not improve the model of a text."""
     return usual_work(characters) * (2 if characters < _SHORT else 10)
 
 
 def size_for(cell: str, characters: int, work: float) -> tuple[int, int]:
-    """Return the (hidden_size, num_layers) that make the most of so many operations.
+    """Return the best (hidden_size, num_layers) for a number of operations.
 
     The best number of weights grows with the square root of the work, as for other networks
-    (Hoffmann et al. 2022). A short text takes more weights than that: they are read often.
+    (Hoffmann et al. 2022). A short text needs more weights, because it is read often.
     """
     best = 1.1e6 * math.sqrt(work / 6e12)
     if characters < _SHORT and work > 0.5 * usual_work(characters):
@@ -76,17 +76,17 @@ def size_for(cell: str, characters: int, work: float) -> tuple[int, int]:
 def choose(
     config: Config, characters: int, work: float | None = None, steps: int | None = None
 ) -> list[Choice]:
-    """Choose a value for each key that follows the text and was not given.
+    """Choose a value for each key that depends on the text and was not given.
 
-    Keys that were given stay, and the others follow them: the learning rate follows the sizes, the
-    dropout the number of epochs. With another optimizer than Adam, its keys keep their defaults;
+    Given keys stay, and the others depend on them: the learning rate on the sizes, the dropout on
+    the number of epochs. With another optimizer than Adam, its keys keep their defaults;
     with `loop: textbook`, all keys do.
 
     Args:
         config: of the run.
         characters: N, in the training text, with the ends of documents.
-        work: operations of the whole plan; None for `usual_work`.
-        steps: of the plan; None for as many as the work allows.
+        work: operations of the whole run; None for `usual_work`.
+        steps: of the run; None for as many as the work allows.
     """
     if config.training.loop == "textbook":
         return []
@@ -125,7 +125,7 @@ def choose(
 
 
 def predicted(config: Config, characters: int) -> int:
-    """Return how many characters a step predicts."""
+    """Return the number of characters that a step predicts."""
     training = config.training
     if training.seq_length == "full":
         return characters
@@ -133,7 +133,7 @@ def predicted(config: Config, characters: int) -> int:
 
 
 def _steps(config: Config, characters: int) -> int:
-    """Return the steps of a plan without a given time."""
+    """Return the steps of a run without a given time."""
     training, each = config.training, predicted(config, characters)
     if training.max_steps is not None:
         return training.max_steps
@@ -143,11 +143,11 @@ def _steps(config: Config, characters: int) -> int:
 
 
 def _learning_rate(model: ModelConfig) -> float:
-    """Return the learning rate for a network: the wider, the lower."""
+    """Return the learning rate for a network. A wider network has a lower rate."""
     highest = 0.77 if model.cell == "rnn" else 1.28
     return float(f"{min(1e-2, highest / model.hidden_size):.1g}")
 
 
 def _rounded(number: float) -> int:
-    """Return a number with two digits that are not 0."""
+    """Return a number rounded to two significant digits."""
     return int(float(f"{number:.2g}"))
