@@ -1,16 +1,16 @@
-"""Dynamic evaluation: a model that goes on learning while it reads a text.
+"""Dynamic evaluation: a model continues to learn while it reads a text.
 
-The text is read in segments of T characters. A segment is predicted and scored first; after that
-one step of truncated back-propagation through time on it changes the parameters:
+The model reads the text in segments of T characters. It first predicts and scores a segment. Then
+one step of truncated back-propagation through time on that segment changes the parameters:
 
     θ ← θ − η g / √v̂ + λ (θ₀ − θ)
 
-with g the gradient of its mean loss, v̂ the running mean of g² over the segments so far (as Adam
-has it) and θ₀ the trained parameters, to which λ draws them back. A character changes nothing
-before it has been scored, so the loss stays one of prediction.
+Here g is the gradient of the segment's mean loss, and v̂ is the running mean of g² over the segments
+so far, as in Adam. θ₀ are the trained parameters; λ pulls θ back to them. A character changes
+nothing before it is scored, so this is a loss of prediction.
 
 Source: Krause, Kahembwe, Murray & Renals 2018, *Dynamic Evaluation of Neural Sequence Models*,
-where the mean of g² is taken over the training text. Earlier: Mikolov et al. 2010, Graves 2013.
+who take the mean of g² over the training text. Earlier: Mikolov et al. 2010, Graves 2013.
 """
 
 import math
@@ -25,7 +25,7 @@ from charnn.network.network import Network
 from charnn.optimizers import Adam
 from charnn.text.encoding import Ids
 
-RATE = 3e-4  # η by default; docs/adapting.md says on which texts it, λ and T were chosen
+RATE = 3e-4  # η by default; docs/adapting.md names the texts used to choose η, λ and T
 _DECAY = 0.002  # λ
 _SEGMENT = 64  # T
 
@@ -33,7 +33,7 @@ _SEGMENT = 64  # T
 def adapt(
     model: Network, ids: Ids, *, rate: float = RATE, boundary: int | None = None
 ) -> Evaluation:
-    """Read a text and learn from it; return its loss. Each character is scored before it teaches.
+    """Read a text and learn from it; return its loss. Each character is scored before learning.
 
     Example:
         checkpoint = charnn.load("run.best.npz")
@@ -44,7 +44,7 @@ def adapt(
         model: the network, whose parameters are changed in place.
         ids: (N,) character ids, N at least 2.
         rate: η.
-        boundary: of a text of documents the id of the boundary, `Vocabulary.boundary`.
+        boundary: for a text of documents, the id of the boundary, `Vocabulary.boundary`.
 
     Raises:
         DivergenceError: if the loss is not a finite number.
@@ -58,8 +58,8 @@ def adapting(
 ) -> Iterator[Evaluation]:
     """Adapt as `adapt` does, yielding the sums so far; the last ones are the result.
 
-    The state is carried through the text, but for documents, B d1 B d2 B … with B the boundary,
-    where it is reset.
+    The model carries its state through the text. In a text of documents, B d1 B d2 B … with B the
+    boundary, it resets the state at each boundary.
     """
     theta, state, total = model.parameters.flat, model.zero_state(), len(ids) - 1
     trained = theta.copy()

@@ -18,7 +18,7 @@ from charnn.text.documents import Documents
 from charnn.text.encoding import Ids
 
 _MAX_NUMBERS = 1_000_000  # states or logits held at a time, so that they stay in the cache
-_MIN_COLUMNS = 64  # of V h at a time: fewer make a large V slow, which is read for each product
+_MIN_COLUMNS = 64  # of V h at a time; each product reads all of V, so fewer columns are slow
 _PIECES = 256  # pieces of a text that are read side by side
 
 
@@ -28,9 +28,9 @@ class Evaluation(Shown):
 
     Attributes:
         total_nats: Σ −log ŷ[next character], float64.
-        correct: predictions whose most probable character came.
-        predictions: how many were made so far.
-        total: how many there are, N − 1, or of a part of the text as many.
+        correct: predictions whose most probable character was the actual one.
+        predictions: the number of predictions so far.
+        total: the number of all predictions, N − 1, or those of a part of the text.
     """
 
     total_nats: float
@@ -57,7 +57,7 @@ class Evaluation(Shown):
 
     @property
     def perplexity(self) -> float:
-        """exp(nats per character): as uncertain as a fair choice among this many.
+        """exp(nats per character): equivalent to a uniform choice among so many characters.
 
         Infinite if no float is as large.
         """
@@ -68,7 +68,7 @@ class Evaluation(Shown):
 
     @property
     def accuracy(self) -> float:
-        """Share of predictions whose most probable character came."""
+        """Share of predictions whose most probable character was the actual one."""
         return self.correct / self.predictions
 
     def __str__(self) -> str:
@@ -81,7 +81,8 @@ class Evaluation(Shown):
 
 
 # Takes the places (T, B) of the inputs, the logits (T·B, K) after them, which it may overwrite, and
-# the characters (T·B,) that came. Returns how often the likeliest came, and the sum of the nats.
+# the actual next characters (T·B,). Returns how often the most probable one was right, and the sum
+# of the nats.
 Score = Callable[[NDArray[np.intp], Array, Ids], tuple[int, float]]
 
 _NOTHING = Evaluation(0.0, 0, 0, 0)
@@ -97,7 +98,8 @@ def evaluate(
 ) -> Evaluation:
     """Return the loss of a model over a text.
 
-    The text is read from the zero state, and the state is carried to the end: the loss is exact.
+    The model reads the text from the zero state and carries the state to the end, so the loss is
+    exact.
 
     Example:
         checkpoint = charnn.load("run.best.npz")
@@ -107,12 +109,12 @@ def evaluate(
     Args:
         model: the network.
         ids: (N,) character ids, N at least 2.
-        segments: more than 1 is many times faster: so many parts of the text are read side by side,
-            each after 128 characters that are read first and not scored. The mean differs by less
-            than 1e-4 nats as long as a part is much longer than what the model remembers.
-        context: the longest context of a prediction, at least 1: the state is reset after every so
-            many predictions. None carries it on.
-        boundary: of a text of documents the id of the boundary, `Vocabulary.boundary`: each
+        segments: the number of parts of the text that are read side by side. More than 1 is many
+            times faster. Before each part, 128 characters are read and not scored. The mean differs
+            by less than 1e-4 nats if a part is much longer than the memory of the model.
+        context: the longest context of a prediction, at least 1. The state is reset after this
+            many predictions. None never resets it.
+        boundary: for a text of documents, the id of the boundary, `Vocabulary.boundary`. Each
             document is read from the zero state.
 
     Raises:
@@ -137,25 +139,26 @@ def evaluating(
 ) -> Iterator[Evaluation]:
     """Evaluate as `evaluate` does, yielding the sums so far; the last ones are the result.
 
-    With one segment the text is read from the zero state, and the state is carried to the end: the
-    loss is exact. With more, the text is cut into segments that are read side by side, each warmed
-    up on the `warmup` characters before it. That is many times faster. The mean differs by less
-    than 1e-4 nats as long as a segment is much longer than what the model remembers.
+    With one segment, the model reads the text from the zero state and carries the state to the end.
+    The loss is exact. With more segments, it reads them side by side, which is many times faster.
+    Before each segment it reads the `warmup` characters that precede it. The mean differs by less
+    than 1e-4 nats if a segment is much longer than the memory of the model.
 
     Documents, and the blocks between the resets of a `context`, are pieces that begin at the zero
-    state. With one segment they are read side by side, too, and the loss is exact.
+    state. With one segment, the model reads the pieces side by side, and the loss is still exact.
 
     Args:
         model: the network.
         ids: (N,) character ids, N at least 2. Documents are B d1 B d2 B … with B the boundary.
-        segments: S; lowered where segments would be shorter than four times `warmup`.
+        segments: S; lowered if segments would be shorter than four times `warmup`.
         warmup: characters read, but not scored, before each segment.
-        context: the longest context of a prediction, at least 1; None carries the state on.
-        boundary: of a text of documents the id of the boundary.
-        part: which share of the segments or pieces to read, from 0; one without any yields nothing.
-        parts: into how many shares they are divided.
-        threads: how many divide this share among them, best with a BLAS of one thread.
-        score: what makes the sums of a window, or None. Several threads may call it at once.
+        context: the longest context of a prediction, at least 1; None never resets the state.
+        boundary: for a text of documents, the id of the boundary.
+        part: the share of the segments or pieces to read, from 0. An empty share yields nothing.
+        parts: the number of shares.
+        threads: the number of threads for this share. Use a BLAS of one thread with them.
+        score: the function that returns the sums of a window, or None. Several threads may call it
+            at once.
 
     Raises:
         DivergenceError: if the loss is not a finite number.
@@ -177,7 +180,7 @@ def evaluating(
         return
     if in_pieces:
         pieces = _pieces(ids, boundary, context)
-        # Whole groups, so that the numbers do not depend on how they are divided.
+        # Shares are whole groups, so that the result does not depend on the number of shares.
         pieces = pieces[np.arange(len(pieces)) // _PIECES % parts == part]
         total = int(pieces[:, 1].sum())
         passes = from_zero(model, pieces)
@@ -210,11 +213,11 @@ def _side_by_side(shares: list[Iterator[Evaluation]]) -> Iterator[Evaluation]:
 
 
 def _scored(_: NDArray[np.intp], o: Array, targets: Ids) -> tuple[int, float]:
-    """Return how often the most probable character came, and Σ −log softmax(o)[target] in nats.
+    """Return how often the most probable character was right, and Σ −log softmax(o)[target].
 
     Args:
         o: (N, K) logits, overwritten.
-        targets: (N,) the characters that came.
+        targets: (N,) the actual next characters.
     """
     rows, expected = np.arange(len(o)), o.argmax(axis=1)
     o -= o[rows, expected][:, None]
@@ -243,7 +246,7 @@ class Pass(NamedTuple):
             yield places, o
 
     def warm_up(self, ids: Ids, boundary: int | None) -> None:
-        """Read the pieces for the state after them alone."""
+        """Read the pieces and return only the state after them."""
         for places, resets in self._windows(ids, boundary):
             with np.errstate(all="ignore"):
                 self.read.read(ids[places], self.state, resets=resets)
@@ -285,13 +288,13 @@ def _carried(
     warmup: int,
     boundary: int | None,
 ) -> Iterator[Pass]:
-    """Each segment side by side; then the last one goes on with what is left of the text."""
+    """Read the segments side by side; then continue the last one with the rest of the text."""
     if not len(starts):
         return
     state = model.zero_state(len(starts))
     read = _reader(model, len(starts))
     if starts[-1] > 0:
-        # Nothing comes before the first segment: it reads anything, and is reset after that.
+        # Nothing precedes the first segment. It reads any characters and is reset after them.
         Pass(read, state, np.maximum(0, starts - warmup), warmup).warm_up(ids, boundary)
     yield Pass(read, state, starts, length, starts == 0)
     yield Pass(Reader(model, 1, 1), state[:, -1:], starts[-1:] + length, rest)

@@ -1,4 +1,4 @@
-"""Weights for PyTorch and from it: files in the safetensors format.
+"""Weights for PyTorch and from PyTorch: files in the safetensors format.
 
 The names and layouts are those of a module with `rnn = nn.RNN(K, H, L)`, or nn.LSTM or nn.GRU, and
 `output = nn.Linear(H, K)`:
@@ -10,8 +10,9 @@ The names and layouts are those of a module with `rnn = nn.RNN(K, H, L)`, or nn.
     output.weight           (K, H)                                        V
     output.bias             (K,)                                          c
 
-A file from elsewhere may have other names before these, and an nn.Embedding E, (K, n), whose rows
-the first layer reads: U = weight_ih_l0 Eᵀ. Reading trusts nothing. docs/pytorch.md has examples.
+A file from another program may have a prefix before these names. It may also have an nn.Embedding
+E, (K, n), whose rows the first layer reads: U = weight_ih_l0 Eᵀ. Reading checks everything.
+docs/pytorch.md has examples.
 """
 
 import json
@@ -66,7 +67,7 @@ def tensors_of(network: Network) -> Tensors:
 
 
 def exported(checkpoint: Checkpoint) -> bytes:
-    """Return a model as a safetensors file: the tensors, and as metadata what else a reader needs.
+    """Return a model as a safetensors file: the tensors, and the metadata that a reader needs.
 
     The metadata are `cell`, `activation`, `vocabulary` (the characters in the order of their ids,
     as a JSON string) and `config` (JSON).
@@ -91,11 +92,11 @@ def imported(
     Args:
         path: of the file.
         characters: those of the model in the order of their ids; None takes the file's metadata.
-        activation: of an nn.RNN; None takes the metadata, or else tanh.
+        activation: of an nn.RNN; None takes that of the metadata, or tanh.
 
     Raises:
         CheckpointError: if the file is not such a model. One line names the file and the reason.
-        RequestError: if neither `characters` nor the file says what the characters are.
+        RequestError: if neither `characters` nor the file has the characters.
     """
     tensors, metadata = _read(path)
     try:
@@ -181,7 +182,7 @@ def _built(
 
 
 def _cell_of(W: NDArray[Any], H: int) -> str:
-    """Return the cell whose W has so many rows."""
+    """Return the cell whose W has this number of rows."""
     for name in CELLS:
         if cell_class(name).gates * H == len(W):
             return name
@@ -226,7 +227,7 @@ def _vocabulary(
 
 
 def _config(metadata: Mapping[str, str], has_boundary: bool) -> Config:
-    """Return the config in the metadata, without the texts that are elsewhere."""
+    """Return the config in the metadata, without its paths of texts."""
     config = Config()
     if "config" in metadata:
         if len(metadata["config"]) > MAX_TEXT:

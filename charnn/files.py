@@ -1,4 +1,4 @@
-"""Files: written atomically, and never over a file that somebody needs."""
+"""Files: charnn writes them atomically and never overwrites a file by accident."""
 
 import contextlib
 import os
@@ -15,9 +15,9 @@ from charnn.errors import RequestError
 def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Call `write` with a temporary file beside `path`, then rename it to `path`.
 
-    At any moment `path` is the old file or the new one, whole. If it is a link, the file that it
-    leads to is replaced. A file that is replaced keeps its mode. Errors of `write` and of the
-    system pass through, and the temporary file is removed.
+    At any moment, `path` is the complete old or new file. If it is a link, its target is replaced.
+    The new file keeps the mode of the old one. After an error of `write` or of the system, the
+    temporary file is removed and the error is raised.
     """
     path = real(path)
     handle, name = tempfile.mkstemp(".tmp", _prefix(path), path.parent)
@@ -34,12 +34,12 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
 
 
 def real(path: Path) -> Path:
-    """Return the path of the file itself if `path` is a link, also of one that leads nowhere."""
+    """Return the target if `path` is a link, even if the target does not exist."""
     return Path(os.path.realpath(path))
 
 
 def _prefix(path: Path) -> str:
-    """Return how temporary names begin: as short for a long name, which must leave them room."""
+    """Return the prefix of temporary names. It is short, because `path` may have a long name."""
     return f".charnn-{zlib.crc32(os.fsencode(path.name)):08x}-"
 
 
@@ -75,7 +75,7 @@ def refuse_existing(outputs: Sequence[Path], instead: str = "") -> None:
 
     Args:
         outputs: the files that a command is about to write.
-        instead: what the user may do instead, for the error.
+        instead: the alternative that the error suggests.
 
     Raises:
         RequestError: if any of them exists.
@@ -87,7 +87,7 @@ def refuse_existing(outputs: Sequence[Path], instead: str = "") -> None:
 
 
 def refuse_unwritable(outputs: Sequence[Path]) -> None:
-    """Refuse names that cannot be written, before any work is lost on them.
+    """Refuse names that cannot be written, before the work begins.
 
     Args:
         outputs: the files that a command is about to write.

@@ -28,7 +28,7 @@ def blas_threads(threads: int | None) -> Iterator[None]:
 
 @cache
 def blas_kernel() -> str:
-    """Return what OpenBLAS calls the processor that it computes for, or "" for another BLAS."""
+    """Return OpenBLAS's name of the processor type it uses, or "" for another BLAS."""
     from threadpoolctl import threadpool_info
 
     pools = (pool for pool in threadpool_info() if pool["user_api"] == "blas")

@@ -1,7 +1,7 @@
-"""What the tensors of a PyTorch module are: the layers, the output layer and an embedding.
+"""Identifies the tensors of a PyTorch module: the layers, the output layer and an embedding.
 
 A module has an nn.RNN, nn.LSTM or nn.GRU, whose tensors have known names after any prefix, and an
-nn.Linear and perhaps an nn.Embedding, which are told by their shapes.
+nn.Linear and perhaps an nn.Embedding, which are recognised by their shapes.
 """
 
 import re
@@ -17,7 +17,7 @@ _RECURRENT = re.compile(r"(?:.*\.)?(weight|bias)_(ih|hh)_l(\d{1,4})")
 
 
 class Parts(NamedTuple):
-    """The tensors of a file by what they are."""
+    """The tensors of a file by their roles."""
 
     recurrent: list[Tensors]  # of each layer: weight_ih, weight_hh and the biases if there are any
     output: NDArray[Any]  # (K, H)
@@ -26,7 +26,7 @@ class Parts(NamedTuple):
 
 
 def parts_of(tensors: Tensors) -> Parts:
-    """Say what each tensor is, by its name and its shape."""
+    """Find the role of each tensor by its name and its shape."""
     recurrent: dict[int, Tensors] = {}
     others: Tensors = {}
     for name, array in tensors.items():
@@ -71,7 +71,7 @@ def parts_of(tensors: Tensors) -> Parts:
 
 
 def _matrix_with(matrices: Tensors, others: Tensors, columns: int, *, biased: bool) -> str:
-    """Return the name of the only matrix with so many columns; of several, by whether it has b."""
+    """Return the name of the matrix with so many columns. A bias decides between several."""
     fitting = [name for name, array in matrices.items() if array.shape[1] == columns]
     if len(fitting) > 1:
         fitting = [name for name in fitting if (_bias_of(name) in others) == biased]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from charnn.text.documents import Documents
 from charnn.text.encoding import Ids
 
-RUN = 20  # characters: shorter runs in common may be there by chance
+RUN = 20  # characters: shorter common runs may be chance
 _BLOCK = 1 << 20  # the fewest characters of the source searched at a time
 
 _Series = NDArray[np.signedinteger[Any]]
@@ -23,7 +23,7 @@ class Copies:
     Attributes:
         characters: the number of characters in all texts.
         inside: how many of them are inside common runs of `RUN` characters or more.
-        longest: (n,) the ids of the longest common run, of any length. The first one of several.
+        longest: (n,) the ids of the longest common run, of any length; the first of several.
     """
 
     characters: int
@@ -39,7 +39,7 @@ class Copies:
 def copies(texts: Sequence[Ids], source: Ids) -> Copies:
     """Find the runs of characters that texts have in common with a source.
 
-    The result is exact. No run goes on from one text into the next. The memory grows with the
+    The result is exact. No run crosses from one text into the next. The memory grows with the
     texts, not with the source.
 
     Args:
@@ -51,7 +51,7 @@ def copies(texts: Sequence[Ids], source: Ids) -> Copies:
     ended = [np.append(text.astype(np.int64), mark) for text in texts]
     sample = np.concatenate([np.empty(0, np.int64), *ended])
     inside, first, longest = np.zeros(len(sample), bool), 0, 0
-    overlap = max(map(len, texts), default=0)  # a run may go on in the next block
+    overlap = max(map(len, texts), default=0)  # a run may continue in the next block
     block = max(_BLOCK, 4 * overlap)
     for at in range(0, len(source), block):
         part = source[at : at + block + overlap].astype(np.int64)
@@ -130,17 +130,17 @@ def _common(sample: _Series, source: _Series) -> tuple[_Series, _Series]:
 
 
 class Seen:
-    """Looks for documents that were drawn before or stand in a text, and counts them.
+    """Finds and counts documents that were drawn before or are in a text.
 
     Attributes:
-        drawn: how many documents were looked for.
+        drawn: how many documents were checked.
         repeated: how many of them had been drawn before.
-        copied: how many of them stand in the text.
-        left: how many were neither, of the kinds that are left out.
+        copied: how many of them are in the text.
+        left: how many remained after leaving some out.
     """
 
     def __init__(self, boundary: int, text: Ids | None, *, unique: bool = False, new: bool = False):
-        """Take the text, (N,) ids B d B d B …, and what to leave out: the repeated, the copied."""
+        """Take the text, (N,) ids B d B d B …, and the kinds to leave out: repeated, copied."""
         self._boundary, self._unique, self._new = boundary, unique, new
         found = np.empty(0, np.uint64) if text is None else Documents.found(text, boundary).contents
         self._known = np.append(np.sort(found), np.uint64(2**64 - 1))
@@ -148,7 +148,7 @@ class Seen:
         self.drawn = self.repeated = self.copied = self.left = 0
 
     def __call__(self, ids: Ids) -> bool:
-        """Return whether a document, (n,) ids without boundaries, is not to be left out."""
+        """Return whether to keep a document, (n,) ids without boundaries."""
         text = np.empty(len(ids) + 2, np.uint32)
         text[1:-1], text[[0, -1]] = ids, self._boundary
         whole = np.array([len(text) - 1])

@@ -37,7 +37,7 @@ class Optimizer(ABC):
             learning_rate: η.
             step: the number of this update, counted from 1.
         """
-        # In blocks, because a rule passes ten times over numbers that then stay in the cache.
+        # A rule reads its numbers ten times. In blocks, they stay in the cache.
         for start in range(0, len(theta), _BLOCK):
             block = slice(start, start + _BLOCK)
             slots = {name: slot[block] for name, slot in self.slots.items()}
@@ -141,7 +141,7 @@ class Adam(Optimizer):
         g -= v
         g *= 1 - self.beta2
         v += g
-        # The corrections, moved onto η and ε: two numbers instead of two passes over memory.
+        # Correcting η and ε instead of m and v saves two passes over memory.
         root = math.sqrt(1 - self.beta2**step)
         np.sqrt(v, out=scratch)
         scratch += self.eps * root
@@ -151,7 +151,7 @@ class Adam(Optimizer):
 
 
 def make_optimizer(config: TrainingConfig, like: Array) -> Optimizer:
-    """Return the optimizer a config names, with fresh slots shaped like `like`, (P,)."""
+    """Return the optimizer that a config names, with new slots in the shape of `like`, (P,)."""
     if config.optimizer == "sgd":
         return SGD(like, config.momentum)
     if config.optimizer == "adagrad":
@@ -164,8 +164,8 @@ def make_optimizer(config: TrainingConfig, like: Array) -> Optimizer:
 class Average:
     """Running mean of θ over the steps, with weights that fall by the factor β for each step.
 
-    θ̄ ← θ̄ + (1 − β) / (1 − βᵗ) (θ − θ̄). After the first step it is θ, so that it has no
-    bias towards a start at zero.
+    θ̄ ← θ̄ + (1 − β) / (1 − βᵗ) (θ − θ̄). After the first step it equals θ, so it has no
+    bias towards zero.
     """
 
     def __init__(self, mean: Array, decay: float):
@@ -208,7 +208,7 @@ def clip(g: Array, max_norm: float | None, max_value: float | None) -> tuple[flo
 
 
 def learning_rate_at(config: TrainingConfig, step: int, total_steps: int) -> float:
-    """Return η of a step, which depends on nothing but the config, the step and the total.
+    """Return η of a step. It depends only on the config, the step and the total.
 
     Args:
         config: schedule, warmup_steps and their parameters.

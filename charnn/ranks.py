@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-# Set by Open MPI; by MPICH, Intel MPI and `srun --mpi=pmi2`; by `srun --mpi=pmix`. The variables of
-# a Slurm allocation do not count, because a command without `srun` runs alone in it.
+# Open MPI sets the first; MPICH, Intel MPI and `srun --mpi=pmi2` the second; `srun --mpi=pmix` the
+# third. The variables of a Slurm allocation do not count: without `srun`, a command runs alone.
 _VARIABLES = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),
@@ -35,11 +35,11 @@ _VARIABLES = (
 
 _SPIN = 0.001  # seconds to poll for the others before sleeping between polls
 _PASSING = 0.2  # seconds that a launcher needs to forward what a rank has printed
-_GRACE = 1.0  # seconds in which ranks that fail alike all end
+_GRACE = 1.0  # seconds in which all ranks with the same failure end
 
 
 class Place(NamedTuple):
-    """The number of this process, and how many the launcher started."""
+    """The number of this process, and the number of processes."""
 
     rank: int
     size: int
@@ -56,14 +56,14 @@ def launched() -> Place:
 
 
 class Ranks:
-    """The ranks of a run: here a single process, and the interface of several.
+    """The ranks of a run. This class is a single process and the interface for several.
 
     Attributes:
         rank: its number, from 0.
-        size: how many there are.
-        on_node: how many of them are on its machine.
-        sharing: how many of those use the same cores.
-        leads_node: whether it is the first on its machine.
+        size: the number of ranks.
+        on_node: the number of ranks on its machine.
+        sharing: the number of those that use the same cores.
+        leads_node: whether it is the first rank on its machine.
     """
 
     rank = 0
@@ -78,7 +78,7 @@ class Ranks:
 
     @contextmanager
     def agreeing(self) -> Iterator[None]:
-        """Raise a CharnnError of one rank in all ranks; of several, that of the lowest rank."""
+        """Raise a CharnnError of one rank in all ranks; of several errors, the lowest rank's."""
         yield
 
     def gather(self, value: T) -> list[T]:
@@ -100,7 +100,7 @@ ALONE = Ranks()
 
 
 class _Job(Ranks):
-    """The ranks of an MPI job. They sleep while they wait for a slow one; signals reach them."""
+    """The ranks of an MPI job. While they wait, they sleep and can receive signals."""
 
     def __init__(self, world: "Comm", node: "Comm", ending: "Comm"):
         self._world, self._node, self._ending = world, node, ending
@@ -153,14 +153,14 @@ class _Job(Ranks):
         self._world.Bcast(array, root)
 
     def all_end(self) -> bool:
-        """Whether all ranks call this, each within a second or so of the first."""
+        """Return whether all ranks call this within about a second of the first."""
         # Ranks time out in order of their number, so exactly one of them reports the error.
         return _meet(self._ending, _GRACE * (1 + min(self.rank, 20) / 10))
 
     def abort(self, code: int) -> None:
         time.sleep(_PASSING)
         self._world.Abort(code)
-        os._exit(code)  # where that returns, as the launcher is still about to end all
+        os._exit(code)  # Abort may return before the launcher ends this rank.
 
 
 _job: _Job | None = None
@@ -170,7 +170,7 @@ def join() -> Ranks:
     """Return the ranks of the job that a launcher has started, or `ALONE`.
 
     Raises:
-        CharnnError: if there is a launcher, and no mpi4py that works with it.
+        CharnnError: if there is a launcher, but no mpi4py that works with it.
     """
     global _job
     size = launched().size
@@ -195,9 +195,9 @@ def join() -> Ranks:
 
 
 def all_end() -> bool:
-    """Whether no rank is left at work, as this one has failed: true at once of a process alone."""
+    """Return whether no rank is at work after this one failed. True at once for one process."""
     if _job is None and launched().rank:
-        time.sleep(_GRACE)  # a launcher ends the first rank with this one, which must not be first
+        time.sleep(_GRACE)  # A launcher ends rank 0 with this one, and rank 0 should report.
     return _job is None or _job.all_end()
 
 
@@ -208,7 +208,7 @@ def abort(code: int) -> None:
 
 
 def _meet(comm: "Comm", limit: float = float("inf")) -> bool:
-    """Wait until all ranks have come; return whether they did within so many seconds."""
+    """Wait until all ranks call this; return whether they did within a number of seconds."""
     request = comm.Ibarrier()
     began = time.perf_counter()
     while not request.Test():

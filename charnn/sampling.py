@@ -22,14 +22,14 @@ _WINDOW = 512  # characters read at a time
 
 @dataclass(frozen=True)
 class Sampling:
-    """How characters are drawn; checked when it is made.
+    """How characters are drawn. The constructor checks the values.
 
     Attributes:
-        temperature: > 0; below 1 the likely becomes likelier.
-        top_k: how many of the most probable characters to keep, at least 1; None keeps all.
+        temperature: > 0; below 1, probable characters become more probable.
+        top_k: the number of most probable characters to keep, at least 1; None keeps all.
         top_p: the probability mass to keep, > 0 and at most 1; None keeps all.
         greedy: take the most probable character instead of drawing.
-        stop: a text ends early once one of these has been drawn; empty for never.
+        stop: a text ends early after one of these; empty for none.
 
     Raises:
         RequestError: naming the value that is out of range.
@@ -61,31 +61,31 @@ def probabilities(o: Array, sampling: Sampling) -> NDArray[np.float64]:
     """Turn logits into the probabilities to draw from.
 
     softmax(o / temperature), then only the `top_k` most probable characters, then only the
-    smallest set of the most probable whose mass reaches `top_p` (Holtzman et al. 2020). What is
-    left is scaled to sum to 1. Ties keep the smaller ids.
+    smallest set of the most probable whose mass reaches `top_p` (Holtzman et al. 2020). The kept
+    probabilities are scaled to sum to 1. Ties keep the smaller ids.
 
     Args:
         o: (M, K) logits.
-        sampling: `greedy` and `stop` play no part here.
+        sampling: `greedy` and `stop` have no effect here.
 
     Returns:
         (M, K) float64, each row summing to 1.
     """
     scaled = o.astype(np.float64)
     scaled -= scaled.max(axis=1, keepdims=True)
-    # The maximum is 0 now. What a tiny temperature sends to minus infinity has probability 0.
+    # The maximum is 0 now. If a tiny temperature gives minus infinity, the probability is 0.
     with np.errstate(over="ignore"):
         p = np.exp(log_softmax(scaled / sampling.temperature))
     if not sampling.cuts:
         return p
-    # Ranked by the logits: a high temperature may round different ones to equal probabilities.
+    # Rank by logits, because a high temperature may round different ones to equal probabilities.
     order = np.argsort(-o, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, axis=1)
     if sampling.top_k is not None:
         ranked[:, sampling.top_k :] = 0
         ranked /= ranked.sum(axis=1, keepdims=True)
     if sampling.top_p is not None:
-        # A character stays if those before it have not reached the mass yet.
+        # A character stays if the more probable ones have not reached the mass yet.
         ranked[:, 1:][ranked.cumsum(axis=1)[:, :-1] >= sampling.top_p] = 0
         ranked /= ranked.sum(axis=1, keepdims=True)
     np.put_along_axis(p, order, ranked, axis=1)
@@ -93,10 +93,10 @@ def probabilities(o: Array, sampling: Sampling) -> NDArray[np.float64]:
 
 
 class Writer:
-    """Writes M texts side by side with a network. It reads, it draws, and it can be forked."""
+    """Writes M texts side by side with a network. It can read, draw and fork."""
 
     def __init__(self, network: Network, state: Array | None = None):
-        """Begin after a state, (S, M, H); None is the zero state of one text.
+        """Begin with a state, (S, M, H); None is the zero state of one text.
 
         Read at least one character before drawing.
         """
@@ -119,24 +119,24 @@ class Writer:
             self.network.logits(np.repeat(window, texts, axis=1), self._state)
 
     def fork(self, texts: int) -> "Writer":
-        """Return a writer of so many texts, which all go on from where this writer's one is."""
+        """Return a writer of several texts, which all continue this writer's text."""
         return Writer(self.network, np.repeat(self.state, texts, axis=1))
 
     def draw(
         self, sampling: Sampling, *, seed: int, first: int = 0
     ) -> Generator[NDArray[np.intp], NDArray[np.bool_] | None, None]:
-        """Yield characters without end: the next id of every text, which the writer then has read.
+        """Yield characters without end: the next id of every text. The writer reads it, too.
 
-        Several texts can end at different times: whoever takes the ids may send back which texts
-        are over, (M,). In their places new ones begin, with the next numbers.
+        Several texts can end at different times. The caller may send back which texts are over,
+        (M,). New texts with the next numbers take their places.
 
         Drawn by the Gumbel-max trick. With G = −log E and E from the standard exponential
         distribution, independent for each character, argmax(o / temperature + G) is a draw from
         softmax(o / temperature), as if by an exponential race (Gumbel 1954).
 
         Args:
-            sampling: how to draw; `stop` plays no part here.
-            seed: with the number of a text, it names that text's draws.
+            sampling: how to draw; `stop` has no effect here.
+            seed: together with the number of a text, it determines the draws of that text.
             first: the number of the first of the texts.
 
         Yields:
@@ -148,8 +148,8 @@ class Writer:
         K, M = self.network.vocab_size, self._state.shape[1]
         draws = [generator(seed, Purpose.SAMPLE, stream=first + m) for m in range(M)]
         begun = M
-        # For the whole softmax the noise is scaled instead of o. With a temperature near infinity
-        # nothing else is left.
+        # For the whole softmax, the noise is scaled instead of o. With a temperature near infinity,
+        # only the noise is left.
         scale = 1.0 if sampling.cuts else min(sampling.temperature, 1e30)
         dtype = np.float64 if sampling.cuts else np.float32
         turns = max(1, _DRAWS // K) if M == 1 else _TURNS
@@ -194,7 +194,7 @@ class Writer:
                         make(m, noise[turn:])
 
     def _stepping(self) -> Stepper:
-        """Return what steps from the present state on; another after each `read`."""
+        """Return the stepper from the present state; each `read` replaces it."""
         if self._stepper is None:
             self._stepper = Stepper(self.network, self._state)
         return self._stepper

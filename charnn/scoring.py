@@ -14,10 +14,9 @@ class Scores:
     Attributes:
         documents: the documents.
         nats: (D,) Σ −log ŷ[next character].
-        ranks: (D,) the sum of the ranks: 1 where the most probable character came, 2 where the
-            second did …
+        ranks: (D,) the sum of the ranks of the actual characters, 1 for the most probable one.
         most: (D,) the highest surprisal of a prediction, in nats.
-        place: (D,) where that is, counted from 0; at the number of characters it is the end.
+        place: (D,) its place, counted from 0; the number of characters stands for the end.
     """
 
     def __init__(self, documents: Documents):
@@ -30,9 +29,9 @@ class Scores:
         """Add predictions; return how many of their ranks are 1, and the sum of their nats.
 
         Args:
-            places: (T, B), of the inputs; a column is inside one document.
+            places: (T, B), of the inputs; each column is inside one document.
             o: (T·B, K) logits, overwritten.
-            targets: (T·B,) the characters that came.
+            targets: (T·B,) the actual next characters.
         """
         at_target = o[np.arange(len(o)), targets][:, None]
         ranks = 1 + np.count_nonzero(o > at_target, axis=1).reshape(places.shape)

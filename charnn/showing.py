@@ -1,6 +1,6 @@
 """Text from files and models, made safe to show: escapes, excerpts and JSON. Reprs of objects.
 
-Every text that charnn did not write itself passes through this room before a terminal shows it.
+Every text from outside charnn passes through this module before a terminal shows it.
 """
 
 import json
@@ -14,7 +14,7 @@ _MOST_OF_A_VALUE = 60
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))  # categories of Unicode
 _KEPT = "\n\t\u200c\u200d"
 
-BOUNDARY = "\ud800"  # between documents: half of a UTF-16 pair, which no text in UTF-8 has
+BOUNDARY = "\ud800"  # between documents: half of a UTF-16 pair, which UTF-8 cannot contain
 BOUNDARY_NAME = "⟨end⟩"
 
 
@@ -25,7 +25,7 @@ def _escape(character: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Escape what a person cannot see, or what moves other characters. Use it for whole texts.
+    """Escape characters that are invisible or move others. Use it for whole texts.
 
     These are control and format characters, surrogates, and the separators of lines and
     paragraphs. \\n, \\t and the two joiners stay: scripts and emoji are written with joiners.
@@ -63,7 +63,7 @@ def visible(text: str) -> str:
 
 
 def visible_character(character: str) -> str:
-    """Show a space as ␣ and all others as `visible` does. Use it for one character by itself."""
+    """Show a space as ␣ and all others as `visible` does. Use it for a single character."""
     return "␣" if character == " " else visible(character)
 
 
@@ -97,14 +97,14 @@ def json_line(value: Any) -> str:
 
 
 class Shown:
-    """Gives a class a short repr, as a notebook shows it: its name and its `str`.
+    """Gives a class a short repr for notebooks: its name and its `str`.
 
-    The class defines `__str__`: a few facts, in one line or a few, and never an array.
+    The class defines `__str__`: a few facts in one or more lines, never an array.
     """
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self}>"
 
     def _lines(self, *names: str) -> str:
-        """Return attributes of these names, each on a line of its own, to end a longer `str`."""
+        """Return the named attributes, each on a line of its own, for the end of a longer `str`."""
         return "".join(f"\n  {name}: {getattr(self, name)}" for name in names)

@@ -1,4 +1,4 @@
-"""Writing texts with a model: one character by character, or many side by side."""
+"""Writing texts with a model: one text by characters, or many texts side by side."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
@@ -17,16 +17,16 @@ from charnn.text.encoding import Ids
 from charnn.text.vocabulary import Vocabulary
 
 _GROUP = 64  # texts written side by side
-_PATIENCE = 10_000  # texts in a row that are not wanted, before there are no more
-_ROWS = 512  # characters of them that there is room for at first
+_PATIENCE = 10_000  # rejected texts in a row before writing stops
+_ROWS = 512  # characters of each group that fit into its first buffer
 
 
 def opening(vocabulary: Vocabulary, prime: str) -> str:
-    """Return what a model reads before it draws: the prime, as the beginning of a document.
+    """Return the text that a model reads before it draws: the prime, at the start of a document.
 
-    Of a model that knows no documents, as the beginning of a line: after a line's end, or after a
-    space if the vocabulary has no line's end. Without either, and without a prime, any character
-    will do.
+    For a model without documents, the prime is at the start of a line: after a newline, or after a
+    space if the vocabulary has no newline. If it has neither, and there is no prime, the text is
+    any character.
     """
     if vocabulary.boundary is not None:
         return BOUNDARY + prime
@@ -35,7 +35,7 @@ def opening(vocabulary: Vocabulary, prime: str) -> str:
 
 
 def between(documents: str | None) -> tuple[str, str]:
-    """Return what is printed between two texts, and after the last, by `data.documents`."""
+    """Return the text printed between two samples, and after the last, by `data.documents`."""
     kind, _, separator = (documents or "").partition(":")
     return {"lines": ("\n", "\n"), "blank-lines": ("\n\n", "\n"), "text": (separator, "")}.get(
         kind, ("\n---\n", "")
@@ -57,25 +57,25 @@ def write(
 ) -> Iterator[str]:
     """Yield the pieces of `samples` texts: each the prime, then at most n characters.
 
-    The first piece of a text is what is given: what is between two texts, and the prime. Then comes
-    what is drawn. One text comes as a piece for each character, in memory that does not grow.
-    Several are written side by side, and are one piece each. The last piece is what follows them.
+    The first piece of a text is given: the separator and the prime. The drawn characters follow. A
+    single text has a piece for each character, in memory that does not grow. Several texts are
+    written side by side, with one piece each. The last piece follows all texts.
 
     A document ends where the model draws its end.
 
     Args:
         network: the model.
         vocabulary: its characters.
-        n: characters to draw for each text; the most for a document.
+        n: characters to draw for each text; the maximum for a document.
         sampling: how they are drawn.
-        prime: what each text begins with. The model reads it as the beginning of a line, or of a
+        prime: the beginning of each text. The model reads it as the beginning of a line, or of a
             document.
-        shows_prime: whether it is part of the pieces.
+        shows_prime: whether the prime is part of the pieces.
         seed: see `Writer.draw`.
-        samples: how many texts.
-        documents: what the texts are, as in `data.documents`; see `between`.
-        accepts: whether the ids of a text, with those of the prime, are wanted; None accepts all.
-            After 10,000 in a row that are not, the texts end early.
+        samples: the number of texts.
+        documents: what a text is, as in `data.documents`; see `between`.
+        accepts: returns whether to keep a text, from its ids and those of the prime; None keeps
+            all. After 10,000 rejected texts in a row, writing ends early.
 
     Raises:
         UnknownCharactersError: if the prime or the stop text is not in the vocabulary.
@@ -132,7 +132,7 @@ def _several(
 ) -> Iterator[NDArray[Any]]:
     """Yield the ids of texts without end, in the order of their numbers.
 
-    Each goes to where it has drawn its end or a stop text, or to n characters.
+    Each ends after a drawn end, a stop text, or n characters.
     """
     boundary, columns = vocabulary.boundary, np.arange(texts)
     ids = np.empty((min(n + 1, _ROWS), texts), np.min_scalar_type(len(vocabulary)))
@@ -184,22 +184,24 @@ def sample(
     Args:
         model: the network.
         vocabulary: its characters.
-        n: characters to draw for each text; the most for a document, which the model ends itself.
-        prime: what each text begins with. The model reads it as the beginning of a line, or of a
+        n: characters to draw for each text; the maximum for a document, which the model ends
+            itself.
+        prime: the beginning of each text. The model reads it as the beginning of a line, or of a
             document.
-        stop: a text ends early once this, or one of these, has been drawn.
-        seed: one seed, one text; None draws one.
-        samples: how many texts.
-        documents: what the texts are, as in `data.documents`: they are separated like that.
-        temperature: > 0; below 1 the likely becomes likelier.
-        top_k: how many of the most probable characters to keep; None keeps all.
+        stop: a text ends early after this text, or after one of these.
+        seed: one seed gives one text; None draws a seed.
+        samples: the number of texts.
+        documents: what a text is, as in `data.documents`. This decides the separator.
+        temperature: > 0; below 1, probable characters become more probable.
+        top_k: the number of most probable characters to keep; None keeps all.
         top_p: the probability mass to keep, > 0 and at most 1; None keeps all.
         greedy: take the most probable character instead of drawing.
 
     Returns:
-        The prime, then a character a piece. Of several texts the prime and the rest of each, with
-        what separates them before the second and all later ones: a line of `---`, unless
-        `documents` says otherwise. At last what follows the texts, if anything.
+        An iterator over pieces: the prime, then one character a piece. For several texts, a piece
+        is the prime or the rest of a text. A separator precedes all texts but the first: a line of
+        `---`, or as `documents` defines. The last piece is the text after all samples, if there is
+        any.
 
     Raises:
         RequestError: at once, if a value is out of range.
@@ -223,9 +225,9 @@ def sample(
 
 
 def preview(model: Network, vocabulary: Vocabulary, *, seed: int, n: int = 160) -> str:
-    """Return a short text at temperature 0.8, to look at while a model is being trained.
+    """Return a short sample at temperature 0.8, to show during training.
 
-    Of a model of documents these are several, with a space between two that are one line each.
+    For a model of documents, these are several documents. Those of one line have a space between.
     """
     pieces: list[str] = []
     sampling, several = Sampling(temperature=0.8), vocabulary.boundary is not None

@@ -1,4 +1,4 @@
-"""Write what follows from the program: docs/config.md, docs/commands.md, configs/schema.json."""
+"""Write the generated files: docs/config.md, docs/commands.md and configs/schema.json."""
 
 import json
 import os
@@ -18,30 +18,31 @@ INTRODUCTION = """\
 <!-- Written by `make docs` from charnn/config/keys.py. -->
 
 `charnn train --config FILE` reads a YAML file with the sections `data`, `model`, `training` and
-`output`. Every key has a default and may be left out; so may a section, and the whole file.
-`charnn train --set section.key=value` sets a key from the shell and wins over the file.
+`output`. Every key has a default, so you may omit keys, sections and the whole file.
+`charnn train --set section.key=value` sets a key from the shell and overrides the file.
 
-- `auto` is the default of keys that follow the text: they are chosen when a run begins
+- `auto` is the default of keys that depend on the text. The run chooses their values when it begins
   ([choosing.md](choosing.md)).
-- An unknown key is an error, and so is a value out of bounds. All errors come at once, each with
-  its line.
+- An unknown key is an error, and so is a value out of bounds. charnn reports all errors at once,
+  each with its line.
 - `2e-3` is a number and `1e4` a whole number. YAML's tags and aliases are not allowed.
 - Relative paths are relative to the current directory, not to the file.
-- A run goes on (`--resume`) with the config in its checkpoint. Keys with a *yes* in the column
-  *resume* may be changed then; another value for any other key is an error.
+- A resumed run (`--resume`) uses the config in its checkpoint. You may then change the keys with a
+  *yes* in the column *resume*. Another value for any other key is an error.
 
-`charnn config` prints a config with every default, to start from. An editor with the YAML language
-server completes and checks the keys of a file that begins, as those in `configs/` do, with
+`charnn config` prints a config with every default as a starting point. Editors with the YAML
+language server complete and check the keys of a file that begins with this line, as the files in
+`configs/` do:
 
 ```yaml
 # yaml-language-server: $schema=schema.json
 ```
 
-where `schema.json` lies in the same folder and comes from `charnn config --schema > schema.json`.
-One thing an editor does not see: `val_fraction + test_fraction` must be < 1.
+`charnn config --schema > schema.json` writes this schema; put it in the same folder. Editors cannot
+check one rule: `val_fraction + test_fraction` must be < 1.
 
-f, H, U, W and V are those of [the equations](../README.md#the-equations-and-the-code); η is the
-learning rate.
+f, H, U, W and V are the symbols of [the equations](../README.md#the-equations-and-the-code); η is
+the learning rate.
 """
 
 NAMES = (
@@ -63,11 +64,18 @@ COMMANDS = """\
 
 <!-- Written by `make docs` from the commands' own help. -->
 
-Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 the work failed (a file, the
-data, divergence); 2 the request was wrong (an option, the config); 130 or 143 interrupted by Ctrl-C
-or termination: `train` finishes the step, saves and says how to go on; a second signal ends it at
-once. `NO_COLOR=1` turns colours off; there are none unless stderr is a terminal.
-Shell completion: `charnn --install-completion`.
+Results go to stdout, everything else to stderr. `charnn --install-completion` installs completion
+for the shell.
+
+| exit code | meaning |
+|---|---|
+| 0 | The command succeeded. |
+| 1 | The work failed: a file, the data or divergence. |
+| 2 | The request was wrong: an option or the config. |
+| 130, 143 | Ctrl-C or a termination signal interrupted the command. |
+
+After such a signal, `train` finishes the step, saves and prints how to continue. A second signal
+ends it at once. Colours appear only if stderr is a terminal; `NO_COLOR=1` turns them off.
 """
 
 TYPES = {

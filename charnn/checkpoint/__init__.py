@@ -1,1 +1,1 @@
-"""Checkpoints: a trained model, and what resuming its run needs, in one file."""
+"""Checkpoints: a trained model and everything needed to resume its run, in one file."""

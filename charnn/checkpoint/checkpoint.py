@@ -2,18 +2,18 @@
 
 Its members (docs/checkpoint.md describes them for other programs):
 
-    format_version   1, or 2 where the config has a key that version 1 does not know
+    format_version   1, or 2 if the config has a key that version 1 does not have
     checksum         SHA-256 over all other members
     config           the resolved config, JSON text
     progress         how far training has come, JSON text (see `Progress`)
     vocabulary       (K,) code points
-    U0, W0, b0, U1 … V, c       the parameters, or their running mean if the config asks for it
+    U0, W0, b0, U1 … V, c       the parameters, or their running mean (`ema_decay`)
     hidden_state     (S, B, H), h (and s) after the last step      } not in a best
     optimizer.NAME   (P,), one for each slot of the optimizer      } checkpoint
     optimizer.theta  (P,), the parameters whose mean is above      }
 
 Saving is atomic: a temporary file in the same folder is flushed to disk, read back, and renamed to
-the checkpoint's name. Loading trusts nothing: headers are checked against the size of the file
+the checkpoint's name. Loading checks everything: headers are checked against the size of the file
 before arrays are read, and arrays against the config, the vocabulary and the checksum.
 """
 
@@ -75,7 +75,7 @@ class Checkpoint(Shown):
         return f"{self.progress}, {kind}" + self._lines("model", "vocabulary")
 
     def save(self, path: Path) -> None:
-        """Write the file atomically: at any moment `path` is the old file or the new one, whole.
+        """Write the file atomically: at any moment, `path` is the complete old or new file.
 
         Raises:
             CheckpointError: if the file cannot be written, or the config has too many paths.

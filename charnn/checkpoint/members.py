@@ -1,4 +1,4 @@
-"""The members of a checkpoint file: its version, its seal, and each array taken out checked."""
+"""The members of a checkpoint file: its version, its checksum, and its checked arrays."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from charnn.checkpoint.npz import read_npz
 
-VERSIONS = (1, 2)  # Version 2 has what version 1 cannot: keys that came later, and their members.
+VERSIONS = (1, 2)  # Version 2 has later config keys and their members.
 MAX_TEXT = 250_000  # Characters of the config, or the progress: enough for thousands of paths.
 
 # A parameter is a letter and, except for those of the output, the number of its layer.
@@ -36,7 +36,7 @@ def checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
 class Members:
     """The arrays of a checkpoint file, by name. Every check that fails raises a ValueError.
 
-    Reading a checkpoint takes out all of them, one by one, so that none is overlooked.
+    Reading a checkpoint takes out every array, so that none remains unchecked.
     """
 
     def __init__(self, arrays: dict[str, NDArray[Any]]):
@@ -62,7 +62,7 @@ class Members:
         return cls(arrays)
 
     def take_seal(self) -> str:
-        """Take out the version and the checksum, which must be that of all other members."""
+        """Take out the version and the checksum; check it against all other members."""
         seal = str(self.take("checksum", "U", ()))
         if seal != checksum(self._arrays):
             raise ValueError("the checksum does not match: the file was damaged or changed")
@@ -112,7 +112,7 @@ def _checked(
 
 
 def write_members(file: IO[bytes], arrays: Mapping[str, NDArray[Any]], version: int) -> None:
-    """Write arrays with a version and a seal, flush them to disk, and read them back.
+    """Write arrays with a version and a checksum, flush them to disk, and read them back.
 
     Args:
         file: empty, open for reading and writing.
@@ -120,7 +120,7 @@ def write_members(file: IO[bytes], arrays: Mapping[str, NDArray[Any]], version: 
         version: of the format.
 
     Raises:
-        OSError: if the file cannot be written, or reading it back gives something else.
+        OSError: if the file cannot be written, or its contents differ when read back.
         ValueError, or another of `npz.UNREADABLE`: if it cannot be read back.
     """
     arrays = {"format_version": np.array(version), **arrays}

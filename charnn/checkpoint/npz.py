@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 _MAX_DIRECTORY = 1_000_000  # Bytes of the zip's list of members: enough for thousands of them.
 
-# All that zipfile raises for a damaged or hostile file, and the ValueErrors of our own checks.
+# Errors of zipfile for a damaged or hostile file, and the ValueErrors of our own checks.
 UNREADABLE = (
     ValueError,
     EOFError,
@@ -35,7 +35,7 @@ def read_npz(
     Args:
         file: open for reading.
         size: of the file, in bytes.
-        allowed: what the whole name of a member must match.
+        allowed: the pattern that the whole name of a member must match.
         first: name of the member to read first, if it is there.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How far a run has come: every number, besides the arrays, on which its next step depends."""
+"""The progress of a run: every number, besides the arrays, on which its next step depends."""
 
 from typing import Annotated
 
@@ -7,13 +7,13 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from charnn.showing import Shown, show_loss
 
-NO_TEXT = "0" * 64  # the fingerprint of a model that came from elsewhere, without its text
+NO_TEXT = "0" * 64  # the fingerprint of an imported model, whose text is unknown
 NonNegativeInt = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @checked_dataclass(config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False), repr=False)
 class Progress(Shown):
-    """How far a run has come.
+    """The progress of a run.
 
     It has no times, so the same run gives the same checkpoint, byte for byte.
 

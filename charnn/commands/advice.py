@@ -1,4 +1,4 @@
-"""Advice: what goes wrong in a run and the config key that helps, or a better checkpoint."""
+"""Advice: problems of a run with the config key that helps, or a better checkpoint."""
 
 import math
 from pathlib import Path
@@ -10,7 +10,7 @@ from charnn.training.outputs import Outputs
 if TYPE_CHECKING:
     from charnn.checkpoint.checkpoint import Checkpoint
 
-# So many validations must be worse than the best, with a lower training loss, for overfitting.
+# Overfitting means: so many validations are worse than the best, with a lower training loss.
 _PATIENCE = 3
 _CLIPPING_STEPS = 1000  # steps before clipping is worth a warning
 # A run that learns is below the unigram entropy after so many steps and characters.
@@ -91,7 +91,7 @@ class Advisor:
         )
 
     def _stalled(self, metrics: Metrics) -> str | None:
-        hopeless = self._unigram - 0.05  # below 0.05 the text has almost nothing to learn
+        hopeless = self._unigram - 0.05  # an entropy below 0.05 leaves almost nothing to learn
         early = metrics.step < _STALL_STEPS or metrics.characters < _STALL_CHARACTERS
         if early or metrics.train_loss < hopeless or hopeless < 0.05:
             return None

@@ -90,8 +90,8 @@ app.command("config")(config_)
 def main() -> None:
     """Run the command that the arguments name, and exit.
 
-    An error becomes one line on stderr and an exit code. Of several ranks that fail alike only the
-    first one prints. A rank that fails alone ends all others.
+    An error becomes one line on stderr and an exit code. If several ranks fail in the same way,
+    only the first one prints. A rank that fails alone ends all others.
     """
     prepare_stdio()
     try:

@@ -1,4 +1,4 @@
-"""What commands show on stderr while they work: messages, a spinner, bars."""
+"""The output of commands on stderr during their work: messages, a spinner, bars."""
 
 import contextlib
 import signal
@@ -21,13 +21,13 @@ REDRAW_EVERY = 0.1  # seconds
 
 
 def say(message: str) -> None:
-    """Print one line to stderr. The work goes on if stderr is gone."""
+    """Print one line to stderr. The work continues if stderr is closed."""
     with contextlib.suppress(OSError):
         print(one_line(message), file=sys.stderr, flush=True)
 
 
 def console(stream: TextIO) -> "Console":
-    """Return a console on stdout or stderr. Only the stream says whether it is a terminal.
+    """Return a console on stdout or stderr. Only the stream decides whether it is a terminal.
 
     Without this, variables such as FORCE_COLOR would put bars and colours into a pipe or a file.
     """
@@ -40,11 +40,11 @@ def console(stream: TextIO) -> "Console":
 def suspendable(
     shown_on: "Console", hides_cursor: Callable[[], bool] = lambda: True
 ) -> Iterator[None]:
-    """Show the cursor while Ctrl-Z suspends the program: what draws bars has hidden it.
+    """Show the cursor while Ctrl-Z suspends the program, because bars hide it.
 
     Args:
         shown_on: where the bars are drawn.
-        hides_cursor: whether bars are drawn at the moment, so that the cursor must go again.
+        hides_cursor: whether bars are drawn at the moment, so that the cursor must be hidden again.
     """
     stop = getattr(signal, "SIGTSTP", None)
     if stop is None or not shown_on.is_terminal or signal.getsignal(stop) != signal.SIG_DFL:
@@ -55,7 +55,7 @@ def suspendable(
         with contextlib.suppress(OSError):
             shown_on.show_cursor(True)
         signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)  # it returns when the shell says fg
+        signal.raise_signal(number)  # it returns after `fg` in the shell
         signal.signal(number, suspend)
         with contextlib.suppress(OSError):
             shown_on.show_cursor(not hides_cursor())
@@ -69,9 +69,9 @@ def suspendable(
 
 @contextmanager
 def waiting(what: str) -> Iterator[Callable[[str], None]]:
-    """Show a spinner on a terminal, with the work that it waits for.
+    """Show a spinner on a terminal, with the name of the work.
 
-    Yields a function that changes the words for the work.
+    Yields a function that changes this name.
     """
     if not sys.stderr.isatty():
         yield lambda what: None
@@ -85,7 +85,7 @@ def waiting(what: str) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def reading_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[int, int | None], None]]:
-    """Show on a terminal how much of a text is read, if reading takes long.
+    """Show a bar on a terminal while a text is read, if reading takes long.
 
     Yields a callback that takes the number of bytes read so far and the size of the text in bytes,
     None if it is not known.

@@ -25,7 +25,7 @@ class _Model(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """What the model reads before a document, and predicts after it."""
+        """The symbol that the model reads before a document and predicts after it."""
         return BOUNDARY if self.checkpoint.config.data.documents else "\n"
 
 
@@ -95,7 +95,7 @@ def _scores(model: _Model, name: str, text: str, unknown: Literal["error", "skip
     if mark not in known:
         raise CorpusError(f"{model.path}: this model knows no line end, so it cannot read lines")
     try:
-        # Without the first mark, so that lines are counted from 1 in an error.
+        # The first mark is left out, so that errors count lines from 1.
         ids = known.encode(text.replace(BOUNDARY, mark)[1:], unknown=unknown)
     except UnknownCharactersError as error:
         raise UnknownCharactersError(f"{name}: {error}; leave them out by --unknown skip") from None

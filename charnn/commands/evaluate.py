@@ -34,7 +34,7 @@ def eval_(
     ],
     data: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATH", help="Text to read as a whole; - for stdin."),
+        typer.Option(metavar="PATH", help="Text to evaluate as a whole; - for stdin."),
     ] = None,
     split: Annotated[
         Literal["train", "val", "test", "all"] | None,
@@ -46,11 +46,11 @@ def eval_(
         typer.Option(min=1, metavar="N", help="Reset the state to zero every N characters."),
     ] = None,
     adapt: Annotated[
-        bool, typer.Option("--adapt", help="Also read it with a model that learns from it.")
+        bool, typer.Option("--adapt", help="Also evaluate a model that learns while it reads.")
     ] = False,
     adapt_rate: Annotated[float | None, ADAPT_RATE] = None,
     each: Annotated[
-        bool, typer.Option("--each", help="Score each document, or else each line, by itself.")
+        bool, typer.Option("--each", help="Score each document separately, or each line.")
     ] = False,
     novelty: Annotated[bool, NOVELTY] = False,
     against: Annotated[list[str] | None, AGAINST] = None,
@@ -59,26 +59,26 @@ def eval_(
     """Print how well a model predicts a text.
 
     The loss is exact: the model reads the text from the zero state to the end, one character at a
-    time. Bits per byte count the text's bytes in UTF-8. For scale, the output has the bits per
+    time. Bits per byte count the text's bytes in UTF-8. For comparison, the output has the bits per
     character of simpler methods on the same text: adaptive counts of characters (unigram) and of
     pairs (bigram), and xz.
 
-    --context N allows a fair comparison with models that see at most N characters: the text is cut
-    into blocks of N predictions, each read from the zero state. --novelty reports the share of the
-    text that is copied verbatim from the training text, as `charnn sample` does.
+    --context N resets the state every N characters, for a fair comparison with models that see at
+    most N characters. --novelty reports the share of the text that is copied verbatim from the
+    training text, as in `charnn sample`.
 
-    Of a model of documents (data.documents) the text is divided likewise, and each document is read
-    from the zero state. The loss is the mean over all characters and the ends of the documents.
-    --novelty also counts the documents that stand in the training text.
+    For a model of documents (data.documents), the text is divided in the same way, and the model
+    reads each document from the zero state. The loss is the mean over all characters and the ends
+    of the documents. --novelty also counts the documents that are in the training text.
 
-    --adapt reads the text a second time with a model that goes on learning (dynamic evaluation):
-    after every 64 characters, which have been predicted and scored by then, it takes one step of
-    training on them. Its loss stands beside the other.
+    --adapt reads the text a second time with a model that continues to learn (dynamic evaluation).
+    The model predicts and scores 64 characters and then takes one training step on them. Its loss
+    is printed beside the other.
 
-    --each prints a row of a table, or with --json an object, for each document, or for each line if
-    the model knows no documents: its bits, their mean, the mean rank of what came (1 is the
-    likeliest), and the most surprising place. With several --ckpt it prints the bits under each
-    model and the likeliest model.
+    --each prints a row of a table for each document, or for each line if the model has no
+    documents; with --json, an object. A row has the bits, their mean, the mean rank of the actual
+    characters (1 is the most probable), and the most surprising place. With several --ckpt, it has
+    the bits under each model and the model with the fewest.
 
     \b
     Examples:

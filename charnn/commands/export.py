@@ -21,8 +21,8 @@ def export(
     dtype: Annotated[
         Literal["float16", "float32"] | None,
         typer.Option(
-            help="Numbers in a page. float16 halves its size and changes log-probabilities by "
-            "about 0.001, seldom 0.01; float32 by 0.00001.  [default: float16]",
+            help="Number format of a page. float16 halves its size and changes log-probabilities "
+            "by about 0.001, seldom 0.01; float32 by 0.00001.  [default: float16]",
             show_default=False,
         ),
     ] = None,
@@ -31,11 +31,12 @@ def export(
     """Write a model for PyTorch, or as a page that runs it.
 
     FILE.safetensors has the names and shapes of nn.RNN, nn.LSTM or nn.GRU and nn.Linear;
-    docs/pytorch.md has the ten lines that load it. `charnn import` goes the other way. Needs
+    docs/pytorch.md has the ten lines that load it. `charnn import` reads it back. This format needs
     safetensors: pip install 'charnn[safetensors]'.
 
-    FILE.html runs the model in a browser: one writes, and the model goes on. The page is one file
-    that needs no network; docs/page.md describes it. Needs Jinja2: pip install 'charnn[report]'.
+    FILE.html runs the model in a browser: you write, and the model continues. The page is one file
+    that needs no network; docs/page.md describes it. This format needs Jinja2: pip install
+    'charnn[report]'.
 
     \b
     Examples:

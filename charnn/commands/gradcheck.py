@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from charnn.config.keys import Config
     from charnn.insight.gradcheck import Row
 
-# What is not given is small: two losses are computed for each parameter.
+# The defaults are small, because each parameter needs two losses.
 _SMALL = {
     "model.hidden_size": 6,
     "model.num_layers": 1,
@@ -22,8 +22,8 @@ _SMALL = {
     "training.seed": 1,
 }
 _USED = _SMALL.keys() | {"model.cell", "model.activation", "training.loop"}
-_TELLING = 3  # the fewest characters with which slips differ from each other
-_CHARACTERS = 6  # K: equal to H, so that a slip in a backward pass is seldom an error of shapes
+_TELLING = 3  # the fewest characters that distinguish the slips
+_CHARACTERS = 6  # K = H, so that few slips in a backward pass end in an error of shapes
 _MOST = 20_000  # parameters, and characters of a window
 
 
@@ -35,21 +35,21 @@ def gradcheck(
     mine: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.py", help="Check the function backward of this file.", parser=file_path
+            metavar="FILE.py", help="Check the function backward in this file.", parser=file_path
         ),
     ] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Check gradients against central differences.
 
-    A small network with random parameters reads random characters, in float64. Each parameter's
-    gradient is compared with what a small change of its elements does to the loss. The exit code is
-    1 if a relative difference is 1e-6 or more.
+    A small network with random parameters reads random characters, in float64. The command compares
+    each gradient with the change of the loss when an element of the parameter changes a little. The
+    exit code is 1 if a relative difference is 1e-6 or more.
 
-    --mine compares a backward pass that you wrote with charnn's. backward(parameters, inputs,
-    targets, state) gets a dict of arrays by name (U, W, b, V and c of one layer), T character ids,
-    the T that follow and the state before, (1, H). It returns the gradients of the loss summed over
-    the characters in a dict: dU, dW, db, dV, dc. Usual slips are named.
+    --mine compares your own backward pass with charnn's. backward(parameters, inputs, targets,
+    state) receives a dict of arrays by name (U, W, b, V and c of one layer), T character ids, the T
+    ids that follow, and the state before, (1, H). It returns a dict of the gradients of the loss
+    summed over the characters: dU, dW, db, dV, dc. The output names common mistakes.
 
     With `--set model.cell=lstm` the state is (2, H), h and then s; a GRU also has d. With several
     layers the names are U0, W0, b0, U1 and so on.

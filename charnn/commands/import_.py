@@ -29,16 +29,16 @@ def import_(
     ] = None,
     activation: Annotated[
         Literal["tanh", "relu"] | None,
-        typer.Option(help="Of an nn.RNN. Default: what the file says, or tanh."),
+        typer.Option(help="Activation of an nn.RNN. Default: that in the file, or tanh."),
     ] = None,
     overwrite: Annotated[bool, OVERWRITE] = False,
 ) -> None:
-    """Read a model that PyTorch trained, or that `charnn export` wrote.
+    """Read a model from PyTorch or from `charnn export`.
 
-    The file must hold an nn.RNN, nn.LSTM or nn.GRU and an nn.Linear, and nothing else but an
-    nn.Embedding, which becomes a part of U; docs/pytorch.md has the details. `sample`, `eval
-    --data`, `inspect`, `report` and `train --init` work with the checkpoint. Needs safetensors: pip
-    install 'charnn[safetensors]'.
+    The file must contain an nn.RNN, nn.LSTM or nn.GRU and an nn.Linear. It may also contain an
+    nn.Embedding, which becomes a part of U, and nothing else; docs/pytorch.md has the details.
+    `sample`, `eval --data`, `inspect`, `report` and `train --init` work with the checkpoint. The
+    command needs safetensors: pip install 'charnn[safetensors]'.
 
     \b
     Examples:
@@ -59,7 +59,7 @@ def _characters(path: Path) -> str:
     """Read the characters of a model.
 
     Raises:
-        RequestError: if the file does not hold such a list.
+        RequestError: if the file does not contain such a list.
     """
     try:
         text = path.read_bytes().decode("utf-8")

@@ -20,10 +20,10 @@ def info(
     ],
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Print what a checkpoint holds.
+    """Print the contents of a checkpoint.
 
-    Its model, vocabulary, training so far and config. Two checkpoints with the same
-    parameters have the same parameters sha256, whatever else is in them.
+    The output has the model, the vocabulary, the training so far and the config. Two checkpoints
+    with the same parameters have the same parameters sha256, whatever else they contain.
 
     \b
     Example:
@@ -62,7 +62,7 @@ def info(
 
 
 def _digest(parameters: "Array") -> str:
-    """Return the SHA-256 of the numbers as a little-endian machine stores them."""
+    """Return the SHA-256 of the numbers in little-endian order."""
     return hashlib.sha256(
         parameters.astype(parameters.dtype.newbyteorder("<")).tobytes()
     ).hexdigest()

@@ -24,14 +24,14 @@ def inspect(
         list[int] | None,
         typer.Option(
             metavar="N",
-            help="A place, counted from 0, whose origins to show, instead of the most surprising "
-            "ones; repeatable.",
+            help="Show the origins of this place, counted from 0, instead of the most surprising "
+            "places; repeatable.",
         ),
     ] = None,
     top: Annotated[
         int,
         typer.Option(
-            min=1, metavar="N", help="How many places, expected characters or units to list."
+            min=1, metavar="N", help="Number of places, expected characters or units to list."
         ),
     ] = 5,
     n: Annotated[
@@ -42,13 +42,17 @@ def inspect(
 ) -> None:
     """Show what a model expects, remembers and can learn.
 
-    Surprise: the bits that each character costs. Expectation: the most likely characters at each
-    place. Memory: what hidden units follow, measured as the correlation of the activation with a
-    feature of the text; the feature is chosen on the first half and measured on the second. Gates:
-    those of the same units, in an LSTM or a GRU. Gradients: how many characters back the loss still
-    reaches each layer. Origins: how much each character before a place mattered to its loss. A
-    terminal shows the beginning of the text in colour; a pipe gets
-    tab-separated tables of all that was read.
+    A terminal shows the beginning of the text in colour. A pipe receives tab-separated tables of
+    all characters read. The views are:
+
+    \b
+      surprise     the bits that each character costs
+      expectation  the most probable characters at each place
+      memory       the correlation of hidden units with features of the text; the
+                   feature is chosen on the first half, measured on the second
+      gates        the gates of the same units, in an LSTM or a GRU
+      gradients    how many characters back the gradient still reaches each layer
+      origins      how much each character before a place affected its loss
 
     \b
     Examples:

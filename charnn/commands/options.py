@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def file_path(name: str) -> Path:
-    """Return the path of a name on the command line. An empty name would be the current folder."""
+    """Return the path of a name on the command line. An empty name would mean this folder."""
     if not name:
         raise typer.BadParameter("the name of a file is empty")
     return Path(name)
@@ -38,7 +38,7 @@ TEXT = typer.Option(
 
 UNIT = typer.Option(
     metavar="LAYER:INDEX",
-    help="A hidden unit to show, counted from 0, instead of those found; repeatable.",
+    help="Show this hidden unit, counted from 0, instead of those found; repeatable.",
 )
 
 SET = typer.Option(
@@ -57,7 +57,7 @@ def adapt_rate_of(adapt: bool, rate: float | None) -> float | None:
     """Return the learning rate that --adapt and --adapt-rate ask for, None for no learning.
 
     Raises:
-        RequestError: if it is out of range, or is given without --adapt.
+        RequestError: if the rate is out of range, or is given without --adapt.
     """
     if rate is not None and not adapt:
         raise RequestError("--adapt-rate is for --adapt")
@@ -73,7 +73,7 @@ def adapt_rate_of(adapt: bool, rate: float | None) -> float | None:
 def config_of(
     config: Path | None, assignments: list[str], options: dict[str, tuple[str, Any]]
 ) -> "Config":
-    """Return the config, with the keys set by --set and by other options, which win.
+    """Return the config with the keys of --set and of other options, which override it.
 
     Raises:
         ConfigError: if it is not valid.
@@ -88,7 +88,7 @@ def config_of(
 
 
 def keys_beginning(incomplete: str) -> list[str]:
-    """Return `KEY=` for each config key that begins so, for the shell's completion."""
+    """Return `KEY=` for each config key with this beginning, for shell completion."""
     from charnn.config.keys import all_keys
 
     return [f"{key}=" for key in all_keys() if key.startswith(incomplete)]

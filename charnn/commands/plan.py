@@ -28,21 +28,26 @@ def plan(
         ),
     ] = None,
     time: Annotated[
-        str, typer.Option("--time", metavar="TIME", help="How long the run may take: 90s, 10m, 1h.")
+        str, typer.Option("--time", metavar="TIME", help="Time limit of the run: 90s, 10m, 1h.")
     ] = "5m",
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", "-c", metavar="FILE", parser=file_path, help="YAML config to keep."
+            "--config",
+            "-c",
+            metavar="FILE",
+            parser=file_path,
+            help="YAML config whose keys to keep.",
         ),
     ] = None,
     assignments: Annotated[list[str] | None, SET] = None,
 ) -> None:
     """Write a config that uses a given time well.
 
-    It reads the text, measures this machine for a few seconds, and prints a commented config for
-    `charnn train --config`: sizes, steps, learning rate and dropout, why, what loss to expect, and
-    what a minute or an hour would give. Keys given by --set or --config stay as they are.
+    The command reads the text, measures this machine for a few seconds, and prints a config for
+    `charnn train --config`. It has sizes, steps, learning rate and dropout. Comments give the
+    reasons, the expected loss, and the network for a minute or an hour. Keys given by --set or
+    --config stay as they are.
 
     \b
     Examples:
@@ -101,7 +106,7 @@ def _about(made: "Plan", seconds: float) -> list[str]:
 
 
 def _alternative(made: "Plan", seconds: float) -> str:
-    """Return in words what another time would give."""
+    """Return a description of the network for another time."""
     from charnn.training.choosing import most_work, size_for
 
     work = seconds * made.speed

@@ -28,8 +28,8 @@ def plot(
 ) -> None:
     """Draw the curves of one run, or compare the curves of several.
 
-    Training and validation loss, learning rate, gradient norm and speed. Needs matplotlib: pip
-    install 'charnn[plot]'.
+    The picture has training and validation loss, learning rate, gradient norm and speed. The
+    command needs matplotlib: pip install 'charnn[plot]'.
 
     \b
     Examples:

@@ -22,12 +22,12 @@ def report(
     unknown: Annotated[Literal["error", "skip"], UNKNOWN] = "error",
     overwrite: Annotated[bool, OVERWRITE] = False,
 ) -> None:
-    """Write a page that shows a model from outside and inside.
+    """Write a page that shows the losses, text and units of a model.
 
     The page has the model's losses, curves (from the log beside the checkpoint), samples, gradients
     and config. It also has the text: point at a character, or move with the arrow keys, to see what
     the model expected there. About twenty hidden units can colour the text. The page is one file
-    that needs no network. Needs Jinja2: pip install 'charnn[report]'.
+    that needs no network. The command needs Jinja2: pip install 'charnn[report]'.
 
     \b
     Examples:

@@ -19,10 +19,10 @@ from charnn.training.trainer import Trainer
 if TYPE_CHECKING:
     from rich.console import Console, Group
 
-_FIRST_WORD_AFTER = 10.0  # seconds of a validation without a word in a log file
-_WORD_EVERY = 60.0  # seconds from then on
-_NARROW = 60  # columns of a terminal that has no room for words beside the bars
-_SMOOTHING = 0.98  # weight of the past in the training loss shown, as char-rnn shows it
+_FIRST_WORD_AFTER = 10.0  # seconds of a validation before its first line in a log file
+_WORD_EVERY = 60.0  # seconds between further lines
+_NARROW = 60  # columns; a narrower terminal has no space for words beside the bars
+_SMOOTHING = 0.98  # weight of the past in the displayed training loss, as in char-rnn
 
 
 class Reporter:
@@ -120,7 +120,7 @@ class Reporter:
 class PlainReporter(Reporter):
     """Prints one flushed line for each evaluation, for pipes and log files.
 
-    During a validation that takes long it prints a line a minute.
+    During a long validation it prints a line a minute.
     """
 
     _silent_until = math.inf  # the time of the next line about the present validation
@@ -208,7 +208,7 @@ class LiveReporter(Reporter):
             self._live.stop()
 
     def show(self, event: Event) -> None:
-        """Show one event. The work goes on if the terminal is gone."""
+        """Show one event. The work continues if the terminal is closed."""
         with contextlib.suppress(OSError):
             self._show(event)
             now = time.perf_counter()
@@ -218,7 +218,7 @@ class LiveReporter(Reporter):
                 self._live.refresh()
 
     def _erase_what_wraps(self) -> None:
-        """Erase the lines that a terminal has added to the bars because it became narrower.
+        """Erase the lines that a terminal added to the bars because it became narrower.
 
         A redraw erases as many lines as it drew. The window wraps them into more.
         """

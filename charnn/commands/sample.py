@@ -35,27 +35,32 @@ def sample(
     n: Annotated[
         int,
         typer.Option(
-            "--n", "-n", min=0, metavar="N", help="Characters to generate; the most of a document."
+            "--n", "-n", min=0, metavar="N", help="Characters to draw; the longest document."
         ),
     ] = 500,
     prime: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Begin with this text, printed first.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Begin with this text, which is printed first."),
     ] = None,
     prime_file: Annotated[
         str | None, typer.Option(metavar="PATH", help="Read that text from a file, or - for stdin.")
     ] = None,
     temperature: Annotated[
-        float, typer.Option(metavar="T", help="Below 1 plays safe, above 1 takes risks.")
+        float, typer.Option(metavar="T", help="Below 1: safer text; above 1: more varied text.")
     ] = 1.0,
     top_k: Annotated[
-        int | None, typer.Option(min=1, metavar="K", help="Keep the K likeliest.")
+        int | None,
+        typer.Option(min=1, metavar="K", help="Draw from the K most probable characters."),
     ] = None,
     top_p: Annotated[
-        float | None, typer.Option(metavar="P", help="Keep the smallest set with this probability.")
+        float | None,
+        typer.Option(metavar="P", help="Draw from the fewest characters with this probability."),
     ] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Always take the likeliest.")] = False,
+    greedy: Annotated[
+        bool, typer.Option("--greedy", help="Always take the most probable.")
+    ] = False,
     no_prime: Annotated[
-        bool, typer.Option("--no-prime", help="Leave the beginning out of what is printed.")
+        bool, typer.Option("--no-prime", help="Do not print the given beginning.")
     ] = False,
     unknown: Annotated[Literal["error", "skip"], UNKNOWN] = "error",
     stop: Annotated[
@@ -65,7 +70,7 @@ def sample(
     samples: Annotated[
         int,
         typer.Option(
-            min=1, metavar="M", help="How many documents, or texts separated by lines of ---."
+            min=1, metavar="M", help="Number of documents, or of texts separated by lines of ---."
         ),
     ] = 1,
     unique: Annotated[
@@ -76,25 +81,28 @@ def sample(
         typer.Option("--new", help="Leave out documents of the model's text, and draw others."),
     ] = False,
     adapt: Annotated[
-        bool, typer.Option("--adapt", help="Learn from the text to begin with.")
+        bool, typer.Option("--adapt", help="Learn from the given beginning first.")
     ] = False,
     adapt_rate: Annotated[float | None, ADAPT_RATE] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**63 - 1, metavar="N", help="One seed, one text.")
+        int | None,
+        typer.Option(
+            min=0, max=2**63 - 1, metavar="N", help="Seed of the random draws: one seed, one text."
+        ),
     ] = None,
     novelty: Annotated[bool, NOVELTY] = False,
     against: Annotated[list[str] | None, AGAINST] = None,
 ) -> None:
     """Print text drawn from a model.
 
-    Exactly N characters are drawn after --prime, and nothing is added. The model reads --prime as
-    the beginning of a line; without it, it begins a line itself.
+    The command draws exactly N characters after --prime and adds nothing. The model reads --prime
+    as the beginning of a line. Without --prime, generation starts as if after a newline.
 
     A model of documents (data.documents) begins a document and ends it itself, after N characters
     at most. Documents are printed one a line, or separated as in the text.
 
-    --adapt takes up the style of a longer text to begin with: the model learns from it first, as in
-    `charnn eval --adapt`. The checkpoint stays as it is.
+    With --adapt, the model first learns from the given beginning, as in `charnn eval --adapt`, and
+    then writes in its style. The checkpoint does not change.
 
     --novelty reports on stderr the share of the drawn text that is copied verbatim from the
     training text, in runs of 20 characters or more, and the longest run.
@@ -187,7 +195,7 @@ def sample(
 
 
 def _adapt(checkpoint: "Checkpoint", prime: str, rate: float) -> None:
-    """Let a model learn from what it will begin with. A single character teaches nothing."""
+    """Let a model learn from the given beginning. A single character has no effect."""
     from charnn.adaptation import adapting
     from charnn.writing import opening
 

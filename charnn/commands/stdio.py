@@ -1,4 +1,4 @@
-"""Standard input, output and error, as a shell leaves them: closed, piped, with a reader gone."""
+"""Standard input, output and error, which may be closed or piped, or have lost their reader."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ from charnn.errors import CharnnError
 def prepare_stdio() -> None:
     """Open the streams that the shell closed; print UTF-8, whatever the locale.
 
-    A width of the terminal in the environment that makes no sense counts as unknown.
+    If the environment has an invalid width of the terminal, the width counts as unknown.
     """
     _open_closed_streams()
     if not re.fullmatch("0*[1-9][0-9]{0,3}", os.environ.get("COLUMNS", "1"), re.ASCII):
@@ -26,7 +26,7 @@ def prepare_stdio() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Open /dev/null for each of 0, 1 and 2 that is closed: no other file must get that number."""
+    """Open /dev/null for each of 0, 1 and 2 that is closed, so that no file gets its number."""
     for number, mode in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
         try:
             os.fstat(number)
@@ -43,7 +43,7 @@ def _open_closed_streams() -> None:
 
 @contextlib.contextmanager
 def flushing_stdout() -> Iterator[None]:
-    """Flush stdout at the end. A reader that has gone is no error; a full disk is one.
+    """Flush stdout at the end. A closed reader is no error; a full disk is one.
 
     Raises:
         CharnnError: if the output cannot be written.

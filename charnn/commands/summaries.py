@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from charnn.training.events import Reason
     from charnn.training.trainer import Trainer
 
-# Characters times parameters. Beyond this a validation takes ten seconds or more.
+# Characters times parameters. Above this, a validation takes ten seconds or more.
 _LONG_VALIDATION = 2e11
 
 _LITTLE = 50_000  # characters
@@ -54,7 +54,7 @@ def headline(trainer: "Trainer") -> list[str]:
 
 
 def _choices(trainer: "Trainer") -> list[str]:
-    """Return what the run chose for keys that were not given, a line for each reason."""
+    """Return the values that the run chose for other keys, a line for each reason."""
     from charnn.training.preparation import training_characters
 
     if not trainer.choices:
@@ -87,7 +87,7 @@ def _documents(corpus: "Corpus") -> list[str]:
 
 
 def results(trainer: "Trainer") -> list[str]:
-    """Return what the run has reached, and the files that hold it."""
+    """Return the results of the run, and its files."""
     progress, outputs = trainer.progress, trainer.outputs
     lines = [f"{outputs.checkpoint}: step {progress.step:,} of {trainer.total_steps:,}"]
     if progress.best_val_loss is not None and outputs.best.exists():
@@ -97,7 +97,7 @@ def results(trainer: "Trainer") -> list[str]:
 
 
 def already_finished(trainer: "Trainer") -> list[str]:
-    """Return the lines for a run that was resumed, but has nothing left to do."""
+    """Return the lines for a resumed run that is already finished."""
     more = "; a higher --max-steps goes on" if trainer.finished == "finished" else ""
     return [f"this run is finished{more}:", *results(trainer)]
 
@@ -121,9 +121,10 @@ def closing(trainer: "Trainer", ending: "Reason") -> list[str]:
 
 
 def dry_run_costs(trainer: "Trainer") -> list[str]:
-    """Return the config of a run as YAML, and as comments what it will cost.
+    """Return the config of a run as YAML, with its costs in comments.
 
-    Every rank must call this, because it measures a few steps. The trainer is of no use afterwards.
+    Every rank must call this, because it measures a few steps. The trainer cannot be used
+    afterwards.
     """
     from charnn.config.writing import commented_yaml
     from charnn.training.preparation import needed_memory, step_spec

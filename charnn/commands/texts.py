@@ -1,4 +1,4 @@
-"""The one place that finds and reads the text of a run: its own, or one named on the command line.
+"""Finds and reads the text of a run: its own, or one named on the command line.
 
 A checkpoint stores the path and a fingerprint of its text, not the text itself.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from charnn.text.corpus import Corpus
     from charnn.text.encoding import Ids
 
-VALIDATION = "the validation text"  # its name where no other text is given
+VALIDATION = "the validation text"  # its name if no other text is given
 
 
 def read_corpus(
@@ -36,7 +36,7 @@ def read_corpus(
         config: names the text and its splits.
         source: the checkpoint whose vocabulary encodes the text; None for the text's own.
         again: whether `source` was trained on this text.
-        named: the keys of the texts that the user named now. Nothing waits for others.
+        named: the keys of the texts that the user named now. Only these may wait for input.
         quiet: whether to show no progress.
         option: the option that can name another text, for errors.
         ranks: the processes that read together.
@@ -84,7 +84,7 @@ def text_to_read(
     unknown: Literal["error", "skip"],
     option: str = "--data",
 ) -> tuple[str, "Ids", int]:
-    """Return the text that a model is asked to read.
+    """Return the text that a command's model must read.
 
     Args:
         checkpoint: the model.
@@ -124,7 +124,7 @@ def training_text(
     Args:
         checkpoint: the model.
         against: paths of the text; without them, the checkpoint's own text is read.
-        whole: whether all splits are wanted, and not the training split alone.
+        whole: whether to return all splits, or only the training split.
 
     Raises:
         RequestError: if the model's own text came from standard input.
@@ -214,9 +214,9 @@ def _encode(
     """Read the texts that `data` names into a corpus.
 
     Args:
-        data: names the texts, and says how they are read.
+        data: names the texts, and how to read them.
         remedy: the advice in errors about unknown characters.
-        announces: whether to say where texts are joined by something that is in none of them.
+        announces: whether to print a note if text is added between the files.
         quiet: whether to show no progress.
         ranks: the processes that read together.
         options: of `Corpus.from_text`.
@@ -229,7 +229,7 @@ def _encode(
 
     name = _shown(data.all_paths)
     notes: list[str] = []
-    # Documents, and texts that follow one another, are not divided: the first rank reads all.
+    # Documents and separate texts are not divided, so the first rank reads everything.
     together = data.all_paths == data.path and data.documents is None
 
     def blocks(paths: Sequence[str]) -> Iterable[str]:

@@ -51,9 +51,7 @@ def train(
     ] = None,
     extend: Annotated[
         bool,
-        typer.Option(
-            "--extend", help="With --init: the text may have characters new to the model."
-        ),
+        typer.Option("--extend", help="With --init: allow characters that are new to the model."),
     ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the checkpoint, if there is one.")
@@ -71,14 +69,14 @@ def train(
     stop_after: Annotated[
         int | None,
         typer.Option(
-            min=0, metavar="N", help="Stop this invocation after N steps; --resume goes on."
+            min=0, metavar="N", help="Stop this invocation after N steps; --resume continues."
         ),
     ] = None,
     time_limit: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Stop this invocation after 90s, 10m, 1h30m or 2d; --resume goes on.",
+            help="Stop this invocation after 90s, 10m, 1h30m or 2d; --resume continues.",
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all random draws.")] = None,
@@ -179,7 +177,7 @@ def train(
 
 
 class _Start(NamedTuple):
-    """What a run starts from: a checkpoint to resume, one with first parameters, or none."""
+    """What a run starts from: a checkpoint to resume, one with initial parameters, or none."""
 
     config: "Config"
     resumed: "Checkpoint | None"
@@ -229,7 +227,7 @@ def _lasting_paths(data: "DataConfig") -> dict[str, tuple[str, ...]]:
 
 
 def _reporter(trainer: "Trainer", quiet: bool) -> "Reporter":
-    """Return the display that fits where stderr goes."""
+    """Return the display for stderr: live on a terminal, plain lines elsewhere."""
     from charnn.commands.reporters import LiveReporter, PlainReporter, Reporter
     from charnn.writing import preview
 

@@ -1,10 +1,10 @@
-"""Settings that were given and do nothing, for a warning before a run begins."""
+"""Finds given settings that have no effect, for a warning before a run begins."""
 
 from collections.abc import Iterator
 
 from charnn.config.keys import Config
 
-# Keys of a section that act with some values of another key only.
+# Keys of a section that have an effect only with some values of another key.
 _ACT_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
     "momentum": ("optimizer", ("sgd",)),
     "alpha": ("optimizer", ("rmsprop",)),
@@ -18,7 +18,7 @@ _ACT_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def idle_settings(config: Config, total_steps: int, validates: bool) -> Iterator[str]:
-    """Yield a warning for each key whose value changes nothing in a run.
+    """Yield a warning for each key whose value has no effect in a run.
 
     A key with its default value is not mentioned, because a config may list every key.
 

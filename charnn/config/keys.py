@@ -82,27 +82,28 @@ class DataConfig(_Section):
         (), description="text to learn: files (also .gz, .xz, .bz2), folders of *.txt, globs"
     )
     val_fraction: float = Field(
-        0.1, ge=0, lt=1, description="share of the text that validates, taken after the training"
+        0.1, ge=0, lt=1, description="share of the text for validation, after the training part"
     )
     test_fraction: float = Field(
-        0.0, ge=0, lt=1, description="share of the text kept for a final test, taken at the end"
+        0.0, ge=0, lt=1, description="share of the text for the final test, at the end of the text"
     )
     val_path: Paths | None = Field(
-        None, description="a text of its own to validate on, instead of val_fraction"
+        None, description="separate text for validation, instead of val_fraction"
     )
     test_path: Paths | None = Field(
-        None, description="a text of its own for the final test, instead of test_fraction"
+        None, description="separate text for the final test, instead of test_fraction"
     )
     separator: String | None = Field(
-        None, description="text between two files; null = a line end where a file lacks its last"
+        None, description="text between two files; null = a newline if a file does not end with one"
     )
     order: Literal["natural", "name"] | None = Field(
-        None, description="of a folder's files: natural (2 before 10) or name; null = natural"
+        None, description="order of a folder's files: natural (2 before 10) or name; null = natural"
     )
     documents: Dividing | None = Field(
-        None, description="many texts: lines, blank-lines, files or text:SEPARATOR; null = one text"
+        None,
+        description="divided into: lines, blank-lines, files or text:SEPARATOR; null = one text",
     )
-    split_seed: Whole = Field(0, description="documents: seed of the draw that splits them")
+    split_seed: Whole = Field(0, description="documents: seed of the random split")
     normalize_newlines: bool = Field(False, description="read \\r\\n and \\r as \\n")
 
     @model_validator(mode="after")
@@ -116,24 +117,24 @@ class DataConfig(_Section):
 
     @property
     def texts(self) -> dict[str, tuple[str, ...]]:
-        """The paths of each text by dotted key: the text, and those that validate and test."""
+        """The paths of each text by dotted key: the text, and the validation and test texts."""
         own = {"data.val_path": self.val_path, "data.test_path": self.test_path}
         given = {key: paths for key, paths in own.items() if paths is not None}
         return {"data.path": self.path} | given
 
     @property
     def all_paths(self) -> tuple[str, ...]:
-        """The paths of all texts, one after the other."""
+        """The paths of all texts in one tuple."""
         return tuple(path for paths in self.texts.values() for path in paths)
 
     def of(self, paths: Sequence[str], *, again: bool) -> Self:
         """Return a copy that names another text.
 
         Args:
-            paths: of the text.
-            again: it is the text of this run at another place: its files are joined as the run
-                joined them, and the texts that validate and test are read, too, unless they came
-                from a pipe.
+            paths: its files.
+            again: whether it is the text of this run at another place. Its files are then joined
+                as before, and the validation and test texts are read, too, unless they came from a
+                pipe.
         """
         changes: dict[str, Any] = {"path": tuple(paths)}
         if not again or "-" in self.all_paths[len(self.path) :]:
@@ -149,11 +150,11 @@ class ModelConfig(_Section):
     """The network."""
 
     cell: Cell = Field("rnn", description=f"recurrent cell: {listed(list(CELLS))}")
-    hidden_size: Count = chosen(256, "H, units in each layer")
-    num_layers: Count = chosen(1, "recurrent layers")
+    hidden_size: Count = chosen(256, "H, number of units in each layer")
+    num_layers: Count = chosen(1, "number of recurrent layers")
     activation: Literal["tanh", "relu"] = Field("tanh", description="f of cell rnn: tanh or relu")
     dropout: float = chosen(
-        0.0, "share of each layer's outputs dropped, window by window", ge=0, lt=1
+        0.0, "share of each layer's outputs dropped, drawn anew for each window", ge=0, lt=1
     )
     init: Init = Field(
         "uniform",
@@ -180,75 +181,80 @@ class TrainingConfig(_Section):
     """The optimisation."""
 
     loop: Literal["fast", "textbook"] = Field(
-        "fast", description="fast, or textbook: one character at a time, as min-char-rnn does"
+        "fast", description="fast, or textbook: one character at a time, like min-char-rnn"
     )
-    batch_size: Count = chosen(32, "B, parallel streams the text is cut into")
-    seq_length: SeqLength = chosen(64, "T, characters between truncations; full = the whole stream")
+    batch_size: Count = chosen(32, "B, number of parallel streams of text")
+    seq_length: SeqLength = chosen(
+        64, "T, characters in a window of back-propagation; full = the stream"
+    )
     drop_last: bool = Field(
-        False, description="leave out an epoch's last, shorter window (as min-char-rnn does)"
+        False, description="skip the shorter last window of an epoch (like min-char-rnn)"
     )
     epochs: Count = chosen(50, "passes over the training text")
-    max_steps: Whole | None = chosen(None, "steps of the whole plan, instead of epochs")
+    max_steps: Whole | None = chosen(None, "steps of the whole run, instead of epochs")
     time_limit: Seconds | None = Field(
-        None, description="stop this invocation after 90s, 10m, 1h30m or 2d, to be resumed"
+        None, description="stop this invocation after 90s, 10m, 1h30m or 2d; --resume continues"
     )
     optimizer: Literal["sgd", "adagrad", "rmsprop", "adam"] = Field(
         "adam", description="sgd, adagrad, rmsprop or adam"
     )
-    learning_rate: float = chosen(2e-3, "η at its highest", gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1, description="sgd: share of the last step kept")
+    learning_rate: float = chosen(2e-3, "the highest η of the schedule", gt=0)
+    momentum: float = Field(
+        0.9, ge=0, lt=1, description="sgd: share of the previous step that is added"
+    )
     alpha: float = Field(0.99, ge=0, lt=1, description="rmsprop: decay of the mean square")
     beta1: float = Field(0.9, ge=0, lt=1, description="adam: decay of the mean")
     beta2: float = Field(0.999, ge=0, lt=1, description="adam: decay of the mean square")
     eps: float = Field(
-        1e-8, gt=0, description="keeps the divisor above 0 (adagrad: inside the root)"
+        1e-8, gt=0, description="added to the divisor to keep it above 0 (adagrad: inside the root)"
     )
     schedule: Literal["constant", "cosine", "step"] = Field(
         "cosine", description="constant, cosine (to min_learning_rate) or step"
     )
     warmup_steps: Whole = chosen(0, "steps over which η rises from 0")
-    min_learning_rate: float = Field(0.0, ge=0, description="cosine: η at the end of the plan")
+    min_learning_rate: float = Field(0.0, ge=0, description="cosine: η at the end of the run")
     step_size: Count = Field(1000, description="step: steps between two decays")
     gamma: float = Field(0.5, gt=0, le=1, description="step: factor of each decay")
     clip_norm: float | None = chosen(
-        5.0, "longest gradient (norm over all parameters), or null", gt=0
+        5.0, "largest norm of the gradient, over all parameters, or null", gt=0
     )
     clip_value: float | None = Field(
-        None, gt=0, description="largest gradient element, either sign, or null"
+        None, gt=0, description="largest absolute value of a gradient element, or null"
     )
     loss_reduction: Literal["mean", "sum"] = Field(
-        "mean", description="the gradient is of the mean, or the sum, over a step's characters"
+        "mean",
+        description="gradient of the mean, or of the sum, of the losses of a step's characters",
     )
-    weight_decay: float = chosen(0.0, "decoupled: U, W, V shrink by η times this each step", ge=0)
+    weight_decay: float = chosen(0.0, "decoupled: each step shrinks U, W, V by η times this", ge=0)
     ema_decay: float = chosen(
         0.0,
-        "validate, save and sample a running mean of the parameters (0: themselves)",
+        "decay of the mean of the parameters that is validated and saved; 0 = none",
         ge=0,
         lt=1,
     )
     eval_every: Count | None = Field(
-        None, description="steps between validations; null = a tenth of the plan, at most 1000"
+        None, description="steps between validations; null = a tenth of the run, at most 1000"
     )
     save_every: Count = Field(500, description="steps between checkpoints")
     log_every: Count = Field(100, description="steps between lines of the metrics log")
     patience: Count | None = Field(
-        None, description="end after this many validations without a new best, or null"
+        None, description="stop after this many validations without a new best, or null"
     )
     on_divergence: Literal["rollback", "stop", "ignore"] = Field(
         "rollback",
-        description="rollback (to the last save, η halved), stop, or ignore a high loss",
+        description="rollback (to the last save, halve η), stop, or ignore a high loss",
     )
     seed: Whole | None = Field(
-        None, description="seed of all random draws; null = choose, show and store"
+        None, description="seed of all random draws; null = the run chooses and stores one"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="float32 or float64")
     threads: Threads | None = Field(
-        None, description="cores to use, of each rank; null = all (bits depend on it)"
+        None, description="cores for each rank; null = all (the last bits depend on it)"
     )
 
     @model_validator(mode="after")
     def _rate_falls(self, info: ValidationInfo) -> Self:
-        # Earlier versions took such a pair, so a stored config may have it.
+        # Earlier versions accepted such a pair, so a stored config may have it.
         chosen = "learning_rate" not in self.model_fields_set
         if self.min_learning_rate > self.learning_rate and not chosen and info.context != STORED:
             raise PydanticCustomError(
@@ -260,14 +266,16 @@ class TrainingConfig(_Section):
 
 
 class OutputConfig(_Section):
-    """The files written; the metrics log lies beside the checkpoint, ending in .jsonl."""
+    """The files to write. The metrics log is beside the checkpoint and ends in .jsonl."""
 
     checkpoint: Npz = Field(
         "run.npz",
         description="the checkpoint, NAME.npz",
         json_schema_extra={"pattern": r"^(?!.*\.best\.npz$).*\.npz$"},
     )
-    keep_best: bool = Field(True, description="also keep the best validation's, NAME.best.npz")
+    keep_best: bool = Field(
+        True, description="also keep the checkpoint of the best validation, NAME.best.npz"
+    )
 
 
 _NEXT_SECTION = ",\n       "
@@ -302,7 +310,7 @@ class Config(_Section, title="charnn config"):
                     yield f"{section}.{name}", getattr(part, name)
 
 
-# Keys that may change when a run is resumed. They prolong the run or do not affect its numbers.
+# Keys that may change when a run is resumed. They extend the run or do not affect its numbers.
 RESUMABLE = frozenset(
     {
         "data.path",
@@ -335,7 +343,7 @@ ADDED_KEYS: dict[str, Any] = {
     "data.split_seed": 0,
     "model.cell": "rnn",
 }
-# Keys for which null leaves the choice to the run, which makes it when it begins.
+# Null in these keys lets the run choose the value when it begins.
 CHOSEN_BY_THE_RUN = frozenset(
     {"data.separator", "data.order", "training.seed", "training.eval_every"}
 )

@@ -12,7 +12,7 @@ from charnn.config.yaml_file import read_yaml, yaml_value
 from charnn.errors import ConfigError
 from charnn.showing import show_value
 
-_CONFIG = TypeAdapter(Config)  # its errors keep the places, which messages about a file need
+_CONFIG = TypeAdapter(Config)  # its errors keep the places, which error messages need
 
 
 class Override(NamedTuple):

@@ -1,4 +1,4 @@
-"""What is wrong with a config: one line for each error, with its place."""
+"""The errors in a config: one line for each error, with its place."""
 
 import difflib
 import re
@@ -15,7 +15,7 @@ Known = Mapping[str, Iterable[str]]  # The keys of each section.
 Keys = tuple[str, ...]  # A section, or a section and a key, or () for the whole config.
 Places = dict[Keys, str]  # Where each of them was written: FILE:LINE or an option, in this order.
 
-# What other programs call these keys.
+# The names of these keys in other programs.
 _ALIASES = {
     "batch": "batch_size",
     "bptt": "seq_length",
@@ -57,7 +57,7 @@ _REASONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "tuple_type": lambda ctx: "must be a path or a list of paths",
     "model_type": lambda ctx: "must be a section of keys",
 }
-# Errors of two keys that do not go together.
+# Errors about two keys that contradict each other.
 _PAIRS = {
     "split": ("val_fraction", "test_fraction"),
     "activation": ("cell", "activation"),
@@ -69,8 +69,8 @@ def explain_all(error: ValidationError, known: Known, places: Places, path: Path
     """Return one line for each error, at most 20, in the order of the file, then of the options.
 
     Args:
-        error: what pydantic found.
-        known: the keys that there are, to suggest one for a key that there is not.
+        error: the error from pydantic.
+        known: all keys, to suggest one for an unknown key.
         places: where each key was written.
         path: the config file, for errors without a place of their own.
     """
@@ -122,7 +122,7 @@ def _explain(error: ErrorDetails, known: Known, places: Places, path: Path | Non
 
 
 def _shown(value: Any) -> str:
-    """Show a value. Of text that YAML would read as something else, say that it is in quotes."""
+    """Show a value. Mark text in quotes that YAML would read as another type without them."""
     shown = show_value(value)
     if value == "":
         return "nothing"
@@ -132,7 +132,7 @@ def _shown(value: Any) -> str:
 
 
 def usual_name(name: str) -> str:
-    """Return what a key is called here that other programs call by this name."""
+    """Return charnn's name of a key that has this name in other programs."""
     return _ALIASES.get(name.lower(), name)
 
 

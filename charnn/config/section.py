@@ -1,4 +1,4 @@
-"""What all sections of a config share: strict checks, values that stay, help and a short repr."""
+"""The base of all sections of a config: strict checks, fixed values, help and a short repr."""
 
 import reprlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from charnn.showing import show_value
 AUTO = "auto"  # a key's value is chosen for the text; see charnn.training.choosing
 
 _brief = reprlib.Repr()
-_brief.maxstring, _brief.maxother = 80, 10_000  # cuts a long text or list, and not a section
+_brief.maxstring, _brief.maxother = 80, 10_000  # shortens a long text or list, but not a section
 
 
 def summary(section: object) -> str:
@@ -26,7 +26,7 @@ def chosen(default: Any, description: str, **bounds: Any) -> Any:
     """Describe a key that is chosen for the text of a run unless it is given.
 
     Args:
-        default: its value where there is no text to choose for.
+        default: its value if there is no text.
         description: its meaning.
         bounds: as for `Field`.
     """
@@ -51,7 +51,7 @@ def _complete_schema(schema: dict[str, Any], section: type) -> None:
 
 
 class Section(BaseModel):
-    """Keys with values that were checked and do not change."""
+    """A section of a config: its keys, with checked values that do not change."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -68,7 +68,7 @@ class Section(BaseModel):
         lines, parameters = [], []
         for name, field in cls.model_fields.items():
             lines.append(f"    {name}: {field.description or summary(field.annotation)}")
-            # Without its type, which pydantic writes in several lines.
+            # The type is left out, because pydantic writes it in several lines.
             default = AUTO if name in cls.chosen_keys() else _default(field)
             parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default))
         cls.__doc__ = "\n".join([summary(cls), "", "Attributes:", *lines])
@@ -98,7 +98,7 @@ class Section(BaseModel):
         raise ConfigError(f"a config does not change; make another one with {given}")
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
-        """Yield what differs from the default, because there are fifty keys and few are set."""
+        """Yield only values that differ from the defaults, because few of fifty keys are set."""
         chosen = self.chosen_keys()
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)

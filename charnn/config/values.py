@@ -1,6 +1,6 @@
-"""The kinds of values that config keys can have: each reads, checks and describes itself.
+"""The types of config values: each type parses, checks and describes its values.
 
-Each kind is a type for pydantic. It also has a JSON Schema, for editors and docs/config.md.
+Each is a type for pydantic. It also has a JSON Schema, for editors and docs/config.md.
 """
 
 import math

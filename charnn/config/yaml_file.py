@@ -108,7 +108,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Places]:
 
 
 def yaml_value(text: str) -> Any:
-    """Return the value that YAML text stands for.
+    """Return the value of a YAML text.
 
     Raises:
         ConfigError: if it is not valid YAML.

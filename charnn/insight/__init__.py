@@ -1,1 +1,1 @@
-"""What a model does inside: its readings of a text, its units, its gradients, as views."""
+"""Views of a model: how it reads a text, its units and its gradients."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeGuard
 
 from charnn.errors import CharnnError
 
-_LARGEST = 1e100  # far above all that float32 holds; matplotlib fails near the largest float
+_LARGEST = 1e100  # far above the range of float32; matplotlib fails near the largest float
 
 Axis = Literal["step", "seconds"]
 Points = tuple[list[float], list[float]]

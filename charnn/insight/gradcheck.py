@@ -1,9 +1,9 @@
-"""Gradients by the rules of calculus, held against gradients by trying: central differences.
+"""Checks gradients from back-propagation against central differences.
 
     ∂L/∂θ_i ≈ (L(θ + ε e_i) − L(θ − ε e_i)) / 2ε
 
-In float64 the two agree to about 1e-8, so a wrong term shows. A backward pass that somebody else
-wrote is compared with ours.
+In float64 the two agree to about 1e-8, so a wrong term is visible. A user's backward pass is
+compared with ours.
 """
 
 import sys
@@ -29,7 +29,7 @@ TOLERANCE = 1e-6  # of the relative difference; finite differences are not more 
 
 
 class Window(NamedTuple):
-    """A small network in float64 and the characters it is checked on.
+    """A small network in float64 and the characters for the check.
 
     Attributes:
         network: with random parameters, biases too.
@@ -77,7 +77,7 @@ class Window(NamedTuple):
 
 
 class Row(NamedTuple):
-    """How two gradients of one parameter agree.
+    """The comparison of two gradients of one parameter.
 
     Attributes:
         parameter: its name.
@@ -86,7 +86,7 @@ class Row(NamedTuple):
         difference: ‖found − right‖ / max(‖found‖, ‖right‖), 0 if both are zero.
         worst: the index of the element that differs most.
         found: that element.
-        right: what it should be.
+        right: the right value.
     """
 
     parameter: str
@@ -99,7 +99,7 @@ class Row(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether the difference is below 1e-6. One that is not a number is not."""
+        """Whether the difference is below 1e-6. NaN is not."""
         return self.difference < TOLERANCE
 
 
@@ -136,7 +136,7 @@ def of_a_file(path: Path, window: Window) -> dict[str, Floats]:
     It is called as `backward(parameters, inputs, targets, state)` with the parameters by name, the
     T characters and targets of one stream, and the state before, (S, H); all are copies. It returns
     a dict of the gradients of the loss summed over the characters, by the parameters' names, with
-    or without a d in front: "dW0" or "W0". Of a network with one layer, the 0 may be left out.
+    or without a d in front: "dW0" or "W0". For a network with one layer, the 0 may be omitted.
 
     Raises:
         CharnnError: if the file fails, or returns something else. One line names file and line.
@@ -176,7 +176,7 @@ def of_a_file(path: Path, window: Window) -> dict[str, Floats]:
 
 
 def _called(path: Path, arguments: tuple[Any, ...]) -> Any:
-    """Run a file of the user's and call its `backward`. What it prints goes to stderr."""
+    """Run the user's file and call its `backward`. Its output goes to stderr."""
     try:
         source = path.read_bytes()
     except OSError as error:
@@ -193,7 +193,7 @@ def _called(path: Path, arguments: tuple[Any, ...]) -> Any:
             exec(code, names)
             if "backward" in names:
                 return names["backward"](*arguments)
-    except Exception as error:  # the code is the user's: whatever it raises becomes one line
+    except Exception as error:  # any error of the user's code becomes one line
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         place = f"{path}:{lines[-1]}" if lines else str(path)

@@ -14,16 +14,16 @@ LOST, EXPLODED = 0.01, 100.0  # shares of the gradient at lag 0
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """How the gradient of one layer's h, or of its s, fades or grows into the past.
+    """How the gradient of one layer's h or s shrinks or grows with the lag.
 
     Attributes:
         layer: the number of the layer, from 0.
         letter: "h" or "s".
-        norms: for each lag k from 0 the mean over positions t of ‖∂L(t)/∂h(t−k)‖₂, or of that for
-            s. L(t) is the loss, in nats, of the one character after x(t), and all paths count.
-        positions: how many t, evenly spaced over the text.
+        norms: for each lag k from 0, the mean over positions t of ‖∂L(t)/∂h(t−k)‖₂, or the same for
+            s. L(t) is the loss, in nats, of the one character after x(t), along all paths.
+        positions: the number of positions t, evenly spaced over the text.
         spectral_radius: the largest |eigenvalue| of W, or of any gate's block of W.
-        largest_singular_value: likewise.
+        largest_singular_value: of W, or of any gate's block of W.
     """
 
     layer: int
@@ -40,7 +40,7 @@ class GradientFlow:
 
     @property
     def shares(self) -> Floats:
-        """The norms as shares of that at lag 0; all 0 where no gradient comes at all."""
+        """The norms as shares of that at lag 0; all 0 if the gradient is 0."""
         return self.norms / self.norms[0] if self.norms[0] else self.norms
 
     @property
@@ -81,16 +81,16 @@ def gradient_flow(
 ) -> list[GradientFlow]:
     """Follow the gradients of single losses back through time, in float64: to h, then to s.
 
-    All positions go back together. In a short text there are fewer lags. They also end where a
-    gradient (or its square) is too large for a number.
+    All positions are followed together. A short text has fewer lags. The lags also end where a
+    gradient (or its square) overflows.
 
     Args:
         model: the model.
         reading: N characters read by it.
         lags: the furthest lag.
         positions: losses to follow, at most.
-        boundary: of documents the id of the boundary. A loss is followed back to the beginning of
-            its document; the lags end where a tenth of the losses has not come so far.
+        boundary: for documents, the id of the boundary. A loss is followed back to the beginning
+            of its document. The lags end where less than a tenth of the losses remain.
     """
     N = len(reading.ids)
     lags = min(lags, (N - 2) // 2)

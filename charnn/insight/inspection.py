@@ -1,4 +1,4 @@
-"""All views of a model on a text, each computed when it is first asked for."""
+"""All views of a model on a text. Each view is computed when it is first used."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,13 +19,13 @@ from charnn.text.vocabulary import Vocabulary
 
 
 class Inspection:
-    """A model looked at on a text; each part is computed when it is first asked for.
+    """The inspection of a model on a text. Each part is computed when it is first used.
 
     Attributes:
         model: the model.
         vocabulary: its characters.
-        total: how many characters the text has.
-        ids: (N,) those that are read, from the beginning.
+        total: the number of characters in the text.
+        ids: (N,) the characters that are read, from the beginning.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class Inspection:
         chosen: Sequence[tuple[int, int]] = (),
         places: Sequence[int] = (),
     ):
-        """Say what to look at.
+        """Choose what to inspect.
 
         Args:
             model: the model.
             vocabulary: its characters.
             ids: the text, at least 2 characters.
-            n: how many of them to read; fewer where their states would not fit into memory.
+            n: how many of them to read; fewer if their states would not fit into memory.
             top: see `read`.
             find: see `units`, as `top`.
             chosen: see `units`.
-            places: whose origins to look for; without any, those of the largest surprises.
+            places: the places whose origins to find; by default, those of the largest surprises.
 
         Raises:
             RequestError: if the model has no such unit, or the text no such place.
@@ -94,9 +94,9 @@ class Inspection:
         return gradient_flow(self.model, self.reading, boundary=self.vocabulary.boundary)
 
     def origins(self, top: int) -> dict[int, Floats]:
-        """Return of some places how much the characters before matter, the nearest first.
+        """Return how much the characters before some places matter, the nearest first.
 
-        See `charnn.insight.origins`. It has as many values as there are characters.
+        See `charnn.insight.origins`. There is a value for each character before the place.
         """
         places = np.array(self._places or self.most_surprising(top), np.intp)
         norms = origins(self.model, self.reading, places, self.vocabulary.boundary)
@@ -151,6 +151,6 @@ class Inspection:
         return [layer.gates[:, :, 0] for layer in reader.layers]
 
     def scaled(self, unit: Unit) -> Floats:
-        """Return a unit's activation from −1 to 1: as it is for tanh; relu's by its largest."""
+        """Return a unit's activation from −1 to 1. That of relu is divided by its maximum."""
         values = self.activations(unit)
         return values if self.model.bounded else values / (values.max() or 1)

@@ -1,6 +1,6 @@
 """A page that runs a model in the reader's browser, with the weights inside.
 
-The network is written once more in `pages/model.js`, in the same letters. docs/page.md describes
+`pages/model.js` is a second version of the network, with the same letters. docs/page.md describes
 the page.
 """
 
@@ -19,7 +19,7 @@ _KINDS = {"float16": "<f2", "float32": "<f4"}
 
 
 def live_page(checkpoint: Checkpoint, name: str, dtype: Precision) -> str:
-    """Return the HTML of a page on which one writes with a model.
+    """Return the HTML of a page on which the reader writes with a model.
 
     Args:
         checkpoint: the model.

@@ -1,8 +1,8 @@
 """Where an expectation came from: how much each earlier character matters to a loss.
 
-For the character at a place p, the norm of ∂(−log ŷ[p]) / ∂x(p − k) for k = 1, 2 … says how much a
-small change of the one-hot vector k characters earlier would change the loss there. Compare Madsen,
-"Visualizing memorization in RNNs", Distill 2019.
+For the character at a place p, the norm of ∂(−log ŷ[p]) / ∂x(p − k) for k = 1, 2 … measures how
+much a small change of the one-hot vector k characters earlier would change the loss. Compare
+Madsen, "Visualizing memorization in RNNs", Distill 2019.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from charnn.insight.reading import Floats, Reading, characters_before
 from charnn.network.flow import gradients_back
 from charnn.network.network import Network
 
-BACK = 60  # characters looked at
+BACK = 60  # characters before a place
 
 
 def origins(
@@ -28,11 +28,11 @@ def origins(
         model: the model.
         reading: N characters read by it.
         places: (n,) the p, at least 1 and below N.
-        boundary: of documents the id of the boundary.
+        boundary: for documents, the id of the boundary.
         back: the largest k.
 
     Returns:
-        (n, back): at [i, k − 1] that of places[i]; nan before the text, or the document, begins.
+        (n, back): at [i, k − 1] the norm for places[i]; nan before the text or document begins.
     """
     before = characters_before(reading.ids, boundary)
     found = np.full((len(places), back), np.nan)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_RUNS = 20  # that can be told apart: ten colours, each with two kinds of lines
+MOST_RUNS = 20  # ten colours, each with two kinds of lines, can be distinguished
 _MOST_VALUES = 8  # runs whose last loss is written beside its line
 
 _LOSS = "loss, nats/char"
@@ -42,7 +42,7 @@ def draw_curves(runs: Sequence[Curves], against: Axis, file_type: Literal["png",
         file_type: the format of the picture.
 
     Returns:
-        The picture's bytes. They depend on the curves alone, not on the user's settings.
+        The picture's bytes. They depend only on the curves, not on the user's settings.
 
     Raises:
         CharnnError: if matplotlib is not installed.
@@ -86,7 +86,7 @@ def _matplotlib() -> Iterator[Any]:
     theirs = {name: os.environ[name] for name in ours if name in os.environ}
     messages = logging.getLogger("matplotlib")
     level = messages.level
-    messages.setLevel(logging.CRITICAL)  # what a matplotlibrc has wrong is no matter here
+    messages.setLevel(logging.CRITICAL)  # errors in a matplotlibrc do not matter here
     os.environ |= ours
     try:
         import matplotlib
@@ -172,7 +172,7 @@ def _write_last_values(axes: "Axes", runs: Sequence[Curves], against: Axis) -> N
 
 
 def _explain(figure: "Figure", runs: Sequence[Curves], file_type: str) -> None:
-    """Put a legend below: what each colour is, then what each kind of line is."""
+    """Put a legend below: the meaning of each colour, then of each kind of line."""
     from matplotlib.lines import Line2D
 
     entries = [
@@ -202,7 +202,7 @@ def _name(run: Curves, file_type: str) -> str:
     """Return the name of a run as the picture can show it."""
     from matplotlib.font_manager import findfont, get_font
 
-    # matplotlib leaves entries out that begin with an underscore; a space before it helps.
+    # matplotlib omits entries that begin with an underscore, so a space precedes it.
     name = " " * run.name.startswith("_") + printable(run.name)
     if file_type == "svg":
         return name
@@ -211,7 +211,7 @@ def _name(run: Curves, file_type: str) -> str:
 
 
 def _same_as(run: Curves, earlier: Sequence[Curves], file_type: str) -> str:
-    """Say of a run whose losses are those of an earlier one that its lines cover them."""
+    """Return a note if a run has the losses of an earlier run, because its lines cover those."""
     twin = _twin(run, earlier)
     return f" (the same as {_name(twin, file_type).strip()})" if twin else ""
 

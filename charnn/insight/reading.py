@@ -1,7 +1,7 @@
-"""What a model makes of a text: its surprise, its expectation, and its states.
+"""How a model reads a text: its surprise, its expectation, and its states.
 
-Places count the characters of the text from 0. To a place belong the surprise and the expectation
-of its character, given all before it, and the state after that character. So place 0 has no
+Places count the characters of the text from 0. A place has the surprise and the expectation of its
+character, given all characters before it, and the state after that character. So place 0 has no
 expectation.
 """
 
@@ -23,15 +23,15 @@ _MAX_LOGITS = 2_000_000  # logits held at a time
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model makes of N characters, read from the zero state.
+    """The result of reading N characters from the zero state.
 
     Attributes:
         ids: (N,) the characters.
-        h: (L, N, H), what the layers pass up after each character.
+        h: (L, N, H), the outputs of the layers after each character.
         bits: (N,) surprisal, −log₂ of the probability of each character; not a number at place 0.
-        char_ranks: (N,) 1 where the most probable character came, 2 where the second did …; 0 at
+        char_ranks: (N,) the rank of each character: 1 for the most probable one; 0 at
             place 0.
-        likeliest: (N, C) ids of the C most probable characters, the likeliest first; 0 at place 0.
+        likeliest: (N, C) ids of the C most probable characters, in this order; 0 at place 0.
         probabilities: (N, C) of those; not a number at place 0.
         states: (S, N, H), the whole state after each character.
     """
@@ -46,7 +46,7 @@ class Reading:
 
 
 def characters_before(ids: Ids, boundary: int | None) -> NDArray[np.intp]:
-    """Return how many characters of its document, or of the text, come before each, (N,)."""
+    """Return how many characters of its document, or of the text, precede each, (N,)."""
     before = np.arange(len(ids))
     if boundary is not None:
         before -= np.maximum.accumulate(np.where(ids == boundary, before, 0))
@@ -59,8 +59,8 @@ def read(model: Network, ids: Ids, top: int, boundary: int | None = None) -> Rea
     Args:
         model: the model.
         ids: (N,) character ids, N at least 2.
-        top: C, most probable characters to note; lowered to K.
-        boundary: of documents the id of the boundary; each is read from the zero state.
+        top: C, the number of most probable characters to keep; at most K.
+        boundary: for documents, the id of the boundary; each is read from the zero state.
 
     Raises:
         DivergenceError: if a surprisal is not a finite number.
@@ -77,7 +77,7 @@ def read(model: Network, ids: Ids, top: int, boundary: int | None = None) -> Rea
             resets = None if boundary is None else window[:, None] == boundary
             o = reader(window[:, None], state, resets)[:, 0]
             states[:, at : at + len(window)] = reader.states[:, 1 : len(window) + 1, 0]
-            places = slice(at + 1, min(at + 1 + len(window), N))  # of what the window predicts
+            places = slice(at + 1, min(at + 1 + len(window), N))  # those that the window predicts
             log_y = log_softmax(o[: places.stop - places.start])
             came = np.take_along_axis(log_y, ids[places, None].astype(np.intp), axis=1)
             bits[places] = (0 - came[:, 0].astype(np.float64)) / np.log(2)  # 0 has no sign

@@ -33,7 +33,7 @@ _POLICY = (
 
 
 def sources(names: Sequence[str]) -> Markup:
-    """Return the text of some files in `pages`, one after the other, as it is."""
+    """Return the text of some files in `pages`, joined and unchanged."""
     folder = files("charnn.insight") / "pages"
     return Markup("".join((folder / name).read_text(encoding="utf-8") for name in names))
 
@@ -56,13 +56,13 @@ def rendered(
         name: the template is NAME.html.
         checkpoint: the model that the header of the page describes.
         file_name: the title.
-        data: what the scripts find as `data`.
-        scripts: more of them, which come before NAME.js.
+        data: the value of `data` in the scripts.
+        scripts: more scripts, which come before NAME.js.
         workers: whether the page may start workers.
-        values: what else the template shows.
+        values: other values for the template.
     """
     script = sources(["parts.js", *scripts, f"{name}.js"])
-    # A browser takes the line end after <script> as a part of the script.
+    # For a browser, the newline after <script> is part of the script.
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
     policy = _POLICY.format(script=f"sha256-{digest}", workers="blob:" if workers else "'none'")
     environment = Environment(

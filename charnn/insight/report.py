@@ -23,8 +23,8 @@ from charnn.writing import sample
 _TEMPERATURES = (0.5, 0.8, 1.0, 1.2)  # one sample each
 _EXPECTED = 5  # characters listed at each place
 _UNITS = 20
-_BACK = 40  # characters before each whose part in its loss is shown
-_TOGETHER = 2000  # places whose gradients go back side by side
+_BACK = 40  # characters before each whose effect on its loss is shown
+_TOGETHER = 2000  # places whose gradients are computed together
 _READ = 20_000  # the fewest characters that the units are chosen and measured on
 _EVALUATED = 1_000_000  # the most characters that the loss is measured on
 _POINTS = 400  # the most points of a curve
@@ -56,7 +56,7 @@ def page(
         ids: (N,) the text, N at least 2.
         n: how many characters of the text to show.
         chosen: (layer, index) of the units to show. Default: the units that follow a feature best.
-        on_stage: called with what is done next.
+        on_stage: called with the name of the next stage.
 
     Raises:
         CharnnError: if the log cannot be read.
@@ -125,7 +125,7 @@ def _losses(
 
 
 def _text_data(seen: Inspection, n: int) -> dict[str, Any]:
-    """Return what the page shows for each of the first n characters.
+    """Return the data of the page for each of the first n characters.
 
     Numbers are packed arrays. Activations only choose a colour, so one byte each is enough: the
     scaled value times 127.
@@ -153,7 +153,7 @@ def _text_data(seen: Inspection, n: int) -> dict[str, Any]:
 def _origins(seen: Inspection, n: int, on_stage: Callable[[str], None]) -> NDArray[Any]:
     """Return how much the characters before each of the first n mattered to it, (n, _BACK).
 
-    A row has the nearest first, as 255ths of the row's largest; 0 where there is none.
+    A row starts with the nearest, in units of 1/255 of the row's largest; 0 if there is none.
     """
     found = np.zeros((n, _BACK))
     for start in range(1, n, _TOGETHER):
@@ -176,7 +176,7 @@ def _charts(run: Curves) -> list[dict[str, Any]]:
         for key, label in keys.items():
             x, y = run.points(key)
             every = -(-len(x) // _POINTS) or 1
-            # Every so many points, counted from the end, so that the last point is kept.
+            # The points are thinned from the end, so that the last point is kept.
             series.append({"name": label, "x": x[::-every][::-1], "y": y[::-every][::-1]})
         series = [curve for curve in series if curve["x"]]
         if series:

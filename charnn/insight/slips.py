@@ -1,7 +1,7 @@
-"""Slips that people make when they write back-propagation through time, known by their results.
+"""Common mistakes in hand-written back-propagation through time, recognised by their results.
 
-Each slip is made on purpose in a plain backward pass of the vanilla RNN with one layer. A gradient
-that equals one of these results, and not the right one, has that slip.
+This module makes each slip on purpose in a plain backward pass of the vanilla RNN with one layer.
+If a gradient equals such a result, and not the right one, it has that slip.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ import numpy as np
 from charnn.insight.gradcheck import TOLERANCE, Window, distance
 from charnn.insight.reading import Floats
 
-Terms = list[Floats]  # of each step, in the order in which they are added: the last step first
+Terms = list[Floats]  # of each step, in the order of their addition: the last step first
 
 # Slips that change da(t), and so dU, dW and db together.
 PASSES = {
@@ -36,12 +36,12 @@ STATE = "it starts from h(0) = 0, and should start from the given state"
 
 
 def likely_slip(found: Mapping[str, Floats], window: Window, parameter: str) -> str:
-    """Say what is likely wrong with a gradient, of a vanilla network with one layer.
+    """Describe the likely error in a gradient of a vanilla network with one layer.
 
     Args:
         found: gradients by name.
-        window: what they were computed on; one stream.
-        parameter: whose gradient is wrong.
+        window: the network and characters of the gradients; one stream.
+        parameter: the name of the parameter with the wrong gradient.
     """
     gradient = found[parameter]
     if not np.isfinite(gradient).all():
@@ -122,7 +122,7 @@ _SUMS: dict[str, Callable[[Terms], Floats]] = {
 
 
 def _terms(window: Window, slip: str) -> dict[str, Terms]:
-    """Run a backward pass with a slip; return what each step adds, and what it is made of."""
+    """Run a backward pass with a slip; return the terms of each step, and their factors."""
     p, state = window.network.parameters, window.state[0, 0] * (slip != "state")
     U, W, b, V, c = (p[name] for name in ("U0", "W0", "b0", "V", "c"))
     x, y = window.inputs[:, 0], window.targets[:, 0]

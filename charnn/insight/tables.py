@@ -169,7 +169,7 @@ def _cell(value: Any) -> str:
 
 
 def as_objects(found: dict[str, Table]) -> dict[str, list[dict[str, Any]]]:
-    """Return tables as JSON writes them: each a list with an object for each row."""
+    """Return tables for JSON: each is a list with an object for each row."""
     return {
         name: [dict(zip(table.columns, map(_value, row), strict=True)) for row in table.rows]
         for name, table in found.items()
@@ -177,5 +177,5 @@ def as_objects(found: dict[str, Table]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _value(value: Any) -> Any:
-    """Return a number as JSON has it: no NaN, and no type of NumPy."""
+    """Return a number for JSON: no NaN, and no type of NumPy."""
     return (None if math.isnan(value) else float(value)) if isinstance(value, float) else value

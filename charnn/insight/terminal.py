@@ -16,7 +16,7 @@ from charnn.insight.tables import View, line_and_column
 from charnn.insight.units import Unit
 from charnn.showing import BOUNDARY, visible, visible_character
 
-# How many characters a terminal shows. The tables have all that were read.
+# The number of characters that a terminal shows. The tables have all characters read.
 _SHOWN = {"summary": 400, "surprise": 2000, "expectation": 40, "memory": 600, "gates": 200}
 
 _LAGS = (0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128)

@@ -34,7 +34,7 @@ class Unit:
 
 
 def features(text: str) -> dict[str, Floats]:
-    """Return what a unit might follow, each (N,): its value after each character of a text.
+    """Return the features of a text, each (N,): their values after each character.
 
     An empty line closes all quotes. The character ' does not count as a quote, because it is mostly
     an apostrophe. The end of a document counts as a line end.
@@ -125,7 +125,7 @@ def units(
 
 
 def _correlation(h: Array, values: Floats) -> Floats:
-    """Correlate (n, H) activations with (n, F) features: (H, F), 0 where something is constant."""
+    """Correlate (n, H) activations with (n, F) features: (H, F), 0 where either is constant."""
     x = h - h.mean(axis=0, dtype=np.float64)
     y = values - values.mean(axis=0)
     norms = np.outer(np.sqrt(np.square(x).sum(axis=0)), np.sqrt(np.square(y).sum(axis=0)))

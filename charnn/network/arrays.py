@@ -1,4 +1,4 @@
-"""The types of arrays that the network's rooms hand to each other."""
+"""The types of arrays that the modules of the network exchange."""
 
 from collections.abc import Sequence
 from typing import Any

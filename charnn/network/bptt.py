@@ -27,11 +27,11 @@ class BPTT:
         """Allocate the buffers.
 
         Args:
-            network: its parameters may change between windows, but must stay where they are.
+            network: its parameters may change between windows, but must keep their memory.
             seq_length: T.
             batch_size: B.
-            dropout: whether masks will be given.
-            gradient: (P,) the memory for `gradients`, or None for some of its own.
+            dropout: whether calls will pass masks.
+            gradient: (P,) the memory for `gradients`, or None to allocate it.
         """
         T, B, K, dtype = seq_length, batch_size, network.vocab_size, network.dtype
         self.network = network
@@ -64,7 +64,7 @@ class BPTT:
             inputs: (T', B) character ids, T' at most T.
             targets: (T', B) the character after each input.
             state: (S, B, H), the state before the window; overwritten with that after it.
-            resets: (T', B), where a stream's state is zero before its character; None for nowhere.
+            resets: (T', B), where a stream's state is zero before its character, or None.
             masks: (L, B, H) dropout factors; needs `dropout=True` at construction.
             scale: factor on the gradient: 1 / (T'·B) for that of the mean loss.
 
@@ -94,11 +94,11 @@ class BPTT:
         return o
 
     def back(self, targets: CharacterIds, scale: float = 1.0) -> float:
-        """Run the window that was read last back; see `__call__`."""
+        """Run the last window back; see `__call__`."""
         g, work, V = self.gradients, self._work, self.network.parameters["V"]
         (top, o, masks), T, N = self._read, len(targets), targets.size
         loss = self._loss(o, targets, scale)
-        do = o  # the loss has overwritten it with its gradient
+        do = o  # the loss has overwritten o with its gradient
         np.matmul(do.T, top, out=g["V"])  # dV = Σ do(t) h(t)ᵀ
         work.sums.rows(do, g["c"])  # dc = Σ do(t)
         np.matmul(do, V, out=work.dh[:T].reshape(N, -1))  # dh(t) = Vᵀ do(t) + …

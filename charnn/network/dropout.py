@@ -10,7 +10,7 @@ from charnn.network.arrays import Array
 class Dropout:
     """Draws dropout factors, 0 or 1 / (1 − rate), for the outputs of every layer.
 
-    They act on what goes up, never on what goes through time (Zaremba, Sutskever & Vinyals
+    They act on outputs to the layer above, never on the state (Zaremba, Sutskever & Vinyals
     2014), and stay the same for all characters of a window (Gal & Ghahramani 2016). A factor
     depends on the seed, the step and the stream alone.
     """
@@ -27,7 +27,7 @@ class Dropout:
         """Allocate the factors.
 
         Args:
-            rate: share of outputs dropped.
+            rate: the share of outputs to drop.
             shape: (L, B, H).
             dtype: of the factors, which are drawn in float32.
             seed: of the run.

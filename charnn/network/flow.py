@@ -1,4 +1,4 @@
-"""Gradients of single losses, followed back through time step by step."""
+"""Gradients of single losses, followed back through time, one step at a time."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from charnn.network.network import Network, Reader
 
 
 class Gradients(NamedTuple):
-    """The gradients of n losses with respect to what was k characters before each.
+    """The gradients of n losses with respect to the states and inputs k characters earlier.
 
     Attributes:
         states: (S, n, H), dL(t)/dh(t−k) of every layer, then dL(t)/ds(t−k) of those with an s.
-        x: (n, K), dL(t)/dx(t−k), of the one-hot vector that was read.
+        x: (n, K), dL(t)/dx(t−k), with respect to the one-hot vector.
     """
 
     states: Array
@@ -34,8 +34,8 @@ def gradients_back(
 ) -> Iterator[Gradients]:
     """Yield the gradients at t − k for k = 0, 1 … lags, in float64.
 
-    L(t) is the loss, in nats, of the one character after x(t), and all paths count. The n places t
-    go back side by side, as a batch of n streams with one character each.
+    L(t) is the loss, in nats, of the one character after x(t), along all paths. The n places t are
+    followed side by side, as a batch of n streams with one character each.
 
     Args:
         network: of any dtype.
@@ -43,8 +43,8 @@ def gradients_back(
         states: (S, N, H), the state after each of them.
         places: (n,) the t, at least `lags` and at most N − 2.
         lags: the largest k.
-        boundary: the id of the character before which the state is zero, or None. What is yielded
-            of places beyond such a character means nothing.
+        boundary: the id of the character before which the state is zero, or None. Gradients of
+            places beyond such a character are meaningless.
     """
     L, n, H = network.num_layers, len(places), network.hidden_size
     exact = Network.from_config(network.spec, network.vocab_size, np.float64)
@@ -55,7 +55,7 @@ def gradients_back(
     # dL(t)/do(t) = ŷ(t) − onehot(x(t+1))
     do = np.exp(log_softmax(states[L - 1, places].astype(np.float64) @ V.T + c))
     do[np.arange(n), ids[places + 1]] -= 1
-    # dL(t)/d(the state after) of each layer by way of later characters.
+    # dL(t)/d(the state after) of each layer through later characters.
     later = np.zeros((L, exact.spec.cell_class.states, n, H))
     work.dh[0] = do @ V
     for lag in range(lags + 1):

@@ -1,7 +1,7 @@
-"""One recurrent layer over a window of time, forward and back: all that cells share.
+"""One recurrent layer over a window, forward and back: everything that all cells share.
 
-Only W h(t-1) has to wait for the step before. All the rest is one large product for the window:
-U x(t) + b forward, and going back the sums over time
+Only W h(t-1) depends on the previous step. Everything else is one large product for the window:
+U x(t) + b in the forward pass, and in the backward pass the sums over time
 
     dW = Σ dL/d(W h(t-1)) h(t-1)ᵀ      dU = Σ da(t) x(t)ᵀ      db = Σ da(t)
     dx(t) = Uᵀ da(t)                   with da(t) = dL/d(U x(t) + b)
@@ -10,8 +10,8 @@ U x(t) + b forward, and going back the sums over time
 column of U: the first layer looks it up instead of multiplying. The step itself and its derivative
 belong to the cell. Every buffer is allocated once and overwritten in place.
 
-A reset is where a stream's state is zero before it reads its character. The states before each
-step are then kept apart from those after the step before; a window without resets pays nothing.
+At a reset, the state of a stream is zero before it reads its character. Then the states before each
+step need memory of their own. A window without resets does not need it.
 """
 
 from collections.abc import Iterator
@@ -27,12 +27,12 @@ from charnn.network.spec import Spec
 
 
 class Work:
-    """The memory that all layers of a network use in turn on the way back.
+    """The memory that all layers of a network use in turn in the backward pass.
 
     Attributes:
-        dh: (T, B, H), dL/dh(t): what comes from above; then by all paths.
+        dh: (T, B, H), dL/dh(t): first the part from above, then along all paths.
         delta: (deltas, T, B, H), see `Cell.window_back`.
-        d_state: (S, B, H), the gradient of the state at one time. That of s runs along in place.
+        d_state: (S, B, H), the gradient of the state at one time. That of s is updated in place.
         Wd: (B, H), scratch.
         sums: for the gradients of U, b and c.
     """
@@ -43,7 +43,7 @@ class Work:
         self.delta = np.empty((cell.deltas, T, B, H), spec.dtype)
         self.d_state = np.empty((cell.states, B, H), spec.dtype)
         self.sums = Sums(T * B, spec.vocab_size, H, spec.dtype)
-        # The same by time, as `step_back` gets them.
+        # The same by time, for `step_back`.
         self.dh_at, self.delta_at = in_time(self.dh), in_time(self.delta)
         self.Wd = np.empty_like(self.dh_at[0])
         ds = [part[0] for part in map(in_time, self.d_state[1:, None])]
@@ -79,10 +79,10 @@ class Layer:
             parameters: of the network.
             index: the number of the layer, from 0.
             states: (S, T + 1, B, H) memory for the states; [:, 0] is the state before a window.
-            gates: (G + spare, T, B, H) memory for a(t) and what the cell keeps for going back.
+            gates: (G + spare, T, B, H) memory for a(t) and the cell's values for the backward pass.
             masked: (T, B, H) memory for outputs with dropout, or None.
-            work: memory for going back, or None for reading alone.
-            gradients: where `parameter_gradients` writes, or None.
+            work: memory for the backward pass, or None for reading only.
+            gradients: the output of `parameter_gradients`, or None.
         """
         self.index, self._batch_size = index, states.shape[2]
         self._U, self._W, self._b, own = _by_gate(spec, parameters, index)
@@ -93,13 +93,13 @@ class Layer:
         self._a = list(gates[: spec.cell_class.gates])
         Wh = np.empty((len(self._a), 1, *states.shape[2:]), states.dtype)
         self._Wh = in_time(Wh)[0]
-        # What every step takes, forward and back, so that no window has to collect it.
+        # The arguments of every step, forward and back, so that no window has to collect them.
         # Where two of them are the same memory, they are the same object: that saves cache misses.
         h = in_time(states[0])
         state = [*h] if len(states) == 1 else states_in_time(states)
         a = h[1:] if self.cell.in_place else in_time(gates)
         self._steps = list(zip(h, state, a, state[1:], strict=False))
-        self._before = states  # before each step of the last window; after a reset, those apart
+        self._before = states  # before each step of the last window; a copy if it had resets
         self._apart: Array | None = None
         if work is not None:
             self._work = work
@@ -123,14 +123,14 @@ class Layer:
             mask: (B, H) factors on the outputs on their way up, for dropout.
 
         Returns:
-            What the layer passes up, (T', B, H): h, or h ⊙ mask.
+            The outputs for the layer above, (T', B, H): h, or h ⊙ mask.
         """
         self._x = x
         (U, W, b), T = self._scaled(), len(x)
         self._reset = [None] * T if resets is None else _where(resets)
         for U_g, b_g, memory in zip(U, b, self._a, strict=True):
             a = memory[:T]
-            if self.index == 0 and x.size < U_g.shape[1]:  # many characters: few columns are read
+            if self.index == 0 and x.size < U_g.shape[1]:  # large vocabulary: few columns are read
                 np.add(U_g.T[x], b_g, out=a)
             elif self.index == 0:
                 # Column x(t) of U, plus b. "clip" skips a copy of `out`; ids are in range.
@@ -150,7 +150,7 @@ class Layer:
         return output
 
     def _scaled(self) -> tuple[list[Array], list[Array], list[Array]]:
-        """Return U, W and b by gate, with the factors that `cell.step` wants on them."""
+        """Return U, W and b by gate, times the factors in `cell.scale`."""
         factors = self.cell.scale
         if factors == (1.0,):
             return self._U, self._W, self._b
@@ -164,7 +164,7 @@ class Layer:
         return U, W, b
 
     def _from_zero(self) -> Iterator[tuple[Array, State, Array, State]]:
-        """Yield the steps of a window, with the state before each in memory of its own."""
+        """Yield the steps of a window, each with its previous state in memory of its own."""
         if self._apart is None:
             self._apart = np.empty_like(self._states[:, :-1])
             apart = in_time(self._apart[0]), states_in_time(self._apart)
@@ -186,19 +186,19 @@ class Layer:
 
     @property
     def gates(self) -> Array:
-        """What `cell.gate_names` names, (G, T, B, H), of the last window; a view."""
+        """The gates of the last window, (G, T, B, H), named by `cell.gate_names`; a view."""
         return self._gates[: len(self.cell.gate_names)]
 
     # --- back ------------------------------------------------------------------------------------
 
     def back_through_time(self, d_state: Array | None = None) -> None:
-        """Turn `work.dh` into dL/dh(t) by all paths, and `work.delta` into what follows from it.
+        """Turn `work.dh` into dL/dh(t) along all paths, and `work.delta` into the gradients.
 
-            dh(t-1) receives Wᵀ da(t)       (10.21), and what the cell adds
+            dh(t-1) receives Wᵀ da(t)       (10.21), plus the cell's own part
 
         Args:
-            d_state: (S, B, H), dL/d(state after the window), overwritten with that before it. With
-                None both are left out: the gradient stops at the window's ends.
+            d_state: (S, B, H), dL/d(state after the window), overwritten with that before it.
+                None means that the gradient stops at both ends of the window.
         """
         T, cell, work = len(self._x), self.cell, self._work
         windows = self._gates, self._before, self._states[:, 1 : T + 1], work.delta
@@ -225,7 +225,7 @@ class Layer:
             d_state[...] = work.d_state
 
     def parameter_gradients(self) -> None:
-        """Write dL/dU, dL/dW, dL/db and those of the cell's own parameters, after the way back.
+        """Write dL/dU, dL/dW, dL/db and those of the cell's parameters, after `back_through_time`.
 
         `work.dh` is overwritten in the first layer, which has no layer below.
         """
@@ -249,7 +249,7 @@ class Layer:
     def back_to_input(self) -> None:
         """Overwrite `work.dh` with dL/dx(t) = Uᵀ da(t), for the layer below."""
         work, T = self._work, len(self._x)
-        dx, part = _rows(work.dh[:T]), _rows(self._gates[0, :T])  # a is of no more use
+        dx, part = _rows(work.dh[:T]), _rows(self._gates[0, :T])  # a is not needed any more
         for gate, (block, U) in enumerate(zip(self.cell.deltas_of_U, self._U, strict=True)):
             da = _rows(work.delta[block, :T])
             if gate == 0:
@@ -274,12 +274,12 @@ def _rows(series: Array) -> Array:
 
 
 def _window(parts: Array) -> Any:
-    """Return what a cell gets of (n, T, B, H): without the first axis where n is 1."""
+    """Return an (n, T, B, H) array in the form for a cell: without the first axis if n is 1."""
     return parts[0] if len(parts) == 1 else parts
 
 
 def _where(resets: Resets) -> list[NDArray[np.intp] | None]:
-    """Return for each step the streams that are reset, or None where there are none."""
+    """Return for each step the streams that are reset, or None if there are none."""
     times, streams = np.nonzero(resets)
     ends = np.bincount(times, minlength=len(resets)).cumsum()
     return [part if len(part) else None for part in np.split(streams, ends[:-1])]

@@ -31,15 +31,15 @@ class SoftmaxCrossEntropy:
 
         Args:
             o: (N, K) logits, overwritten.
-            targets: the N characters that came.
+            targets: the N actual next characters.
             scale: factor on the gradient, not on the loss.
         """
         N, flat = len(o), o.reshape(-1)
         at_target, per_row = self._rows[:, :N]
-        # Where the target's logit lies in the flattened o.
+        # The place of the target's logit in the flattened o.
         places = np.add(self._starts[:N], targets.reshape(N), out=self._places[:N])
-        # This changes no softmax, but keeps exp in range. Below e^60 = 10²⁶ a sum over any
-        # vocabulary, and `scale` divided by it, are so without: two passes fewer.
+        # This does not change the softmax, but keeps exp in range. Below e^60 = 10²⁶, a sum over
+        # any vocabulary, and `scale` divided by it, are in range without it: two passes fewer.
         if not -60 < np.minimum.reduce(flat) <= np.maximum.reduce(flat) < 60:
             o -= np.maximum.reduce(o, axis=1, keepdims=True)
         # "clip" skips a copy of `out`; every place is in range.
@@ -53,4 +53,4 @@ class SoftmaxCrossEntropy:
         flat.take(places, out=at_target, mode="clip")
         at_target -= o.dtype.type(scale)
         flat[places] = at_target
-        return max(loss, 0.0)  # not below by rounding; nan stays nan in this order
+        return max(loss, 0.0)  # never below 0 by rounding; nan stays nan in this order

@@ -2,8 +2,8 @@
 
 For a vocabulary of K characters and T characters x(1) … x(T), as one-hot columns of length K
 (Goodfellow, Bengio & Courville, *Deep Learning*, ch. 10), each layer computes h(t) from x(t) and
-h(t-1), as its cell in `charnn.network.cells` says. The layer above reads h(t) as its x(t). Of the
-top layer's h(t) the network makes
+h(t-1) by its cell in `charnn.network.cells`. The layer above reads h(t) as its x(t). From the top
+layer's h(t) the network computes
 
     o(t) = V h(t) + c                                       (10.10)
     ŷ(t) = softmax(o(t))                                    (10.11)
@@ -31,7 +31,7 @@ class Network(Shown):
     """A stack of recurrent layers and a softmax over K characters.
 
     Attributes:
-        spec: the sizes, and what follows from them.
+        spec: the sizes, and the values that follow from them.
         vocab_size: K.
         hidden_size: H.
         num_layers: L.
@@ -101,7 +101,7 @@ class Network(Shown):
         initial.initialize(self.parameters, self.spec, init, seed, std)
 
     def zero_state(self, batch_size: int = 1) -> Array:
-        """Return the state before anything is read, (S, B, H); see `Spec.state_shape`."""
+        """Return the initial state, all zeros, (S, B, H); see `Spec.state_shape`."""
         return np.zeros(self.spec.state_shape(batch_size), self.dtype)
 
     def logits(self, inputs: CharacterIds, state: Array) -> Array:
@@ -112,7 +112,8 @@ class Network(Shown):
             state: (S, B, H); overwritten with the state after the last character.
 
         Returns:
-            o: (T, B, K), where o[t] are the unnormalised log-probabilities of what follows x(t).
+            o: (T, B, K), where o[t] are the unnormalised log-probabilities of the character after
+            x(t).
         """
         with np.errstate(over="ignore"):  # exp(−a) of a closed gate may overflow: σ is 0 then
             return Reader(self, *inputs.shape)(inputs, state)
@@ -150,13 +151,13 @@ class Reader:
         """Allocate the buffers.
 
         Args:
-            network: its parameters may change between windows, but must stay where they are.
+            network: its parameters may change between windows, but must keep their memory.
             seq_length: T.
             batch_size: B.
-            dropout: whether masks will be given.
-            keep_gates: whether every layer's `gates` will be looked at.
-            work: memory for the layers to go back with, or None for reading alone.
-            gradients: where the layers write the gradients of the parameters, or None.
+            dropout: whether calls will pass masks.
+            keep_gates: whether to keep every layer's `gates` for the caller.
+            work: memory for the backward pass of the layers, or None for reading only.
+            gradients: the output for the gradients of the parameters, or None.
         """
         spec, L, T, B = network.spec, network.num_layers, seq_length, batch_size
         S, _, H = spec.state_shape(B)
@@ -199,8 +200,8 @@ class Reader:
         Args:
             inputs: (T', B) character ids.
             state: (S, B, H); overwritten with the state after the last character.
-            resets: (T', B), where a stream's state is zero before its character; None for nowhere.
-            masks: (L, B, H) factors on each layer's outputs on their way up, for dropout.
+            resets: (T', B), where a stream's state is zero before its character, or None.
+            masks: (L, B, H) factors on each layer's outputs to the layer above, for dropout.
 
         Returns:
             (T', B, H), the outputs of the top layer; the next call overwrites them.

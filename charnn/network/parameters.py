@@ -53,12 +53,12 @@ class Parameters(Shown, Mapping[str, Array]):
 def initialize(
     parameters: Parameters, spec: Spec, init: str, seed: int, std: float | None = None
 ) -> None:
-    """Draw the initial parameters; biases are as the cell has it, in most cases zero.
+    """Draw the initial parameters. The cell defines the biases; most are zero.
 
-    Every U starts so large that U x(t) differs from character to character by about 1. For the
-    first layer this means that its fan-in is 1: of a one-hot vector's K numbers one is not zero.
-    With smaller ones all gradients point the same way at first, Adam follows them until the units
-    are saturated, and many a network never recovers (docs/learning.md).
+    The initial U is so large that U x(t) differs from character to character by about 1. For the
+    first layer, the fan-in counts as 1, because only one of the K numbers of a one-hot vector is
+    not zero. With a smaller U, all gradients have the same direction at first. Adam follows them
+    until the units are saturated, and many networks never recover (docs/learning.md).
 
     Args:
         parameters: written.
@@ -67,7 +67,7 @@ def initialize(
             2010, eq. 1), but U on ±g√(3/n), whose variance is g²/n (LeCun et al. 1998, section
             4.6, with g = 1), where g is the cell's `gain`; "orthogonal" or "identity" (Le, Jaitly
             & Hinton 2015) for every gate's block of W, the rest uniform.
-        seed: names the draws, which are the same for float32 and float64.
+        seed: of the draws, which are the same for float32 and float64.
         std: if given, draw every matrix from normal(0, std) instead.
     """
     for stream, (name, parameter) in enumerate(parameters.items()):

@@ -15,19 +15,19 @@ Product = Callable[[Array, Array], object]
 def times(A: Array, batch_size: int) -> Product:
     """Return a function that writes x A over its second argument, for many products with one A.
 
-    At every call a BLAS copies A into the order its inner loop reads, which for a small batch
-    takes about as long as the arithmetic. OpenBLAS does without in products of up to 10⁶
-    multiplications; so a larger A is cut into blocks here, once, that also fit in the first-level
-    cache. On processors without AVX-512 that copy is cheaper than smaller blocks.
+    In every call, a BLAS copies A into the order of its inner loop. For a small batch, this takes
+    about as long as the arithmetic. OpenBLAS makes no copy in products of up to 10⁶
+    multiplications. So this function cuts a larger A into blocks, once, that also fit into the
+    first-level cache. On processors without AVX-512, the copy costs less than smaller blocks.
 
     Args:
         A: (H, H), or a transposed view.
-        batch_size: B; x and what is written, not in the same memory, are contiguous and (B, H), or
-            (H,) if B is 1.
+        batch_size: B. x and the output are contiguous and (B, H), or (H,) if B is 1. They do not
+            share memory.
     """
     A = np.ascontiguousarray(A)
     if batch_size == 1:
-        # Of all ways to multiply a vector, the call of least overhead.
+        # The call with the least overhead of all that multiply a vector.
         return A.T.dot
     sizes = _blocks(batch_size, len(A))
     if sizes is None:
@@ -59,11 +59,11 @@ def times_each(W: Sequence[Array], batch_size: int) -> Product:
 def times_all(W: Sequence[Array], blocks: Sequence[int], batch_size: int) -> Product:
     """Return a function that writes Σ W_gᵀ delta_g over the gates g.
 
-    It reads (deltas, B, H), or (B, H) where that is one, and writes (B, H).
+    It reads (deltas, B, H), or (B, H) for one block, and writes (B, H).
 
     Args:
         W: (H, H) of each gate.
-        blocks: for each gate, which block of delta it multiplies: 0 to G − 1 in some order.
+        blocks: for each gate, the block of delta that it multiplies: 0 to G − 1 in some order.
         batch_size: B, see `times`.
     """
     G = len(W)
@@ -121,8 +121,8 @@ def _in_blocks(A: Array, batch_size: int, m: int, n: int) -> Product:
 def in_time(series: Array) -> list[Array]:
     """Return the parts of a window, one for each time.
 
-    A (T, B, H) array has (B, H) parts, a (n, T, B, H) array (n, B, H) parts; B or n is left out
-    where it is 1, as NumPy's calls are fastest then.
+    A (T, B, H) array has (B, H) parts, and an (n, T, B, H) array has (n, B, H) parts. B or n is
+    left out if it is 1, because NumPy's calls are fastest then.
     """
     if series.ndim == 4:
         series = series[0] if len(series) == 1 else series.swapaxes(0, 1)
@@ -142,7 +142,7 @@ def largest_divisor(n: int, limit: int) -> int:
 
 
 class Sums:
-    """The sums over all T·B characters that a window's gradient has, with buffers of their own."""
+    """The sums over all T·B characters in the gradient of a window, with their own buffers."""
 
     def __init__(self, rows: int, vocab_size: int, hidden_size: int, dtype: DTypeLike):
         """Allocate for up to so many characters."""
@@ -181,8 +181,9 @@ class Sums:
     def columns(self, da: Array, out: Array, *, spare: Array) -> None:
         """Write Σ da(t) x(t)ᵀ over `out`, (H, K), for the one-hot x(t) given to `sort`.
 
-        Its column k is the sum of the da(t) where k was read. A product with one-hot vectors adds
-        K - 1 zeros to each of them; instead the rows are sorted by character, and each run summed.
+        Its column k is the sum of the da(t) of all places with character k. A product with one-hot
+        vectors would add K - 1 zeros to each. So this sorts the rows by character and sums each
+        run.
 
         Args:
             da: (N, H).

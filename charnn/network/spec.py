@@ -1,4 +1,4 @@
-"""The specification of a network: its sizes, and all that follows from them."""
+"""The specification of a network: its sizes, and the values that follow from them."""
 
 import math
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from charnn.network.cells.cell import Activation, Cell
 
 
 class Sizes(Protocol):
-    """What a config, or a `Spec`, says of a network."""
+    """The description of a network in a config, or a `Spec`."""
 
     @property
     def hidden_size(self) -> int:
@@ -34,7 +34,7 @@ class Sizes(Protocol):
 
 @dataclass(frozen=True)
 class Spec:
-    """What fixes a network, except for the values of its parameters.
+    """The complete description of a network, except the values of its parameters.
 
     Attributes:
         vocab_size: K, different characters.
@@ -54,7 +54,7 @@ class Spec:
 
     @classmethod
     def from_config(cls, model: Sizes, vocab_size: int, dtype: DTypeLike) -> Self:
-        """Return the specification that the model section of a config, or another one, gives."""
+        """Return the specification for the model section of a config, or for another `Spec`."""
         return cls(
             vocab_size,
             model.hidden_size,
@@ -71,12 +71,12 @@ class Spec:
 
     @property
     def unit_name(self) -> str:
-        """What to call the units: by the function of a vanilla RNN, else by the cell."""
+        """The name of the units: the activation of a vanilla RNN, otherwise the cell."""
         return self.activation if self.cell == "rnn" else self.cell.upper()
 
     @property
     def stack(self) -> str:
-        """What to call the layers: 3 layers of 256 tanh units."""
+        """The layers in words: 3 layers of 256 tanh units."""
         layers = f"{self.num_layers:,} {'layer' if self.num_layers == 1 else 'layers'}"
         return f"{layers} of {self.hidden_size:,} {self.unit_name} units"
 
@@ -84,9 +84,9 @@ class Spec:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The name and shape of every parameter, in storage order.
 
-        U0 (G·H, K), W0 (G·H, H), b0 (G·H,) of the first layer, with G the gates of the cell (1 for
-        rnn), then the cell's own; U1 (G·H, H), W1, b1 … of the layers above; and V (K, H), c (K,)
-        of the output.
+        The first layer has U0 (G·H, K), W0 (G·H, H), b0 (G·H,), with G the gates of the cell (1 for
+        rnn), then the cell's own. The layers above have U1 (G·H, H), W1, b1 …, and the output has
+        V (K, H), c (K,).
         """
         K, H, rows = self.vocab_size, self.hidden_size, self.cell_class.gates * self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {}
@@ -100,7 +100,7 @@ class Spec:
 
     @cached_property
     def num_parameters(self) -> int:
-        """P, how many numbers the parameters are. Any number of layers takes the same time."""
+        """P, the number of parameters. The time does not depend on the number of layers."""
         stacks = (replace(self, num_layers=layers) for layers in (1, 2))
         one, two = (sum(map(math.prod, stack.shapes.values())) for stack in stacks)
         return one + (self.num_layers - 1) * (two - one)

@@ -1,4 +1,4 @@
-"""A network one character at a time, to generate text by."""
+"""A network that reads one character at a time, for sampling."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from charnn.network.products import in_time, states_in_time
 
 
 class _Layer(NamedTuple):
-    """What `step` needs of a layer: its cell, its memory, and where what it reads is written."""
+    """The parts of a layer that `step` needs: its cell, its memory, and the place of its input."""
 
     step: Callable[[Array, Array, State, State], None]  # of the cell
     a: Array | None  # (G + spare, M, H) memory; None for a cell that is `in_place`
@@ -25,23 +25,23 @@ class _Layer(NamedTuple):
     product: Array  # (M, G·H + n)
     up: Array  # (M, n), a part of `product`
     bias: Array  # (n,)
-    x: Array  # `up` as the layer above reads it, (G, M, H)
+    x: Array  # `up` in the form that the layer above reads, (G, M, H)
 
 
 class Stepper:
     """Reads one character of each of M texts at a time.
 
-    h(t) is needed twice, by its own layer's W and by the U or V above. Side by side, the two are
-    one product.
+    Two products use h(t): with W of its own layer, and with U or V above. With both matrices side
+    by side, they are one product.
 
     Attributes:
         logits: o of the last character read, (K,) if M is 1, else (M, K); `step` overwrites it.
     """
 
     def __init__(self, network: Network, state: Array):
-        """Begin after what gave a state, (S, M, H).
+        """Begin with a state, (S, M, H).
 
-        Later changes of the network's parameters are not seen.
+        Later changes of the network's parameters have no effect.
         """
         spec, p, L = network.spec, network.parameters, network.num_layers
         M, H, G = state.shape[1], network.hidden_size, spec.cell_class.gates
@@ -49,7 +49,7 @@ class Stepper:
         # The steps alternate between two memories for the states: before and after.
         self._states = np.stack([state, np.empty_like(state)])
         self._now = 0
-        # Column x of U, plus b, for each character x. Of a list, a row is looked up faster.
+        # Column x of U, plus b, for each character x. A list looks up a row faster.
         scale = np.repeat(np.array(spec.cell_class.scale, network.dtype), H)
         Ub = np.ascontiguousarray((p["U0"].T + p["b0"]) * scale)
         rows = Ub if G == 1 else Ub.reshape(-1, G, H)
@@ -91,7 +91,7 @@ class Stepper:
         return state
 
     def restart(self, texts: NDArray[np.bool_]) -> None:
-        """Let some of several texts, (M,), be again where they were at the beginning."""
+        """Set the state of some of the texts, (M,), back to the initial one."""
         products = (layer[8] for layer in self._turns[0])
         for now, first in zip([self.state, *products], self._first, strict=True):
             now[..., texts, :] = first[..., texts, :]
@@ -115,7 +115,7 @@ class Stepper:
 
 
 def _by_gate(x: Array, gates: int) -> Array:
-    """View (…, G·H) as (G, …, H); of one gate, as it is."""
+    """View (…, G·H) as (G, …, H), or unchanged for one gate."""
     if gates == 1:
         return x
     return np.moveaxis(x.reshape(*x.shape[:-1], gates, -1), -2, 0)

@@ -1,10 +1,10 @@
 """The textbook's equations one character at a time: `training.loop: textbook`.
 
-For reading beside `bptt.py` and `layer.py`, which compute the same fast, and for repeating
-min-char-rnn.py to the last bit. Early training is chaotic: change one weight by a part in 10¹⁵ and
-some hundred steps later the losses differ in the first digit. Only the same operations in the same
-order follow another program: column vectors, one product for each term, sums from the last
-character to the first, and a softmax without a guard against overflow.
+Read this file beside `bptt.py` and `layer.py`, which compute the same fast. It also repeats
+min-char-rnn.py to the last bit. Early training is chaotic: if one weight changes by a part in 10¹⁵,
+the losses differ in the first digit some hundred steps later. So only the same operations in the
+same order can repeat the run of another program: column vectors, one product for each term, sums
+from the last character to the first, and a softmax without a guard against overflow.
 """
 
 from typing import Any
@@ -79,12 +79,12 @@ class TextbookBPTT:
         g = [_columns(self.gradients, layer) for layer in layers]
         cells = [spec.cell_class(spec.activation, p[layer]) for layer in layers]
         loss = 0.0
-        # Forward. now[l] is the state of layer l, in columns; the lists keep it for each t.
+        # Forward. now[l] is the state of layer l, in columns. The lists keep it for each t.
         now: list[State] = [_state(state[layer::L]) for layer in layers]
         before: list[list[State]] = [[] for _ in layers]
         after: list[list[State]] = [[] for _ in layers]
         memory: list[list[Any]] = [[] for _ in layers]
-        x: list[list[Array]] = [[] for _ in range(L + 1)]  # what layer l reads
+        x: list[list[Array]] = [[] for _ in range(L + 1)]  # the input of layer l
         y: list[Array] = []
         for t in range(T):
             x[0].append(x_hot[t][:, None])
@@ -102,7 +102,7 @@ class TextbookBPTT:
             loss -= float(np.log(y[t][targets[t], 0]))
         for layer in layers:
             state[layer::L] = np.stack([part[:, 0] for part in _parts(now[layer])])
-        # Back, from the last character to the first. later[l] is dL/d(state) by way of t + 1.
+        # Back, from the last character to the first. later[l] is dL/d(state) through t + 1.
         later = [_zero(now[layer]) for layer in layers]
         for t in reversed(range(T)):
             do = y[t]
@@ -148,7 +148,7 @@ def _zero(state: State) -> State:
 
 
 def _plus(dh: Array, later: State) -> State:
-    """Return dL/d(state): what comes from above, and what comes by way of later characters."""
+    """Return dL/d(state): the sum of the parts from above and through later characters."""
     if isinstance(later, tuple):
         return dh + later[0], *later[1:]
     return dh + later

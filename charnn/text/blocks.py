@@ -1,8 +1,8 @@
-"""The size in which texts and ids are processed, so that no step needs a whole text in memory."""
+"""The block size for texts and ids, so that no step needs a whole text in memory."""
 
 from collections.abc import Iterator
 
-BLOCK = 1 << 16  # Bytes or characters in one block: few enough to stay in the processor's cache.
+BLOCK = 1 << 16  # Bytes or characters in one block, which stay in the processor's cache.
 
 
 def spans(total: int) -> Iterator[tuple[int, int]]:

@@ -26,8 +26,8 @@ SplitName = Literal["train", "val", "test", "all"]
 class Corpus(Shown):
     """An encoded text and its splits: training, validation, test.
 
-    The splits are consecutive shares of one text, or texts of their own that follow it. Those of a
-    text of documents are drawn document by document.
+    The splits are consecutive shares of one text, or separate texts that follow it. In a text of
+    documents, each document is drawn for a split.
 
     Attributes:
         vocabulary: of the whole text, all splits.
@@ -35,14 +35,14 @@ class Corpus(Shown):
         fingerprint: of the text, in hexadecimal (see `charnn.text.fingerprint`).
         val_fraction: share of the text for validation.
         test_fraction: share of the text for the final test.
-        val_length: how many characters, after all others but a test text, are a validation text of
-            its own; None if `val_fraction` says what validates.
-        test_length: how many characters at the end are a test text of its own, or None.
-        skipped: how many characters were left out because the vocabulary lacks them.
+        val_length: the length of a separate validation text, which only a test text follows; None
+            if `val_fraction` decides.
+        test_length: the length of a separate test text at the end, or None.
+        skipped: the number of characters left out because the vocabulary lacks them.
         dividing: how the text is divided into documents (`data.documents`), or None.
         split_seed: of the draw that splits the documents.
-        empty: how many empty documents were left out.
-        separators: how often a separator of documents came.
+        empty: the number of empty documents left out.
+        separators: the number of separators found.
     """
 
     vocabulary: Vocabulary
@@ -80,26 +80,26 @@ class Corpus(Shown):
         split_seed: int = 0,
         ranks: Ranks = ALONE,
     ) -> Self:
-        """Encode a text with a vocabulary, by default with its own.
+        """Encode a text with a vocabulary, by default its own.
 
         Args:
-            text: the whole text, or its pieces, as `read_blocks` yields them. They are not kept.
+            text: the whole text, or its pieces, as from `read_blocks`. The pieces are not kept.
             vocabulary: the characters that have ids.
-            unknown: what to do with other characters: raise an error, or skip them.
+            unknown: the action for other characters: raise an error, or skip them.
             val_fraction: share of the text for validation.
             test_fraction: share of the text for the final test.
-            val_text: a validation text of its own, instead of `val_fraction`.
-            test_text: a test text of its own, instead of `test_fraction`.
-            documents: how to divide the texts into documents, as `data.documents` says; a piece
-                that is `BOUNDARY` ends one, too. None takes a text as a whole.
+            val_text: a separate validation text, instead of `val_fraction`.
+            test_text: a separate test text, instead of `test_fraction`.
+            documents: how to divide the texts into documents, as in `data.documents`. A piece
+                that is `BOUNDARY` also ends a document. None means one text.
             split_seed: of the draw that splits the documents.
             ranks: each rank passes its part of the text and gets the corpus of the whole text. With
                 documents, a `val_text` or a `test_text`, rank 0 passes all, and the others empty
                 texts.
 
         Raises:
-            CorpusError: if the text, or a split that was asked for, is too short to predict a
-                character; or if a temporary file cannot be written.
+            CorpusError: if the text, or a requested split, is too short to predict a character; or
+                if a temporary file cannot be written.
             UnknownCharactersError: if the given vocabulary lacks characters of the text.
             ValueError: if unknown characters are to be skipped beside a `val_text` or `test_text`.
         """
@@ -152,7 +152,7 @@ class Corpus(Shown):
         """Return the corpus with other splits.
 
         Raises:
-            CorpusError: if one that was asked for is too short to predict a character.
+            CorpusError: if a requested split is too short to predict a character.
         """
         corpus = replace(
             self, val_fraction=val_fraction, test_fraction=test_fraction, split_seed=split_seed
@@ -186,9 +186,9 @@ class Corpus(Shown):
 
     @cached_property
     def leaked(self) -> tuple[int, int]:
-        """How many documents of the validation and of the test also stand in the training text.
+        """The numbers of validation and test documents that are also in the training text.
 
-        None do, unless the validation or the test has a text of its own.
+        Both are 0, unless validation or test have a separate text.
         """
         documents, training = self.documents, self.training_documents
         if not documents or not training or (self.val_length, self.test_length) == (None, None):
@@ -203,11 +203,11 @@ class Corpus(Shown):
 
     @cached_property
     def _texts(self) -> dict[str, Ids]:
-        """The splits of a text of documents, as far as they were asked for."""
+        """The requested splits of a text of documents."""
         return {}
 
     def check_documents(self) -> None:
-        """Check that a text is divided into documents if that, or the vocabulary, asks for it.
+        """Check that a text is divided into documents if `documents` or the vocabulary requires it.
 
         Raises:
             CorpusError: if it is not.
@@ -288,8 +288,8 @@ class Corpus(Shown):
 def split_starts(characters: int, val_share: float, test_share: float) -> tuple[int, int]:
     """Return where the validation split and the test split of one text begin.
 
-    Fractions are subtracted from 1 before the product is rounded down, and what is added absorbs
-    the rounding of floats. So 10 % of validation are exactly the last 10 % of the characters.
+    Fractions are subtracted from 1 before the product is rounded down. A small number is added,
+    which absorbs the rounding of floats. So 10 % are exactly the last 10 % of the characters.
     """
     spare = 1e-9 + 2e-16 * characters
     shares = 1 - val_share - test_share, 1 - test_share

@@ -1,7 +1,7 @@
-"""Documents: a text of many, each read from the zero state after a boundary symbol.
+"""Documents: a text consists of many, each read from the zero state after a boundary symbol.
 
-With the boundary B, the documents d1, d2, … are kept as B d1 B d2 B … So a document begins where a
-boundary is read, and the boundary after it is the last character that the model predicts.
+With the boundary B, the documents d1, d2, … are stored as B d1 B d2 B … So a document begins with a
+boundary, and the boundary after it is the last character that the model predicts.
 """
 
 import re
@@ -30,8 +30,8 @@ class Divider:
     """Divides a text into documents.
 
     Attributes:
-        empty: how many empty documents were left out so far.
-        separators: how often the separator came so far.
+        empty: the number of empty documents left out so far.
+        separators: the number of separators found so far.
     """
 
     def __init__(self, documents: str):
@@ -40,13 +40,13 @@ class Divider:
         self.empty = self.separators = 0
 
     def divide(self, pieces: Iterable[str]) -> Iterator[str]:
-        """Yield the pieces of a text with one boundary after each document, and none before.
+        """Yield the pieces of a text with one boundary after each document, none before the first.
 
         Args:
-            pieces: of the text. A piece that is a boundary is the end of a file. A document ends
-                there, too.
+            pieces: of the text. A piece that is a boundary is the end of a file, which also
+                ends a document.
         """
-        begins, held = True, ""  # whether a document begins here; what may belong to a separator
+        begins, held = True, ""  # whether a document begins here; a possible part of a separator
         for piece in chain(pieces, [BOUNDARY]):
             ends = piece == BOUNDARY
             text, held = self._marked(held + ("" if ends else piece), ends=ends, begins=begins)
@@ -59,7 +59,7 @@ class Divider:
             begins = whole.endswith(BOUNDARY) if whole else begins
 
     def _marked(self, text: str, *, ends: bool, begins: bool) -> tuple[str, str]:
-        """Return a text with a boundary for each separator, and its end if that must wait."""
+        """Return a text with a boundary for each separator, and the end of it that must wait."""
         rest = ""
         if self._kind in ("lines", "blank-lines"):
             if text.endswith("\r") and not ends:
@@ -82,9 +82,9 @@ class Divider:
     def _without_blank_lines(
         self, text: str, rest: str, *, ends: bool, begins: bool
     ) -> tuple[str, str]:
-        if not ends:  # a line end at the end waits: a blank line may follow
+        if not ends:  # a line end at the end waits, because a blank line may follow
             blanks = len(text.rstrip(" \t\n"))
-            # Blanks alone where a document begins may be a blank line themselves.
+            # At the beginning of a document, blanks alone may be a blank line.
             waits = 0 if begins and not blanks else text.find("\n", blanks)
             if waits >= 0:
                 text, rest = text[:waits], text[waits:] + rest
@@ -94,25 +94,25 @@ class Divider:
 
 
 class Packing:
-    """Documents one after another in some order, as a series of predictions.
+    """Documents end to end in some order, as a series of predictions.
 
     Attributes:
-        total: how many predictions they are.
+        total: the number of their predictions.
     """
 
     def __init__(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]):
-        """Take the starts and lengths of the documents, (D,) each, in the order."""
+        """Take the starts and lengths of the documents, (D,) each, in this order."""
         self._ends = np.cumsum(lengths)
         self._shifts = starts - (self._ends - lengths)
         self.total = int(self._ends[-1]) if len(lengths) else 0
 
     def find(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """Return of some predictions the number of the document, and the place of the input."""
+        """Return the number of the document and the place of the input for some predictions."""
         document = np.searchsorted(self._ends, numbers, side="right")
         return document, numbers + self._shifts[document]
 
     def blocks(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.int64]]]:
-        """Yield the same of all predictions, block by block."""
+        """Yield the same for all predictions, block by block."""
         for start in range(0, self.total, _BLOCK):
             yield self.find(np.arange(start, min(start + _BLOCK, self.total)))
 
@@ -144,7 +144,7 @@ class Documents:
         return len(self.starts)
 
     def part(self, chosen: NDArray[np.bool_]) -> Self:
-        """Return those documents that are chosen, (D,)."""
+        """Return the documents that a mask, (D,), selects."""
         return replace(self, starts=self.starts[chosen], lengths=self.lengths[chosen])
 
     def shuffled(self, seed: int, epoch: int) -> Packing:
@@ -154,7 +154,7 @@ class Documents:
 
     @cached_property
     def contents(self) -> NDArray[np.uint64]:
-        """A number for what each document says, (D,): only equal documents have equal ones."""
+        """A number for each document, (D,). Only equal documents have equal numbers."""
         sums = np.zeros(len(self), np.uint64)
         for document, places in Packing(self.starts, self.lengths).blocks():
             first = np.flatnonzero(np.diff(document, prepend=-1))
@@ -165,19 +165,19 @@ class Documents:
 
     @property
     def different(self) -> int:
-        """How many documents are left if equal ones are counted once."""
+        """The number of different documents."""
         return len(np.unique(self.contents))
 
     def also_in(self, others: "Documents") -> NDArray[np.bool_]:
-        """Return which of these documents are equal to one of some others, (D,)."""
+        """Return which of these documents equal one of some others, (D,)."""
         return np.isin(self.contents, others.contents)
 
     def sides(self, val_fraction: float, test_fraction: float, seed: int) -> NDArray[np.intp]:
-        """Divide the documents at random; equal documents are on the same side.
+        """Divide the documents at random; equal documents are in the same split.
 
         Args:
-            val_fraction: share of the documents that validate. Above 0, at least one does.
-            test_fraction: share of the documents for the final test, likewise.
+            val_fraction: share of the documents for validation. Above 0, there is at least one.
+            test_fraction: share of the documents for the final test, with the same rule.
             seed: of the draw.
 
         Returns:
@@ -197,7 +197,7 @@ class Documents:
         return side[group]
 
     def text(self) -> Ids:
-        """Return the ids of these documents alone, B d B d B … Many are mapped from a file."""
+        """Return the ids of only these documents, B d B d B … Many ids are mapped from a file."""
         with closing(Spool(self.ids.dtype)) as spool:
             spool.append(np.full(min(1, len(self)), self.boundary, self.ids.dtype))
             for _, places in Packing(self.starts, self.lengths).blocks():

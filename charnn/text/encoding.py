@@ -1,4 +1,4 @@
-"""Encoding: a text becomes character ids, by a list of code points or before there is one."""
+"""Encoding: a text becomes character ids, with a known vocabulary or with its own."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -38,18 +38,18 @@ def text_of(code_points: CodePoints) -> str:
 class Encoder:
     """Encodes a text in one pass, even if its vocabulary is known only at its end.
 
-    First each character becomes a number: its place in `code_points`, which grows with every
-    character that is new. At the end the numbers are converted to ids.
+    First, each character becomes a number: its place in `code_points`, which grows with every
+    new character. At the end the numbers are converted to ids.
 
     Attributes:
         code_points: (M,) uint32. First those of the expected characters, then those of other
             characters in the order in which they first appear.
-        length: how many characters were read.
+        length: the number of characters read.
         fingerprint: of the text read so far.
     """
 
     def __init__(self, expected: NDArray[np.uint32]):
-        """Begin an empty text, with the code points of the characters to expect in it."""
+        """Begin an empty text with the code points of the expected characters."""
         self.code_points = expected
         self.length = 0
         self.fingerprint = Fingerprint()
@@ -76,7 +76,7 @@ class Encoder:
             self.length += len(numbers)
 
     def _extend(self, points: CodePoints) -> None:
-        """Give numbers to new code points, which may repeat."""
+        """Give numbers to new code points. The given ones may repeat."""
         before = len(self.code_points)
         different = np.array(list(dict.fromkeys(points.tolist())), np.uint32)
         self.code_points = np.concatenate([self.code_points, different])
@@ -100,9 +100,9 @@ class Encoder:
         self._table[self.code_points] = np.arange(len(self.code_points))
 
     def merge(self, ranks: Ranks) -> None:
-        """Replace the part of the text that this rank has read by the parts of all, in order.
+        """Replace this rank's part of the text by the parts of all ranks, in order.
 
-        On each machine the rank that leads it writes the numbers of the whole text to a file.
+        On each machine, the leading rank writes the numbers of the whole text to a file.
         """
         if ranks.size == 1:
             return
@@ -132,7 +132,7 @@ class Encoder:
 
         Args:
             vocabulary: (K,) increasing code points. The id of a character is its place in them.
-            unknown: what to do with other characters: raise an error, or skip them.
+            unknown: the action for other characters: raise an error, or skip them.
             ranks: must have been merged. All ranks of a machine map the same file.
 
         Returns:
@@ -170,7 +170,7 @@ class Encoder:
         return self._numbers.array()
 
     def _describe(self, unknown: NDArray[np.intp]) -> str:
-        """Describe unknown numbers: how often they occur, and where the first five first do.
+        """Describe unknown numbers: how often they occur, and the places of the first five.
 
         A text that begins with a boundary has documents. Others have lines.
         """
@@ -212,7 +212,7 @@ def in_pieces(text: str) -> Iterator[str]:
 
 
 def _table(values: NDArray[Any] | list[int], dtype: np.dtype[Any]) -> Numbers:
-    """Return values as a table for `_look_up`, with room for every byte."""
+    """Return values as a table for `_look_up`, with an entry for every byte."""
     table = np.zeros(max(len(values), 256), dtype)
     table[: len(values)] = values
     return table

@@ -1,4 +1,4 @@
-"""Which files a path stands for: one file, the texts of a folder, the matches of a glob."""
+"""Finds the files of a path: one file, the texts of a folder, or the matches of a glob."""
 
 import glob
 import os
@@ -20,13 +20,13 @@ _MOST_LOOKED_AT = 10_000  # entries of a folder, for a hint
 
 
 def files_named(paths: Sequence[str], order: Order = "natural") -> list[str]:
-    """Return the files that paths stand for. Standard input stays `-`.
+    """Return the files of paths. Standard input stays `-`.
 
     Args:
         paths: files, folders and globs, which are kept in this order.
         order: of the files of a folder or a glob. `natural` compares numbers by their value:
-            chapter2 comes before chapter10. `name` is what version 0.1.0 did: names are compared
-            as strings, and compressed texts of a folder are left out.
+            chapter2 comes before chapter10. `name` is the order of version 0.1.0: names are
+            compared as strings, and compressed texts of a folder are left out.
 
     Raises:
         ReadError: if a folder has no texts, or nothing matches a glob.
@@ -65,7 +65,7 @@ def _ordered(files: Iterable[str], order: Order) -> list[str]:
 
 def natural_key(path: str) -> tuple[list[str | int], str]:
     """Return a key that sorts paths by the values of the numbers in them."""
-    # Every second part is a number, so that parts at the same place can be compared.
+    # Every second part is a number, so parts at the same place can be compared.
     parts = re.split("([0-9]+)", path)
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], path
 
@@ -73,7 +73,7 @@ def natural_key(path: str) -> tuple[list[str | int], str]:
 def _texts_in(folder: Path, order: Order) -> list[str]:
     names = {entry.name for entry in folder.iterdir() if entry.is_file()}
     texts = {name for name in names if name.endswith(".txt")}
-    if order == "natural":  # a text that is there twice is read once
+    if order == "natural":  # a text that occurs twice is read once
         packed = {name: name.rsplit(".", 1)[0] for name in names if name.endswith(_PACKED)}
         texts |= {n for n, text in packed.items() if text.endswith(".txt") and text not in texts}
     if not texts:
@@ -82,7 +82,7 @@ def _texts_in(folder: Path, order: Order) -> list[str]:
 
 
 def _other_files(folder: Path) -> str:
-    """Return the kind of file that a folder without texts has most of, and how to name them."""
+    """Return the most frequent ending in a folder without texts, and how to name such files."""
     for pattern, depth in (("*", ""), ("**/*", "**/")):
         entries = islice(folder.glob(pattern), _MOST_LOOKED_AT)
         kinds = Counter(
@@ -98,7 +98,7 @@ def _other_files(folder: Path) -> str:
 
 
 def lasting(paths: Sequence[str]) -> tuple[str, ...]:
-    """Return the paths to keep for reading the same text again; a pipe of any kind becomes `-`."""
+    """Return the paths that can be read again later; a pipe of any kind becomes `-`."""
     return tuple("-" if _is_read_once(path) else path for path in paths)
 
 
@@ -111,12 +111,12 @@ def _is_read_once(path: str) -> bool:
 
 
 def standard_input_is_a_file() -> bool:
-    """Return whether standard input is a file, which nobody needs to wait for."""
+    """Return whether standard input is a file, so that reading does not wait."""
     return sys.stdin is not None and file_size("-") is not None
 
 
 def file_size(path: str) -> int | None:
-    """Return the size of a file in bytes, or None if only reading it will show it."""
+    """Return the size of a file in bytes, or None if only reading shows it."""
     try:
         status = os.fstat(0) if path == "-" else Path(path).stat()
     except (OSError, ValueError):

@@ -9,8 +9,8 @@ FINGERPRINT_BLOCK = 1 << 24  # Bytes of text hashed as one block. Ranks divide a
 class Fingerprint:
     """SHA-256 of a text's UTF-8 bytes. For a text of several blocks: of the blocks' digests.
 
-    A block is the characters whose first byte lies in the same 16 MiB of the text. Blocks are
-    hashed independently, so that several processes can hash parts of one text.
+    A block consists of the characters whose first byte is in the same 16 MiB of the text. Blocks
+    are hashed independently, so that several processes can hash parts of one text.
     """
 
     def __init__(self, blocks: Sequence[bytes] = ()):

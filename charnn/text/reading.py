@@ -49,7 +49,7 @@ def read_blocks(
     """Read UTF-8 text from files, folders (their *.txt), globs, or standard input (`-`).
 
     A file that is compressed by gzip, xz or bz2 is unpacked. Byte-order marks are dropped. Line
-    ends are kept unless `normalize_newlines`. The pieces are short, so a text may be longer than
+    ends are kept unless `normalize_newlines`. The pieces are short, so a text may be larger than
     the memory.
 
     Example:
@@ -58,15 +58,14 @@ def read_blocks(
     Args:
         paths: what to read, in this order.
         normalize_newlines: turn \\r\\n and \\r into \\n.
-        separator: what comes between two files. None is a line end where a file does not end with
-            one.
+        separator: the text between two files. None is a newline if a file does not end with one.
         order: of the files of a folder or a glob. `natural`: chapter2 comes before chapter10.
             `name`: names are compared as strings, and a folder's compressed texts are left out.
         on_read: called for each piece with the bytes read so far and the total, or None if the
             total is not known.
-        on_note: called at the end if line ends were added, with what to say about it.
-        ranks: of a run under MPI: each reads one part of the text, in order. Rank 0 reads all of a
-            text that is compressed, piped, short, to be normalized or to be separated.
+        on_note: called at the end with a message if line ends were added.
+        ranks: of a run under MPI. Each reads one part of the text, in order. Rank 0 alone reads a
+            text that is compressed, piped or short, or that needs normalizing or separators.
 
     Raises:
         ReadError: if a path cannot be read. It names the path and the reason.
@@ -100,7 +99,7 @@ class _Part:
     end: int | None = None
 
     def size(self) -> int | None:
-        """Return how many bytes these are, or None if only reading them will show it."""
+        """Return the number of these bytes, or None if only reading shows it."""
         size = file_size(self.path) if self.end is None else self.end
         return None if size is None else size - self.start
 
@@ -108,14 +107,14 @@ class _Part:
 def _divided(
     files: Sequence[str], count: int, normalize_newlines: bool, separator: str | None
 ) -> list[list[_Part]]:
-    """Divide texts into consecutive shares, each beginning with a block of the fingerprint."""
+    """Divide texts into consecutive shares; each starts at a block of the fingerprint."""
     undivided = [[_Part(path) for path in files], *([] for _ in range(count - 1))]
     if count == 1 or normalize_newlines or (separator and len(files) > 1):
         return undivided
     sizes = [_plain_size(path) for path in files]
     if None in sizes or (separator is None and not all(map(_ends_a_line, files[:-1]))):
         return undivided
-    # Of each file: where its text begins and ends in the whole text, and where its byte 0 would be
+    # For each file: where its text begins and ends in the whole text, and where its byte 0 would be
     # (3 bytes before the text if the file has a byte-order mark, which is not part of the text).
     spans = list[tuple[str, int, int, int]]()
     total = 0
@@ -126,7 +125,7 @@ def _divided(
         cuts = [0]
         for share in range(1, count):
             at = -(-total // FINGERPRINT_BLOCK) * share // count * FINGERPRINT_BLOCK
-            # Where the first byte of a block is inside a character, take a later block.
+            # If the first byte of a block is inside a character, take a later block.
             while any(
                 begin < at < end and not begins_character(_bytes_at(path, at - zero, 1)[0])
                 for path, begin, end, zero in spans
@@ -134,7 +133,7 @@ def _divided(
                 at += FINGERPRINT_BLOCK
             cuts.append(max(cuts[-1], min(at, total)))
     except (OSError, IndexError):
-        return undivided  # Reading the file will report what is wrong with it.
+        return undivided  # Reading the file will report the problem.
     return [
         [
             _Part(
@@ -156,7 +155,7 @@ def _bytes_at(path: str, at: int, count: int) -> bytes:
 
 
 def _plain_size(path: str) -> int | None:
-    """Return the size of a text in bytes, or None if only reading it will show it."""
+    """Return the size of a text in bytes, or None if only reading shows it."""
     try:
         return None if path == "-" or is_packed(_bytes_at(path, 0, HEAD)) else file_size(path)
     except OSError:
@@ -180,7 +179,7 @@ def _read_parts(
     sizes = [part.size() for part in parts]
     total = None if None in sizes else sum(size or 0 for size in sizes)
     before = added = 0
-    last = "\n"  # of all that is read so far
+    last = "\n"  # the last character read so far
     for number, part in enumerate(parts):
         done, begun = 0, False
         if separator and number:
@@ -201,7 +200,7 @@ def _read_parts(
 
 
 def _read_part(part: _Part) -> Iterator[tuple[int, str]]:
-    """Yield a part's text in pieces, each with how many of the part's bytes are read so far."""
+    """Yield a part's text in pieces, each with the number of the part's bytes read so far."""
     path, read = part.path, part.start
     name = "standard input" if path == "-" else path
     line, begun, last = 1, part.start > 0, False

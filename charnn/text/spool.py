@@ -25,7 +25,7 @@ class Spool:
 
     Attributes:
         dtype: an unsigned integer type.
-        length: how many numbers there are.
+        length: the number of numbers.
     """
 
     def __init__(self, dtype: np.dtype[Any], *, named: bool = False):
@@ -33,7 +33,7 @@ class Spool:
 
         Args:
             dtype: of the numbers.
-            named: use a file from the beginning, whose `name` other processes can open.
+            named: whether to use a file from the start. Other processes can open its `name`.
         """
         self.dtype = dtype
         self.length = 0
@@ -60,7 +60,7 @@ class Spool:
             yield block
 
     def rewrite(self, convert: Callable[[Numbers], Numbers], dtype: np.dtype[Any]) -> None:
-        """Replace the numbers of each block by `convert` of them, in the same file.
+        """Replace the numbers of each block by their conversion, in the same file.
 
         Args:
             convert: takes a block and returns at most as many numbers, of the new dtype.

@@ -1,4 +1,4 @@
-"""The streams that a run trains on: a text side by side with itself, window by window."""
+"""The streams of a training text: parts of the text side by side, window by window."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,10 +14,9 @@ from charnn.text.encoding import Ids
 class Streams:
     """A text cut into B parallel streams and read T characters at a time.
 
-    N ids give N - 1 predictions, (N - 1) // B for each stream. The few that are left over are not
-    used. An epoch reads every stream once. If its end is shorter than T, it is one shorter window.
-    With `drop_last` it is left out, and so is a full window that nothing follows: that is the rule
-    of min-char-rnn.
+    N ids give N - 1 predictions, (N - 1) // B for each stream. The few remaining ones are not used.
+    An epoch reads every stream once. If the rest is shorter than T, the last window is shorter.
+    `drop_last` skips this window, and also a full last window. This is the rule of min-char-rnn.
 
     Attributes:
         ids: (N,) the training text.
@@ -67,7 +66,7 @@ class Streams:
         resets: NDArray[np.bool_],
         streams: slice = slice(None),
     ) -> bool:
-        """Write the characters of a step into given arrays, for some of the B streams.
+        """Write the characters of a step into the given arrays, for some of the B streams.
 
         Args:
             step: counted from 0, over all epochs.
@@ -75,10 +74,10 @@ class Streams:
             targets: (T, b); its first `length` rows become the character after each input.
             resets: (T, b); its first `length` rows become True where the state is zero before the
                 character. It is written only if there is such a place.
-            streams: which b of the streams.
+            streams: the numbers of the b streams.
 
         Returns:
-            Whether the state is reset anywhere. It is at the first character of an epoch.
+            Whether the state is reset anywhere. The first character of an epoch is a reset.
         """
         start = (step % self.steps_per_epoch) * self.seq_length
         length = self.length(step)
@@ -94,10 +93,10 @@ class Streams:
 
 @dataclass(frozen=True)
 class DocumentStreams(Streams):
-    """Documents, shuffled anew for each epoch, one after another in B parallel streams.
+    """Documents, shuffled anew for each epoch, end to end in B parallel streams.
 
-    The state of a stream is zero where a document begins. At most B - 1 documents of an epoch are
-    cut, where a stream begins; at most B - 1 predictions at its end are not used.
+    The state of a stream is zero where a document begins. The starts of the streams cut at most
+    B - 1 documents of an epoch. At most B - 1 predictions at the end of an epoch are not used.
 
     Attributes:
         documents: the training documents.
@@ -134,7 +133,7 @@ class DocumentStreams(Streams):
         return bool(resets[:length].any())
 
     def _packing(self, epoch: int) -> Packing:
-        """Return the documents in the order of an epoch, which is kept for the next step."""
+        """Return the documents in the order of an epoch. It is kept for the next step."""
         if not self._order or self._order[0][0] != epoch:
             self._order[:] = [(epoch, self.documents.shuffled(self.seed, epoch))]
         return self._order[0][1]

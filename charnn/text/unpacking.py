@@ -1,4 +1,4 @@
-"""Opening a file by what its first bytes say it is: plain text, compressed, or no text at all."""
+"""Opens a file as its first bytes require: plain text, compressed text, or no text at all."""
 
 import bz2
 import codecs
@@ -14,7 +14,7 @@ from typing import IO, Any, BinaryIO
 
 from charnn.errors import ReadError
 
-HEAD = 128  # bytes that tell what a file is
+HEAD = 128  # bytes that identify the type of a file
 
 
 _PACKED: dict[bytes, tuple[str, Callable[[Any], Any]]] = {
@@ -29,7 +29,7 @@ _UTF16 = "UTF-16 text", "convert it, as in: iconv -f UTF-16 -t UTF-8 FILE | char
 _UTF32 = "UTF-32 text", "convert it, as in: iconv -f UTF-32 -t UTF-8 FILE | charnn ... -"
 _DOCUMENT = "save it as plain text in UTF-8, or convert it, as in: pandoc -t plain FILE"
 
-# What is no plain text: how it begins, what it is, and what to do. The first that fits is taken.
+# Files that are no plain text: first bytes, type, and advice. The first match counts.
 _OTHERS: list[tuple[bytes, str, str]] = [
     (codecs.BOM_UTF32_LE, *_UTF32),
     (codecs.BOM_UTF32_BE, *_UTF32),
@@ -77,11 +77,11 @@ def open_text(path: str, name: str) -> Iterator[tuple[IO[bytes], Callable[[], in
         name: of the file, for errors.
 
     Yields:
-        The bytes of the text, and, if they are unpacked, a function that returns how many bytes of
-        the file itself are read.
+        The bytes of the text. If they are unpacked, also a function that returns the number of
+        bytes read from the file itself.
 
     Raises:
-        ReadError: if the file cannot be read or is no text; it says what it is and what to do.
+        ReadError: if the file cannot be read or is no text. It names the type and the remedy.
     """
     packing = None
     try:
@@ -101,7 +101,7 @@ def open_text(path: str, name: str) -> Iterator[tuple[IO[bytes], Callable[[], in
     except UnicodeError:
         raise
     except OSError as error:
-        if error.errno is None and packing:  # how bz2 reports bad data
+        if error.errno is None and packing:  # bz2 reports bad data in this way
             raise _not_whole(name, packing, error) from None
         raise ReadError(f"{name}: {error.strerror or error}") from None
     except ValueError as error:
@@ -121,7 +121,7 @@ def _opened(path: str) -> AbstractContextManager[BinaryIO]:
 
 
 def _begin(file: BinaryIO) -> tuple[bytes, IO[bytes]]:
-    """Return the first bytes of a file, and the file from the same place on."""
+    """Return the first bytes of a file, and the file at the same place as before."""
     if file.seekable():
         at = file.tell()
         head = file.read(HEAD)

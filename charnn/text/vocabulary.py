@@ -13,7 +13,7 @@ from charnn.showing import BOUNDARY, Shown, excerpt
 from charnn.text.blocks import spans
 from charnn.text.encoding import Encoder, Ids, Unknown, in_pieces, text_of
 
-_SHOWN = 80  # characters in the repr: all of most texts in the Latin alphabet
+_SHOWN = 80  # characters in the repr: enough for most texts in the Latin alphabet
 
 
 class Vocabulary(Shown):
@@ -53,7 +53,7 @@ class Vocabulary(Shown):
 
     @property
     def boundary(self) -> int | None:
-        """The id of the boundary between documents, or None if the model knows no documents."""
+        """The id of the boundary between documents, or None if the model has no documents."""
         found = np.flatnonzero(self.code_points == ord(BOUNDARY))
         return int(found[0]) if len(found) else None
 
@@ -67,8 +67,7 @@ class Vocabulary(Shown):
 
         Args:
             text: N characters.
-            unknown: what to do with characters outside the vocabulary: raise an error, or skip
-                them.
+            unknown: the action for characters outside the vocabulary: raise an error, or skip them.
 
         Returns:
             (N,) ids, in the smallest unsigned dtype for K ids. Skipped characters have none.
@@ -86,7 +85,7 @@ class Vocabulary(Shown):
         return text_of(self.code_points[np.asarray(ids, dtype=np.intp)])
 
     def utf8_bytes(self, ids: Ids) -> int:
-        """Return how many bytes a text takes in UTF-8; a boundary between documents counts as one.
+        """Return the number of bytes of a text in UTF-8. A boundary of documents counts as one.
 
         Args:
             ids: (N,) character ids.

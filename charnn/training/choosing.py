@@ -15,11 +15,11 @@ from charnn.config.keys import Config, ModelConfig
 from charnn.network.cells import cell_class
 from charnn.text.streams import fitting_batch_size
 
-# Sizes to choose from, of vanilla and of gated networks.
+# The possible sizes of vanilla and of gated networks.
 _VANILLA = ((128, 2), (192, 2), (192, 3), (256, 3), (384, 3), (512, 3))
 _USUAL = (256, 3)  # if no time is given
 _GATED = ((128, 2), (192, 2), (256, 2), (320, 2), (512, 2))
-_SHORT = 300_000  # characters; below, the text is used up soon
+_SHORT = 300_000  # characters; a run exhausts a shorter text soon
 _FEWEST_STEPS, _MOST_STEPS, _MOST_EPOCHS = 100, 8000, 60  # of a plan without a given time
 # Epochs, and from there on the dropout and the weight decay against overfitting.
 _REGULARISED = ((30, 0.2, 0.7), (12, 0.0, 0.7), (0, 0.0, 0.1))
@@ -62,10 +62,10 @@ def most_work(characters: int) -> float:
 
 
 def size_for(cell: str, characters: int, work: float) -> tuple[int, int]:
-    """Return the (hidden_size, num_layers) that make the most of so many operations.
+    """Return the best (hidden_size, num_layers) for a number of operations.
 
     The best number of weights grows with the square root of the work, as for other networks
-    (Hoffmann et al. 2022). A short text takes more weights than that.
+    (Hoffmann et al. 2022). A short text needs more weights than that, because it is read often.
     """
     best = 1.1e6 * math.sqrt(work / 6e12)
     if work > 0.5 * usual_work(characters):

@@ -1,4 +1,4 @@
-"""Divergence: how a run notices it while the loss is still finite, and how it goes back.
+"""Divergence: how a run detects it while the loss is still finite, and how it goes back.
 
 A run has diverged when its smoothed loss stays too high for too long. Smoothing limits each loss,
 so one wild window counts no more than a moderately bad one. "Too high" means one of two things:
@@ -56,7 +56,7 @@ def diverged(progress: Progress, loss: float, uniform: float, batch_size: int) -
 
 
 def check_loss(progress: Progress, training: TrainingConfig, loss: float, K: int, B: int) -> None:
-    """Follow the loss of a run, once the warm-up is over.
+    """Record the loss of a run after the warm-up.
 
     Args:
         progress: where the run stands after the step; see `diverged`.
@@ -100,7 +100,7 @@ def after_rollback(saved: Progress, lost: Progress) -> Progress:
 def final_error(
     error: DivergenceError, config: Config, rollbacks: int, checkpoint: Path
 ) -> DivergenceError:
-    """Return the error that ends a run: what happened, the likely cause, and what is saved."""
+    """Return the error that ends a run: the problem, the likely cause, and the saved files."""
     again = f", as {rollbacks} times before with higher learning rates" if rollbacks else ""
     return DivergenceError(
         f"{error}{again}; likely cause: {_likely_cause(config)} "

@@ -1,7 +1,7 @@
-"""A model goes on with a text of other characters.
+"""Continues a model on a text with other characters.
 
 Each character has a column of U0, a row of V and an entry of c. A new run copies those of the
-characters that the checkpoint knows too, and all parameters that do not depend on characters.
+characters in the checkpoint, and all parameters that do not depend on characters.
 """
 
 import numpy as np
@@ -15,12 +15,12 @@ _NAMED = 5  # characters in a warning
 
 
 def carry_over(init: Checkpoint, parameters: Parameters, vocabulary: Vocabulary) -> None:
-    """Copy the parameters of a checkpoint, those of characters by the character.
+    """Copy the parameters of a checkpoint; parameters of a character go to the same character.
 
     Args:
         init: a model of the same sizes, except for K.
-        parameters: written, with U0 (G·H, K), V (K, H) and c (K,). What belongs to characters that
-            the checkpoint does not know stays as it is.
+        parameters: written, with U0 (G·H, K), V (K, H) and c (K,). The parameters of characters
+            that are not in the checkpoint do not change.
         vocabulary: the K characters of `parameters`.
     """
     _, old, new = np.intersect1d(  # ids of the common characters, (C,) each
@@ -39,7 +39,7 @@ def carry_over(init: Checkpoint, parameters: Parameters, vocabulary: Vocabulary)
 
 
 def changed_characters(before: Vocabulary, now: Vocabulary) -> list[str]:
-    """Return a warning with the characters that a model loses and those new to it, or nothing."""
+    """Return a warning with the characters that a model loses and gains, or nothing."""
     known, read = before.characters, now.characters
     lost = [character for character in known if character not in read]
     new = [character for character in read if character not in known]
@@ -57,7 +57,7 @@ def _counted(characters: list[str]) -> str:
 
 
 def _shown(characters: list[str]) -> str:
-    """Name the first few."""
+    """Return the first few characters in words."""
     more = len(characters) - _NAMED
     named = ", ".join(map(show_character, characters[:_NAMED]))
     return named + (f" and {more:,} more" if more > 0 else "")

@@ -22,10 +22,10 @@ def train(
     init: Checkpoint | None = None,
     overwrite: bool = False,
 ) -> Checkpoint:
-    """Train from Python, to the end of the plan, and write the files of the run.
+    """Train from Python, to the end of the run, and write its files.
 
     An interrupt (Ctrl-C, or the stop button of a notebook) ends the run after the present step, and
-    the run is saved. To go on with it: `charnn.Trainer(config, corpus,
+    the run is saved. To continue it: `charnn.Trainer(config, corpus,
     resume=charnn.load(path)).run()`.
 
     Example:
@@ -34,10 +34,10 @@ def train(
 
     Args:
         config: of the run; `output.checkpoint` names the file to write.
-        corpus: the text. If it is not divided, it is divided as the config says.
+        corpus: the text. If it is not divided, the config divides it.
         on_event: called with each event; see `charnn.Event`.
         init: a checkpoint whose model the run starts from, or None to draw the parameters.
-            Characters that only one of the texts has are as `charnn train --extend` says.
+            Characters of only one of the texts are treated as in `charnn train --extend`.
         overwrite: whether files of an earlier run may be replaced.
 
     Returns:

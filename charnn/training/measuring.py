@@ -1,4 +1,4 @@
-"""What a line of the log reports: counts since the line before, time and speed."""
+"""The figures in a line of the log: counts since the previous line, time and speed."""
 
 import time
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from charnn.training.metrics import Metrics
 
 @dataclass
 class Clock:
-    """Time and speed of a run. Checkpoints do not hold them, so equal runs give equal files.
+    """Time and speed of a run. Checkpoints do not contain them, so equal runs give equal files.
 
     Attributes:
-        began: when the run began, on the scale of `time.perf_counter`. Earlier invocations count
-            as if this one had followed them at once.
+        began: the start of the run, on the scale of `time.perf_counter`, without pauses between
+            invocations.
         characters: trained on since the last line of the log.
-        seconds: spent in steps since the last line of the log, without validations.
+        seconds: time in steps since the last line of the log, without validations.
     """
 
     began: float = field(default_factory=time.perf_counter)
@@ -28,7 +28,7 @@ class Clock:
         return round(time.perf_counter() - self.began, 3)
 
     def restart(self) -> None:
-        """Measure the speed from here on."""
+        """Start to measure the speed."""
         self.characters, self.seconds = 0, 0.0
 
 
@@ -39,7 +39,7 @@ def next_line(
     val_loss: float | None,
     learning_rate: float,
 ) -> Metrics:
-    """Return the next line of the log, and restart the counts for the line after it.
+    """Return the next line of the log, and restart the counts.
 
     Args:
         progress: where the run stands; the function resets its counts since the last line.
@@ -68,7 +68,7 @@ def next_line(
 
 
 def record_validation(progress: Progress, val_loss: float) -> bool:
-    """Enter a validation loss, nats per character, into the progress; return if it is the best."""
+    """Record a validation loss, nats per character, in the progress; return whether it is best."""
     best = progress.best_val_loss
     improved = best is None or val_loss < best
     progress.val_loss = val_loss

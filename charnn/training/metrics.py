@@ -93,7 +93,7 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 class MetricsLog:
-    """A log that is only appended to, except that lines of undone steps are cut off.
+    """A log that only grows, except that lines of undone steps are removed.
 
     Attributes:
         path: of the file.
@@ -109,13 +109,13 @@ class MetricsLog:
         self.path = path
         self.seconds = 0.0
         with self._writing():
-            # With a buffer, closing the file would try again to write a line that did not fit.
+            # With a buffer, closing the file would write a line again that did not fit.
             self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
             self._size = 0
             self.cut(after_step, rollbacks)
 
     def cut(self, after_step: int, rollbacks: int) -> None:
-        """Keep only the lines that a checkpoint counts; an incomplete line goes, too.
+        """Keep only the lines that a checkpoint counts; remove an incomplete line, too.
 
         Args:
             after_step: the step of the last line of metrics to keep; 0 if there is none.

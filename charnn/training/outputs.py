@@ -22,7 +22,7 @@ class Outputs(Shown):
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Return the files of the run that a checkpoint, the best one too, belongs to."""
+        """Return the files of the run of a checkpoint, which may be the best one."""
         return cls(path.with_name(path.name.removesuffix(".npz").removesuffix(".best") + ".npz"))
 
     @property
@@ -47,21 +47,21 @@ class Outputs(Shown):
         """Check that files of these names can be written.
 
         Raises:
-            RequestError: if one cannot, or two are links to one file; the message names it.
+            RequestError: if one cannot be written, or two are links to one file; it names the file.
         """
         refuse_unwritable(self.all)
 
     def existing(self) -> list[Path]:
-        """Return the files that an earlier run left here."""
+        """Return the existing files of an earlier run."""
         files = [path for path in self.all if path.exists()]
         # A run that was killed right after it took its lock leaves an empty log.
         return [] if files == [self.log] and not self.log.stat().st_size else files
 
     def refuse_existing(self) -> None:
-        """Check that no earlier run left files here.
+        """Check that there are no files of an earlier run.
 
         Raises:
-            RequestError: if it did; the message names the files.
+            RequestError: if there are; the message names them.
         """
         if not self.existing():
             return

@@ -1,4 +1,4 @@
-"""A plan for a given time: it measures this machine, then chooses as a run does by itself."""
+"""Plans a run for a given time: measures this machine, then chooses like a run without a plan."""
 
 import math
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from charnn.training.choosing import (
 from charnn.training.preparation import needed_memory, step_spec, training_characters
 from charnn.training.trainer import Trainer
 
-_GUESS = 1e11  # floating-point operations of a second, until a network is measured
+_GUESS = 1e11  # floating-point operations a second, before a network is measured
 _START = 1.0  # seconds before the first step and after the last
 _VALIDATING = 0.2  # share of the time that validations may take
-_COUNTED = 1_000_000  # validation characters whose pairs are counted
+_COUNTED = 1_000_000  # validation characters for the pair counts
 # Characters of the training text, and the range of the validation loss from there on, as shares of
-# what counting pairs reaches: the texts of docs/choosing.md.
+# the loss of pair counts, from the texts of docs/choosing.md.
 _REACHED = ((400_000, (0.48, 0.65)), (0, (0.45, 1.05)))
 _FASTER = 0.05  # the loss falls with this power of the work
 _VALIDATIONS = 10  # in a plan of at most 10,000 steps; in a longer one, every 1,000 steps
@@ -32,18 +32,18 @@ _VALIDATIONS = 10  # in a plan of at most 10,000 steps; in a longer one, every 1
 
 @dataclass(frozen=True)
 class Plan:
-    """A config for a run of about so many seconds.
+    """A config for a run of a given time.
 
     Attributes:
         config: the keys that were given and those that were chosen.
-        choices: the keys of it that were not given.
+        choices: the keys that were not given.
         characters: N, in the training text.
-        seconds: that the run takes.
-        speed: operations of a second of training; see `charnn.training.choosing`.
+        seconds: the time of the run.
+        speed: operations a second in training; see `charnn.training.choosing`.
         memory: bytes for buffers and parameters.
-        exhausted: whether the text is worth less than the time that there is.
-        expected: the range of the validation loss, in nats per character; None if nothing
-            validates.
+        exhausted: whether the run cannot use all of the given time on this text.
+        expected: the range of the validation loss, in nats per character; None without a
+            validation text.
     """
 
     config: Config
@@ -68,12 +68,12 @@ class Plan:
 
 
 def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
-    """Choose for a run of so many seconds on this machine.
+    """Choose the config for a run of a given time on this machine.
 
     Args:
         config: its given keys stay as they are.
         corpus: the text, not divided yet.
-        seconds: of the run, without reading the text.
+        seconds: the time of the run, without reading the text.
 
     Raises:
         CharnnError: as `Trainer` does.
@@ -120,7 +120,7 @@ def _expected(corpus: Corpus, characters: int, work: float) -> tuple[float, floa
 
 
 def _characters(config: Config, corpus: Corpus) -> int:
-    """Return N of a corpus that is divided as the config says."""
+    """Return N of a corpus, divided by the config."""
     data = config.data
     return training_characters(
         corpus.divided(data.val_fraction, data.test_fraction, data.split_seed)
@@ -139,9 +139,9 @@ def _chosen(config: Config, choices: list[Choice]) -> Config:
 
 
 def _validating_less(config: Config, validation: float, seconds: float) -> tuple[Config, float]:
-    """Return a config whose validations fit in the time, and how many seconds one of them takes.
+    """Return a config whose validations fit in the time, and the seconds of one validation.
 
-    The end of a validation text is as good a sample as all of it, if that is long.
+    The end of a long validation text is as good a sample as the whole.
     """
     share = _VALIDATING * seconds / (_VALIDATIONS * validation) if validation else 1
     given = {key for key, _ in config.given()}
@@ -155,7 +155,7 @@ def _validating_less(config: Config, validation: float, seconds: float) -> tuple
 
 
 def _fitting_steps(seconds: float, step: float, validation: float) -> int:
-    """Return how many steps fit in the time, with the validations between them."""
+    """Return the number of steps that fit in the time, including validations."""
     steps = (seconds - _VALIDATIONS * validation) / step
     if steps > 1000 * _VALIDATIONS:
         steps = seconds / (step + validation / 1000)

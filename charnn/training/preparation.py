@@ -28,7 +28,7 @@ from charnn.training.choosing import Choice, choose
 from charnn.training.extension import changed_characters
 from charnn.training.shares import StepSpec, worker_count
 
-_VALIDATIONS = 10  # in any run, so that advice comes in time and the best checkpoint is near it
+_VALIDATIONS = 10  # in any run, so that advice comes early and one of them is near the best step
 _MAX_EVAL_EVERY = 1000  # steps
 
 
@@ -36,7 +36,7 @@ def resumed_config(given: Config, stored: Config) -> Config:
     """Return the config of a resumed run: the stored one, with the given changes that are allowed.
 
     Raises:
-        ConfigError: if given keys contradict the stored run; the message names each of them.
+        ConfigError: if given keys contradict the stored run; the message names each key.
     """
     changed = {}
     refused = []
@@ -52,7 +52,7 @@ def resumed_config(given: Config, stored: Config) -> Config:
                 f"{key} is {show_value(value)}, but the run to resume has {show_value(before)}"
             )
     if "training.epochs" in changed and "training.max_steps" not in changed:
-        changed["training.max_steps"] = None  # what was given says how long the run is
+        changed["training.max_steps"] = None  # the given key sets the length of the run
     if refused:
         raise ConfigError(
             "\n".join(
@@ -87,7 +87,7 @@ class Preparation:
 
     Attributes:
         config: the config as a checkpoint stores it.
-        corpus: the text, divided as the config says.
+        corpus: the text, divided by the config.
         streams: the training text, cut into as many streams as it can fill.
         total_steps: steps of the whole run, over all invocations.
         step: everything that worker processes need to compute a step.
@@ -123,7 +123,7 @@ def prepare(
     Raises:
         CharnnError: if the buffers do not fit in memory, or the checkpoint cannot be resumed with
             this text.
-        ConfigError: if the corpus is divided otherwise than the config says, or `init` has other
+        ConfigError: if the corpus and the config divide the text differently, or `init` has other
             sizes.
         CorpusError: if the text is too short for its parts.
         RequestError: if there are more ranks than streams, or the run is already longer than the
@@ -194,10 +194,10 @@ def prepare(
 
 
 def _agreed_split(config: Config, corpus: Corpus) -> tuple[Config, Corpus]:
-    """Return both divided alike: as the corpus is, or as the config says if it is not.
+    """Return the config and the corpus with the same division: the corpus's, or the config's.
 
     Raises:
-        ConfigError: if both say how to divide the text, and differ.
+        ConfigError: if both divide the text, and differ.
         CorpusError: if the text is too short for its parts.
     """
     data = config.data
@@ -229,7 +229,7 @@ def _settled(config: Config, ranks: Ranks) -> Config:
 
 
 def _joins(data: DataConfig) -> dict[str, str | None]:
-    """Return how several files are joined. For one file it is left as if nobody had said it."""
+    """Return how several files are joined. For one file, the key stays unset."""
     separator = {} if data.documents is None else {"data.separator": ADDED_KEYS["data.separator"]}
     several = any(
         len(files_named(paths, data.order or "natural")) > 1 for paths in data.texts.values()
@@ -240,7 +240,7 @@ def _joins(data: DataConfig) -> dict[str, str | None]:
 
 
 def training_characters(corpus: Corpus) -> int:
-    """Return N, how many characters of a corpus train, with the ends of documents."""
+    """Return N, the number of training characters of a corpus, with the ends of documents."""
     documents = corpus.training_documents
     return 1 + int(documents.lengths.sum()) if documents else len(corpus.split("train"))
 
@@ -271,17 +271,17 @@ def _cut_streams(config: Config, corpus: Corpus, warnings: list[str]) -> Streams
 
 
 def available_cores(training: TrainingConfig, ranks: Ranks) -> int:
-    """Return how many processors this rank may use."""
+    """Return the number of processors for this rank."""
     return training.threads or max(1, cores() // ranks.sharing)
 
 
 def step_spec(config: Config, vocab_size: int, streams: Streams, ranks: Ranks) -> StepSpec:
-    """Return what a step computes, and how ranks, worker processes and threads share it."""
+    """Return the description of a step, with the shares of ranks, worker processes and threads."""
     training, sizes = config.training, config.model
     assert training.seed is not None
     B, H = streams.batch_size, sizes.hidden_size
     total = available_cores(training, ranks)
-    # One process leaves the number of threads to BLAS. Several ranks on a machine must share.
+    # In one process, BLAS chooses the number of threads. Several ranks on a machine must share.
     threads = training.threads if ranks.size == 1 else total
     workers = 1 if training.loop == "textbook" else worker_count(B // ranks.size, H, total)
     return StepSpec(
@@ -302,7 +302,7 @@ def needed_memory(step: StepSpec) -> int:
     """Return the bytes that each rank allocates for buffers and parameters."""
     spec, B = step.network, -(-step.batch_size // step.ranks)
     buffers = spec.step_bytes(step.seq_length, B, dropout=step.dropout > 0)
-    # θ, its mean and two slots. Each worker has a gradient, W laid out anew, and sums for dU.
+    # θ, its mean and two slots. Each worker has a gradient, a copy of W in blocks, and sums for dU.
     copies = 4 + 2 * step.workers
     return buffers + copies * spec.num_parameters * np.dtype(spec.dtype).itemsize
 

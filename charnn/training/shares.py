@@ -3,10 +3,10 @@
 Every rank of a job has its share of the streams, and its worker processes have shares of that.
 
 The streams of a batch are independent up to the sum of their gradients. So a step costs one
-message to each worker and one back. The arrays that matter lie in memory that all processes see:
+message to each worker and one back. The important arrays are in shared memory:
 the parameters, and for each worker its characters, its states and its gradient. Processes are used
 instead of threads, because a step of a small model is a thousand calls of a few microseconds each,
-for which threads would wait on each other's Python.
+and threads would wait for each other at Python's global lock.
 """
 
 import math
@@ -37,9 +37,9 @@ class StepSpec:
         seed: of the run.
         loop: how to compute, see `training.loop` in the config.
         threads: BLAS threads of each process; None leaves the choice to BLAS.
-        workers: how many processes share this rank's streams.
+        workers: the number of processes that share this rank's streams.
         rank: the number of this rank, from 0.
-        ranks: how many there are.
+        ranks: the number of ranks.
     """
 
     network: Spec
@@ -55,21 +55,21 @@ class StepSpec:
 
     @property
     def mine(self) -> slice:
-        """Which of the B streams this rank owns."""
+        """The streams of this rank, of all B."""
         B, n = self.batch_size, self.ranks
         return slice(B * self.rank // n, B * (self.rank + 1) // n)
 
     def streams(self, worker: int) -> slice:
-        """Return which of the B streams a worker owns."""
+        """Return the streams of a worker, of all B."""
         start, n = self.mine.start, self.workers
         B = self.mine.stop - start
         return slice(start + B * worker // n, start + B * (worker + 1) // n)
 
 
 def worker_count(batch_size: int, hidden_size: int, threads: int) -> int:
-    """Return how many processes share a step, from the sizes alone.
+    """Return the number of processes that share a step, from the sizes alone.
 
-    Each needs at least four streams, and enough arithmetic in a time step to be worth its calls.
+    Each needs at least four streams, and enough arithmetic in a time step to outweigh its calls.
     """
     by_work = batch_size * hidden_size**2 // 2**16
     return max(1, min(threads, batch_size // 4, by_work)) if os.name == "posix" else 1
@@ -82,7 +82,7 @@ class Arrays:
         size: bytes of the whole block.
         parameters: (P,).
         state: (S, B, H) of every stream.
-        summed: what the ranks sum: the first gradient, then what each rank reports of the step.
+        summed: the sum over the ranks: the first gradient, then the reports of each rank.
         gradients: (P,) of each worker.
         inputs: (T, b) character ids of each worker.
         targets: (T, b), the character after each input.
@@ -91,7 +91,7 @@ class Arrays:
     """
 
     def __init__(self, spec: StepSpec, memory: mmap.mmap | None = None):
-        """Lay the arrays out in a memory; without one, only find how long it must be."""
+        """Place the arrays in a block of memory; without one, only compute its size."""
         self._memory = memory
         self.size = 0
         T, dtype, workers = spec.seq_length, np.dtype(spec.network.dtype), range(spec.workers)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 def noted_signals() -> Iterator[list[int]]:
     """Collect the number of the first SIGINT, SIGTERM or SIGHUP; exit at the second one.
 
-    Yields the list that gets the number.
+    Yields the list that receives the number.
     """
     received: list[int] = []
 

@@ -1,4 +1,4 @@
-"""The state of a run: everything that a step changes, and so everything that a checkpoint holds."""
+"""The state of a run: everything that a step changes and a checkpoint contains."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ class RunState:
 
     @property
     def _slots(self) -> dict[str, Array]:
-        """The arrays that a checkpoint holds besides the network and its state, each (P,)."""
+        """The arrays in a checkpoint besides the network and its state, each (P,)."""
         theta = {"theta": self.model.parameters.flat} if self._average else {}
         return self._optimizer.slots | theta
 

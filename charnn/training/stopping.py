@@ -14,7 +14,7 @@ OUT_OF_TIME, INTERRUPTED = 1, 2  # notices; 0 means that nothing happened
 
 
 class Limits:
-    """Decides when an invocation ends before its plan does. The clock starts at once."""
+    """Decides when an invocation ends before the end of the run. The clock starts at once."""
 
     def __init__(
         self, stop_after: int | None, seconds: float | None, interrupted: Callable[[], bool]

@@ -1,8 +1,9 @@
 """The training loop: truncated backpropagation through time over the streams of a text.
 
-A step depends on nothing but the config, the text, the step's number and what a checkpoint holds.
-So a run that was stopped anywhere and resumed ends with the same bits as an uninterrupted run. The
-exception is a run that diverges: it returns to its last checkpoint, and stopping writes one.
+A step depends on nothing but the config, the text, the step's number and the contents of a
+checkpoint. So a run that was stopped anywhere and resumed ends with the same bits as an
+uninterrupted run. The exception is a run that diverges: it returns to its last checkpoint, and
+stopping writes one.
 """
 
 import math
@@ -70,18 +71,18 @@ class Trainer(Shown):
 
         Args:
             config: of the run.
-            corpus: the text. If it is not divided, it is divided as the config says; if it is, the
-                config takes over its fractions.
+            corpus: the text. If it is not divided, the config divides it. Otherwise the config
+                takes over its fractions.
             resume: the checkpoint to continue from, or None for a new run.
             init: a checkpoint whose model a new run starts from, or None to draw the parameters.
-                Characters of the text that it does not know get drawn parameters.
+                New characters of the text get drawn parameters.
             ranks: the processes that share the run. All make the same steps, each with its share
                 of the batch. Rank 0 writes the files.
 
         Raises:
             CharnnError: if the buffers do not fit in memory, or the checkpoint cannot be resumed
                 with this text.
-            ConfigError: if the corpus is divided otherwise than the config says, or `init` has
+            ConfigError: if the corpus and the config divide the text differently, or `init` has
                 other sizes.
             CorpusError: if the text is too short for its parts.
             RequestError: if there are more ranks than streams, or a resumed run has made more
@@ -162,7 +163,7 @@ class Trainer(Shown):
                 try:
                     if self._measurement_is_due():
                         yield from self._measure()
-                    # A single process needs no exchange, and asks once more.
+                    # A single process needs no exchange and checks once more.
                     notice = self._noticed if self.ranks.size > 1 else limits.notice()
                     ending = self.finished or limits.reason(notice, self.progress.step - first)
                     if self._save_is_due(ending):
@@ -314,7 +315,7 @@ class Trainer(Shown):
         return self._state.checkpoint(resumable=resumable)
 
     def _gather(self) -> Checkpoint:
-        """Return a checkpoint of all ranks' streams; every rank continues from what it holds."""
+        """Return a checkpoint with all ranks' streams; every rank continues from it."""
         if self.ranks.size > 1:
             self._workers.gather()
             self._state.broadcast(self.ranks)
@@ -362,7 +363,8 @@ class Trainer(Shown):
     def seconds_per_validation(self) -> float:
         """Estimate the time of a validation from a second of it, in seconds.
 
-        0 if nothing validates, or if this rank has no share of it. Every rank must call this.
+        The time is 0 without a validation text, or if this rank has no share of it. Every rank must
+        call this.
         """
         ids = self.corpus.split("val")
         if not len(ids):
@@ -387,7 +389,7 @@ class Trainer(Shown):
         return (first - began) + (last - first) * (event.total - before) / (done - before)
 
     def validations_left(self) -> int:
-        """Return how many validations the plan still has."""
+        """Return the number of validations that remain in the run."""
         every = self.config.training.eval_every
         assert every is not None
         if not len(self.corpus.split("val")):

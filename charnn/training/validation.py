@@ -29,7 +29,7 @@ def validating(
     Args:
         model: the network to validate.
         ids: (N,) character ids of the validation text.
-        boundary: of a text of documents the id of the boundary.
+        boundary: for a text of documents, the id of the boundary.
         exact: read the text, or each document, in one piece, for the exact loss; otherwise in
             segments, which is many times faster (see `evaluating`).
         ranks: each rank reads its share of the segments.

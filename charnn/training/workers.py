@@ -90,11 +90,11 @@ class Workers:
         Args:
             streams: the training text.
             step: the number of the window, counted over all epochs.
-            mean: whether the gradient is of the mean loss, or of the sum over all characters.
+            mean: whether to use the gradient of the mean loss, or of the sum over all characters.
             notice: called before the exchange; returns a number below 255 for the other ranks.
 
         Returns:
-            The loss summed over all characters in nats, how many they are, and the highest notice.
+            The loss summed over all characters in nats, their number, and the highest notice.
 
         Raises:
             CharnnError: if a worker of any rank has died.
@@ -139,9 +139,9 @@ class Workers:
     def _sum(self, nats: float, notice: int) -> tuple[float, int]:
         """Sum the gradient over all ranks; return the sum of their losses and the highest notice.
 
-        One exchange does it all. Every rank has its own place for its loss and its notice, and all
-        other ranks have zeros there. The loss comes in two parts, because float32 is not exact
-        enough for it.
+        All this is one exchange. Every rank has its own place for its loss and its notice, and all
+        other ranks have zeros there. The loss has two parts, because float32 is not exact
+        enough.
         """
         summed, spec = self._arrays.summed, self._spec
         notices = summed[len(self.gradient) :].reshape(spec.ranks, 3)
@@ -159,7 +159,7 @@ class Workers:
 
 
 class _Process:
-    """A worker as the first process sees it. One byte starts a job, one byte back ends it."""
+    """A worker, for use in the first process. One byte starts a job; one byte back ends it."""
 
     def __init__(self, spec: StepSpec, memory: int, worker: int):
         # The worker imports charnn from the same place, whatever the current folder contains.
@@ -221,7 +221,7 @@ def serve(fields: dict[str, Any], memory: int, worker: int) -> None:
 
     Args:
         fields: of the `StepSpec`, as plain values.
-        memory: the descriptor of the memory that all processes see.
+        memory: the descriptor of the shared memory.
         worker: the number of this worker, from 1.
     """
     its = StepSpec(**{**fields, "network": Spec(**fields["network"])})

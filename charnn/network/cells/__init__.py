@@ -1,7 +1,7 @@
 """The cells a network can be made of.
 
-A new cell is one file in this folder and one line in `CELLS`. Nothing else in the program needs to
-know it. This file imports no NumPy, so that reading a config stays fast.
+A new cell is one file in this folder and one line in `CELLS`. Nothing else in the program
+changes. This file imports no NumPy, so that reading a config stays fast.
 """
 
 from importlib import import_module
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from charnn.network.cells.cell import Cell
 
-# The name in a config, and where its class is.
+# The name in a config, and the place of its class.
 CELLS = {
     "rnn": "charnn.network.cells.rnn:RNNCell",
     "lstm": "charnn.network.cells.lstm:LSTMCell",

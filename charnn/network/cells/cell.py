@@ -1,19 +1,19 @@
-"""What a cell is: the part of a recurrent layer that works element by element.
+"""The base of all cells: the element-wise part of a recurrent layer.
 
-A layer reads x(t) and its own state before, and computes its state after:
+A layer reads x(t) and its own previous state, and computes its next state:
 
     a(t) = U x(t) + b        for all t of a window in one large product   (the layer)
     W h(t-1)                 at each step                                 (the layer)
     h(t) = …                 from a(t), W h(t-1) and the state before     (the cell: `step`)
 
-Going back, the cell turns dL/dh(t) into dL/da(t) (`step_back`), and the layer makes the gradients
-of U, W and b from that. What does not depend on the step after, `window_back` computes for the
-whole window in a few large calls.
+In the backward pass, the cell turns dL/dh(t) into dL/da(t) (`step_back`). From that, the layer
+computes the gradients of U, W and b. Before the loop, `window_back` computes everything that does
+not depend on later steps, for the whole window in a few large calls.
 
-Shapes. The layer hands over B streams as rows: h is (B, H), and what has several parts, like a(t)
-for the gates of a cell, is (n, B, H). The first axis is left out where n is 1. A single stream may
-come as (H,) instead of (1, H). A cell with two states gets and gives pairs (h, s). The calls for a
-whole window have T in front of B.
+Shapes. The layer passes B streams as rows: h is (B, H). Arrays of several parts, such as a(t) for
+the gates of a cell, are (n, B, H). If n is 1, the first axis is left out. A single stream may be
+(H,) instead of (1, H). A cell with two states takes and returns pairs (h, s). In calls for a whole
+window, T precedes B.
 """
 
 from abc import ABC, abstractmethod
@@ -31,21 +31,21 @@ class Cell(ABC):
     """One step of a recurrent layer and its derivative.
 
     Attributes:
-        gates: G, how many blocks of H rows U, W and b have.
-        spare: how many more blocks of memory `step` gets in `a`, to keep something for going back.
-        scale: for each gate, the factor on its rows of U, W and b in what `step` gets. A cell may
-            want −a rather than a: exp(−a) is then one call for several gates.
-        bias: for each gate, what b is at the beginning.
-        gain: how many times smaller h is than a while both are small; U starts larger by it, lest
-            the signal fades from layer to layer.
+        gates: G, the number of blocks of H rows in U, W and b.
+        spare: the number of extra blocks of memory in `a`, which keep values for the backward pass.
+        scale: for each gate, the factor on its rows of U, W and b before `step`. A factor of −1
+            lets a cell compute exp(−a) for several gates in one call.
+        bias: for each gate, the initial value of b.
+        gain: a / h while both are small. The initial U is larger by this factor, so that the
+            signal does not shrink from layer to layer.
         states: 1, or 2 for a cell whose state is (h, s).
-        in_place: whether h(t) may be written over a(t), as the derivative needs h alone.
-        deltas: how many (B, H) blocks `window_back` writes and `step_back` turns into gradients.
+        in_place: whether h(t) may overwrite a(t), because the derivative needs only h.
+        deltas: the number of (B, H) blocks that `window_back` writes and `step_back` completes.
         deltas_of_U: for each gate, the block that becomes its dL/d(U x(t) + b).
         deltas_of_W: for each gate, the block that becomes its dL/d(W h(t-1)): 0 to G − 1 in some
             order.
-        delta_of_s: the block that becomes what s(t) receives by way of h(t), in a cell with an s.
-        gate_names: what `step` leaves in the first G blocks of `a`, for people to look at.
+        delta_of_s: the block that becomes the gradient of s(t) through h(t), in a cell with an s.
+        gate_names: the names of the first G blocks that `step` leaves in `a`, for display.
     """
 
     gates: ClassVar[int] = 1
@@ -73,7 +73,7 @@ class Cell(ABC):
 
     @classmethod
     def own_shapes(cls, hidden_size: int) -> dict[str, tuple[int, ...]]:
-        """Return the names and shapes of parameters beside U, W and b, each name one letter."""
+        """Return the names and shapes of parameters other than U, W and b; a name is one letter."""
         return {}
 
     @classmethod
@@ -94,8 +94,8 @@ class Cell(ABC):
 
         Args:
             a: (G + spare, B, H), of which the first G are U x(t) + b, times `scale`. A cell that is
-                not `in_place` leaves here what going back needs. One that is writes nothing here,
-                but `after` may be the same memory.
+                not `in_place` leaves here the values for the backward pass. A cell that is writes
+                nothing here, but `after` may be the same memory.
             Wh: (G, B, H), W h(t-1), times `scale`; may be overwritten.
             before: the state at t-1, not to be changed.
             after: written with the state at t.
@@ -103,7 +103,7 @@ class Cell(ABC):
 
     @abstractmethod
     def window_back(self, a: Array, before: State, after: State, delta: Array) -> None:
-        """Write what `step_back` needs of all T steps, before the loop back through time.
+        """Write everything that `step_back` needs, for all T steps, before the backward loop.
 
         Args:
             a: (G + spare, T, B, H) as `step` left it; may be overwritten.
@@ -120,21 +120,22 @@ class Cell(ABC):
             a: (G + spare, B, H) as `window_back` left it.
             delta: (deltas, B, H) from `window_back`; becomes the gradients that `deltas_of_U` and
                 `deltas_of_W` name.
-            d_after: dL/dh(t) by all paths. In the pair (dL/dh(t), dL/ds(t)) the second is
+            d_after: dL/dh(t) along all paths. In the pair (dL/dh(t), dL/ds(t)) the second is
                 overwritten with dL/ds(t-1).
-            d_before: what reaches h(t-1) without W is added to it, or to the first of the pair.
+            d_before: the gradient that reaches h(t-1) without W is added to it, or to the first of
+                the pair.
         """
 
     def own_back(self, delta: Array, before: State, gradients: Mapping[str, Array]) -> None:
         """Write the gradients of the cell's own parameters; delta is (deltas, T, B, H)."""
         raise NotImplementedError(f"{type(self).__name__} has parameters of its own")
 
-    # The same once more, for `training.loop: textbook`: one stream, every vector a column (H, 1),
-    # p and g the layer's parameters and their gradients by the letters U, W, b.
+    # The same computation for `training.loop: textbook`: one stream, every vector a column (H, 1).
+    # p and g are the layer's parameters and their gradients by the letters U, W, b.
 
     @abstractmethod
     def textbook_step(self, p: Mapping[str, Array], x: Array, before: State) -> tuple[State, Any]:
-        """Return the state after reading x, and whatever `textbook_back` needs to remember."""
+        """Return the state after reading x, and all values that `textbook_back` needs."""
 
     @abstractmethod
     def textbook_back(

@@ -1,11 +1,11 @@
-"""The GRU, gated recurrent unit: one state, which a gate keeps or renews.
+"""The GRU, gated recurrent unit: one state; a gate keeps or replaces it.
 
     r = σ(U_r x(t) + W_r h(t-1) + b_r)                  the reset gate
     u = σ(U_u x(t) + W_u h(t-1) + b_u)                  the update gate
     n = tanh(U_n x(t) + b_n + r ⊙ m)                    the new state, with m = W_n h(t-1) + d
     h(t) = u ⊙ h(t-1) + (1 − u) ⊙ n
 
-Going back, with dh(t) by all paths:
+The backward pass, with dh(t) along all paths:
 
     dn = (1 − u) (1 − n²) ⊙ dh(t)           dm = r ⊙ dn
     dr = r (1 − r) ⊙ m ⊙ dn                 du = u (1 − u) ⊙ (h(t-1) − n) ⊙ dh(t)
@@ -30,14 +30,15 @@ from charnn.network.cells.lstm import sigmoid
 class GRUCell(Cell):
     """r, u, n; h(t) = u ⊙ h(t-1) + (1 − u) ⊙ n.
 
-    `step` leaves r, u, n and m in its memory. It gets −a for the gates: σ(a) = 1 / (1 + exp(−a)).
+    `step` leaves r, u, n and m in its memory. It receives −a for the gates, because
+    σ(a) = 1 / (1 + exp(−a)).
     """
 
     gates, spare = 3, 1
     scale = (-1.0, -1.0, 1.0)
     bias = (0.0, 0.0, 0.0)
     gate_names = ("reset", "update", "new")
-    deltas = 4  # dm, dr, du, dn: the first three go to W, the last three to U
+    deltas = 4  # dm, dr, du, dn: the first three are for W, the last three for U
     deltas_of_W = (1, 2, 0)
     deltas_of_U = (1, 2, 3)
 

@@ -1,10 +1,11 @@
-"""The LSTM, long short-term memory: a state s that gates write, keep and show.
+"""The LSTM, long short-term memory: a state s; gates control its input, its memory and its output.
 
     [i, f, g, q] = rows of a(t) = U x(t) + W h(t-1) + b, H each; i, f, q through σ, g through tanh
     s(t) = f ⊙ s(t-1) + i ⊙ g
     h(t) = q ⊙ tanh(s(t))
 
-i, f and q are the input, forget and output gate. Going back, with dh(t) and ds(t) by all paths:
+i, f and q are the input, forget and output gate. The backward pass, with dh(t) and ds(t) along
+all paths:
 
     ds(t)  receives q (1 − tanh² s(t)) ⊙ dh(t)
     di = i (1 − i) ⊙ g ⊙ ds(t)              df = f (1 − f) ⊙ s(t-1) ⊙ ds(t)
@@ -12,9 +13,10 @@ i, f and q are the input, forget and output gate. Going back, with dh(t) and ds(
     ds(t-1) = f ⊙ ds(t)                     dh(t-1) receives Wᵀ [di, df, dg, dq]
 
 Sources: Hochreiter & Schmidhuber 1997; Goodfellow, Bengio & Courville, *Deep Learning*, section
-10.10.1 (eqs. 10.40–10.44), whose letters s, f and q are. The definition and the order of the gates
-are those of PyTorch's nn.LSTM. The forget gate's bias starts at 1 (Jozefowicz et al. 2015), so that
-s is kept at first. U is (4H, K) in the first layer and (4H, H) above, W (4H, H), b (4H,).
+10.10.1 (eqs. 10.40–10.44), the source of the letters s, f and q. The definition and the order of
+the gates are those of PyTorch's nn.LSTM. The forget gate's bias starts at 1 (Jozefowicz et al.
+2015), so that s is kept at first. U is (4H, K) in the first layer and (4H, H) above, W (4H, H), b
+(4H,).
 """
 
 from collections.abc import Mapping
@@ -29,7 +31,7 @@ from charnn.network.cells.cell import Cell
 class LSTMCell(Cell):
     """i, f, g, q; s(t) = f ⊙ s(t-1) + i ⊙ g; h(t) = q ⊙ tanh(s(t)).
 
-    `step` leaves i, f, g, q and tanh(s(t)) in its memory. It gets −a for the gates and −2a for g:
+    `step` leaves i, f, g, q and tanh(s(t)) in its memory. It receives −a for the gates, −2a for g:
     σ(a) = 1 / (1 + exp(−a)) and tanh(a) = 2σ(2a) − 1, so one exp serves all four.
     """
 
@@ -38,7 +40,7 @@ class LSTMCell(Cell):
     bias = (0.0, 1.0, 0.0, 0.0)
     gain = 4.0  # at first i and q are about half open
     gate_names = ("input", "forget", "new", "output")
-    deltas = 5  # di, df, dg, dq, and what ds(t) receives
+    deltas = 5  # di, df, dg, dq, and the part of ds(t) from h(t)
     deltas_of_U = deltas_of_W = (0, 1, 2, 3)
     delta_of_s = 4
 

@@ -3,7 +3,7 @@
     a(t) = U x(t) + W h(t-1) + b            (10.8)
     h(t) = f(a(t))       f = tanh or relu   (10.9)
 
-and back, with dh(t) = dL/dh(t) by all paths:
+The backward pass, with dh(t) = dL/dh(t) along all paths:
 
     da(t)   = dh(t) ⊙ f'(a(t))              f' = 1 − h² for tanh, 1 where h > 0 for relu
     dh(t-1) receives Wᵀ da(t)               (10.21)
@@ -33,7 +33,7 @@ def tanh_slope(h: Array, out: Array) -> None:
 
 
 def relu_slope(h: Array, out: Array) -> None:
-    """Write relu'(a), 1 where h > 0 and else 0, over `out`."""
+    """Write relu'(a), 1 if h > 0 and 0 otherwise, over `out`."""
     np.greater(h, 0, out)
 
 
