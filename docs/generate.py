@@ -40,7 +40,7 @@ server completes and checks the keys of a file that begins, as those in `configs
 where `schema.json` lies in the same folder and comes from `charnn config --schema > schema.json`.
 One thing an editor does not see: `val_fraction + test_fraction` must be < 1.
 
-f, H, U, W and V are those of [the equations](../README.md#the-equations-and-the-code); η is the
+f, H, U, W and V are those of [the equations](equations.md); η is the
 learning rate.
 """
 
