@@ -41,8 +41,7 @@ language server complete and check the keys of a file that begins with this line
 `charnn config --schema > schema.json` writes this schema; put it in the same folder. Editors cannot
 check one rule: `val_fraction + test_fraction` must be < 1.
 
-f, H, U, W and V are the symbols of [the equations](../README.md#the-equations-and-the-code); η is
-the learning rate.
+f, H, U, W and V are the symbols of [the equations](equations.md); η is the learning rate.
 """
 
 NAMES = (

@@ -232,12 +232,12 @@ def test_other_names_and_other_cells(tmp_path: Path) -> None:
     assert "must be a number here" in refused(2, *full, cwd=tmp_path)
 
 
-def test_the_readme_shows_what_it_prints(tmp_path: Path) -> None:
+def test_the_page_on_the_equations_shows_what_it_prints(tmp_path: Path) -> None:
     slips = STUDENT.replace("db += da", "pass").replace("(da, h[t - 1])", "(da, h[t])")
     (tmp_path / "homework.py").write_text(slips)
     result = run("gradcheck", "--mine", "homework.py", cwd=tmp_path)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = readme.partition("gradcheck --mine homework.py\n")[2].partition("```")[0].splitlines()
+    page = (ROOT / "docs" / "equations.md").read_text(encoding="utf-8")
+    shown = page.partition("gradcheck --mine homework.py\n")[2].partition("```")[0].splitlines()
     *lines, error = [*result.stdout.splitlines(), result.stderr.rstrip()]
     assert error == shown.pop()
     assert [line.split()[:4] for line in lines] == [line.split()[:4] for line in shown]

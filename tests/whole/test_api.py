@@ -1,4 +1,4 @@
-"""The Python examples of the README, and the public names used as in a notebook."""
+"""The Python examples of the README and its page, and the public names used as in a notebook."""
 
 import re
 import signal
@@ -14,7 +14,7 @@ from charnn.training.events import Event, Measured
 from tests.helpers.places import ROOT
 from tests.helpers.texts import english
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("README.md", "docs/python.md")
 
 
 def test_every_public_name_is_there_and_documented() -> None:
@@ -58,11 +58,13 @@ def test_train_sample_and_evaluate_from_python(
     assert (more.progress.val_loss or 9) < losses[-1]
     text = "".join(charnn.sample(loaded.model, loaded.vocabulary, 20, seed=1))
     assert len(text) == 20
-    # The README's own examples run on these files.
-    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(examples) >= 2
-    for example in examples:
-        exec(compile(example, "README.md", "exec"), {})
+    # The examples of the pages run on these files.
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        assert len(examples) == {"README.md": 1, "docs/python.md": 2}[page]
+        for example in examples:
+            exec(compile(example, page, "exec"), {})
 
 
 def test_the_obvious_first_call_trains_and_validates(

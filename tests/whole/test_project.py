@@ -65,6 +65,14 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+def test_the_index_leads_to_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    linked = re.findall(r"^- \[(\w[\w-]*\.md)\]\(\1\): ", index, re.MULTILINE)
+    assert sorted([*linked, "README.md"]) == sorted(
+        path.name for path in (ROOT / "docs").glob("*.md")
+    )
+
+
 def test_paths_in_the_guide_exist() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:charnn|tests|docs|configs|benchmarks|data)/[\w/.-]*)`", guide))

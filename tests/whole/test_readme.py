@@ -1,4 +1,4 @@
-"""The program prints the lines that the README shows, except for numbers and samples."""
+"""The program prints the lines that the README and its pages show, except numbers and samples."""
 
 import re
 import shlex
@@ -9,15 +9,33 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer
 
+from charnn.commands.app import app
 from tests.helpers.places import ROOT
 from tests.helpers.texts import english
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# "$ charnn …" and what it printed, by the command's first words.
+# The README, and the pages with its longer examples. Other pages have tests of their own.
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in (
+        "README.md",
+        "docs/tour.md",
+        "docs/own-text.md",
+        "docs/shell.md",
+        "docs/equations.md",
+        "docs/python.md",
+        "docs/comparison.md",
+        "docs/log.md",
+    )
+}
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+# "$ charnn …" and what it printed, page after page.
 SHOWN = [
     (shlex.split(match[1]), match[2])
-    for match in re.finditer(r"```console\n\$ charnn (.*)\n((?s:.*?))```", README)
+    for page in PAGES.values()
+    for match in re.finditer(r"```console\n\$ charnn (.*)\n((?s:.*?))```", page)
 ]
 
 
@@ -45,7 +63,7 @@ def charnn(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The README's own training, on a small text with a small model."""
+    """The tour's own training, on a small text with a small model."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "data").mkdir()
     (folder / "data" / "shakespeare.txt").write_text(english(150_000))
@@ -58,15 +76,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_readme_shows_train_sample_eval_and_gradcheck() -> None:
-    assert {arguments[0] for arguments, _ in SHOWN} == {"train", "sample", "eval", "gradcheck"}
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) <= 1300
 
 
-def test_training_speaks_as_the_readme_says(folder: Path) -> None:
+def test_the_readme_names_every_command() -> None:
+    assert re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE) == list(COMMANDS)
+
+
+def test_the_pages_show_train_sample_eval_and_gradcheck() -> None:
+    shown = [arguments[0] for arguments, _ in SHOWN]
+    assert sorted(shown) == ["eval", "gradcheck", *["sample"] * 4, "train"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_that_a_page_names_has_these_options(page: str) -> None:
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", PAGES[page], re.DOTALL)
+    lines = re.sub(r"(?m)(^|\s)# .*", "", "\n".join(blocks)).replace("\\\n", " ")
+    for command, rest in re.findall(r"(?<![\w/.])charnn (\w+)(.*)", lines):
+        known = {option for parameter in COMMANDS[command].params for option in parameter.opts}
+        used = re.findall(r"(?<!\S)--?[a-z][\w-]*", re.split(r"[|>&]", rest)[0])
+        assert set(used) <= known, (command, rest)
+
+
+def test_training_prints_what_the_tour_shows(folder: Path) -> None:
     assert shape((folder / "stderr").read_text()) == shape(shown("train")[1])
 
 
-def test_the_samples_in_the_readme_have_the_length_they_say(folder: Path) -> None:
+def test_the_samples_on_the_pages_have_the_length_they_say(folder: Path) -> None:
     samples = [example for example in SHOWN if example[0][0] == "sample"]
     assert samples
     for arguments, text in samples:
@@ -75,12 +112,12 @@ def test_the_samples_in_the_readme_have_the_length_they_say(folder: Path) -> Non
         assert len(charnn(*arguments, cwd=folder).stdout) == n
 
 
-def test_eval_prints_the_lines_of_the_readme(folder: Path) -> None:
+def test_eval_prints_the_lines_of_the_tour(folder: Path) -> None:
     arguments, text = shown("eval")
     assert shape(charnn(*arguments, cwd=folder).stdout) == shape(text)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/bptt.md"])
+@pytest.mark.parametrize("page", ["docs/equations.md", "docs/bptt.md"])
 def test_the_table_of_equations_names_what_is_there(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     table = text[text.index("| equation |") :].split("\n\n")[0]
