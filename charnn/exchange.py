@@ -186,7 +186,7 @@ def _cell_of(W: NDArray[Any], H: int) -> str:
     for name in CELLS:
         if cell_class(name).gates * H == len(W):
             return name
-    raise ValueError(f"weight_hh_l0 of shape {W.shape} is of no cell here: {', '.join(CELLS)}")
+    raise ValueError(f"weight_hh_l0 of shape {W.shape} fits no cell: {', '.join(CELLS)}")
 
 
 def _activation(
@@ -207,7 +207,7 @@ def _vocabulary(
     if characters is None:
         if "vocabulary" not in metadata:
             raise RequestError(
-                "it does not say what its characters are; give them by --vocabulary FILE, "
+                "it does not list its characters; give them by --vocabulary FILE, "
                 "in the order of their ids"
             )
         try:

@@ -179,7 +179,7 @@ GOOD = {
         ({"weight_hh_l0": None}, "weight_hh_l0 is missing"),
         ({"weight_ih_l0": np.ones((5, 3, 1), np.float32)}, "weight_ih_l0 is not a matrix"),
         ({"weight_ih_l0": np.ones((5, 7), np.float32)}, "weight_ih_l0 must have the shape (5, 3)"),
-        ({"weight_hh_l0": np.ones((10, 5), np.float32)}, "of no cell here: rnn, lstm, gru"),
+        ({"weight_hh_l0": np.ones((10, 5), np.float32)}, "fits no cell: rnn, lstm, gru"),
         ({"weight_hh_l0": np.ones((5, 0), np.float32)}, "has no columns"),
         ({"bias_ih_l0": np.ones(4, np.float32)}, "bias_ih_l0 must have the shape (5,)"),
         ({"weight_hh_l0_reverse": np.ones((5, 5), np.float32)}, "bidirectional"),

@@ -129,4 +129,4 @@ def write_members(file: IO[bytes], arrays: Mapping[str, NDArray[Any]], version: 
     file.flush()
     os.fsync(file.fileno())
     if Members.read(file, file.tell()).take_seal() != seal:
-        raise OSError("what was written cannot be read back")
+        raise OSError("the written file cannot be read back")

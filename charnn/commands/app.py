@@ -68,7 +68,7 @@ def _charnn(
     ] = False,
 ) -> None:
     if ctx.invoked_subcommand != "train" and ranks.launched().size > 1:
-        raise RequestError("of all commands only train runs under MPI; start others without it")
+        raise RequestError("only train runs under MPI; start other commands without it")
     if ctx.invoked_subcommand not in _SILENT and sys.stdout is None:
         raise CharnnError("standard output is closed")
 

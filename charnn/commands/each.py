@@ -93,7 +93,7 @@ def _scores(model: _Model, name: str, text: str, unknown: Literal["error", "skip
 
     known, mark = model.checkpoint.vocabulary, model.mark
     if mark not in known:
-        raise CorpusError(f"{model.path}: this model knows no line end, so it cannot read lines")
+        raise CorpusError(f"{model.path}: its vocabulary has no line end, so it cannot read lines")
     try:
         # The first mark is left out, so that errors count lines from 1.
         ids = known.encode(text.replace(BOUNDARY, mark)[1:], unknown=unknown)

@@ -106,9 +106,11 @@ def _hint(found: dict[str, Any], window: Any, parameter: str) -> str:
 
     spec = window.network.spec
     if spec.num_layers > 1 or spec.cell != "rnn" or spec.activation != "tanh":
-        return "slips are known for one layer of tanh units alone"
+        return "common mistakes are known only for one layer of tanh units"
     if len(window.inputs) < _TELLING:
-        return f"slips look alike in so few steps; training.seq_length {_TELLING} tells them apart"
+        return (
+            f"so few steps do not distinguish mistakes; use training.seq_length {_TELLING} or more"
+        )
     return likely_slip(found, window, parameter)
 
 

@@ -108,7 +108,7 @@ class Reporter:
         self._restart()
         entry = event.entry
         return (
-            f"warning: {entry.reason}; going on from step {entry.step:,}, "
+            f"warning: {entry.reason}; continuing from step {entry.step:,}, "
             f"the learning rate times {entry.learning_rate_factor:g}"
         )
 

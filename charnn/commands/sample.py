@@ -122,7 +122,7 @@ def sample(
         raise RequestError("--prime and --prime-file exclude each other")
     rate = adapt_rate_of(adapt, adapt_rate)
     if adapt and not prime and prime_file is None:
-        raise RequestError("--adapt learns from the text to begin with: give it by --prime-file")
+        raise RequestError("--adapt needs a text to learn from; give it with --prime-file")
     if against and not novelty:
         raise RequestError("--against is for --novelty")
 
@@ -251,7 +251,7 @@ def _report_documents(drawn: list[str], training: "Ids", known: "Vocabulary") ->
         seen(known.encode(text))
     say(
         f"novelty: {seen.copied:,} of {seen.drawn:,} documents "
-        f"({seen.copied / max(1, seen.drawn):.1%}) stand in the training text; "
+        f"({seen.copied / max(1, seen.drawn):.1%}) are in the training text; "
         f"{seen.repeated:,} repeat another one"
     )
 

@@ -67,7 +67,7 @@ def _choices(trainer: "Trainer") -> list[str]:
     characters = training_characters(trainer.corpus)
     if characters < _LITTLE and trainer.choices[0].key == "model.hidden_size":
         lines.append(
-            f"note: {characters:,} characters are little to learn from, so expect copied phrases "
+            f"note: {characters:,} characters are a short text, so expect copied phrases "
             "and odd words; more text helps most, or start from a model of a larger text of the "
             "kind: --init MODEL.npz --extend"
         )
@@ -98,7 +98,7 @@ def results(trainer: "Trainer") -> list[str]:
 
 def already_finished(trainer: "Trainer") -> list[str]:
     """Return the lines for a resumed run that is already finished."""
-    more = "; a higher --max-steps goes on" if trainer.finished == "finished" else ""
+    more = "; a higher --max-steps continues it" if trainer.finished == "finished" else ""
     return [f"this run is finished{more}:", *results(trainer)]
 
 

@@ -73,7 +73,7 @@ def read_corpus(
             split_seed=config.data.split_seed,
         )
     except ReadError as error:
-        hint = f"; the checkpoint names this path: say where the text is with {option}"
+        hint = f"; the checkpoint names this path: give its present path with {option}"
         raise ReadError(f"{error}{hint if again else ''}") from None
 
 

@@ -107,7 +107,7 @@ def train(
     if resume and overwrite:
         raise RequestError("--resume and --overwrite exclude each other")
     if extend and init is None:
-        raise RequestError("--extend needs --init, the model to go on with")
+        raise RequestError("--extend needs --init, the model to start from")
     settings = config_of(
         config,
         set_ or [],
@@ -139,7 +139,7 @@ def train(
         )
     )
     if resume and start.resumed is None:
-        note(f"{Path(settings.output.checkpoint)} does not exist yet: starting anew")
+        note(f"{Path(settings.output.checkpoint)} does not exist yet: starting a new run")
     corpus = read_corpus(
         start.config,
         start.resumed or (None if extend else start.init),

@@ -34,13 +34,13 @@ Threads = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_read_whole)]
 
 
 def _check_utf8(value: str) -> str:
-    """Refuse text that JSON cannot hold, and a null character, which no file name can hold."""
+    """Refuse text that JSON cannot contain, and null characters, which no file name has."""
     try:
         value.encode()
     except UnicodeEncodeError:
         raise PydanticCustomError("utf8", "must be text in UTF-8") from None
     if "\0" in value:
-        raise PydanticCustomError("null", "must not hold a null character")
+        raise PydanticCustomError("null", "must not contain a null character")
     return value
 
 

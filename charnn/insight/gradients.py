@@ -53,7 +53,7 @@ class GradientFlow:
         """One sentence: vanishes, explodes or holds."""
         lost, exploded = self.reach, _first(self.shares > EXPLODED)
         if lost == 0:
-            return "dead: no gradient comes here at all"
+            return "dead: no gradient reaches it"
         if lost and (not exploded or lost < exploded):
             return f"vanishes: less than 1 % is left after {_characters(lost)}"
         if exploded:

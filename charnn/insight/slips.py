@@ -110,7 +110,7 @@ _SUMS: dict[str, Callable[[Terms], Floats]] = {
     "it is added to itself at each step": _doubling,
     "it is added to itself at each step, after the term": lambda terms: 2 * _doubling(terms),
     "it has the wrong sign": lambda terms: -_sum(terms),
-    "it has only one step: = stands where += belongs": lambda terms: terms[-1],
+    "it has only one step: use += instead of =": lambda terms: terms[-1],
     "it has only the last step": lambda terms: terms[0],
     "it is twice what it should be": lambda terms: 2 * _sum(terms),
     "it is the mean over the steps, and should be their sum": lambda terms: (

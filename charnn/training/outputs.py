@@ -65,7 +65,7 @@ class Outputs(Shown):
         """
         if not self.existing():
             return
-        way = "go on with it by --resume, or " if self.checkpoint.exists() else ""
+        way = "continue it with --resume, or " if self.checkpoint.exists() else ""
         refuse_existing(self.all, way)
 
     def remove_best(self) -> None:

@@ -158,7 +158,7 @@ def prepare(
         for name, leaked in zip(("val", "test"), corpus.leaked, strict=True):
             if leaked:
                 warnings.append(
-                    f"{leaked:,} of the documents in data.{name}_path also stand in the training "
+                    f"{leaked:,} of the documents in data.{name}_path are also in the training "
                     f"text; the {name} loss flatters the model"
                 )
     training = config.training
@@ -212,7 +212,7 @@ def _agreed_split(config: Config, corpus: Corpus) -> tuple[Config, Corpus]:
         if divided.get(key, value) != value:
             raise ConfigError(
                 f"{key} is {show_value(value)}, but the corpus was divided by "
-                f"{show_value(divided[key])}; say it to one of them"
+                f"{show_value(divided[key])}; give it in one place only"
             )
     return config.with_values(divided), corpus
 

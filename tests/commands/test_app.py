@@ -45,7 +45,7 @@ from tests.helpers.places import ROOT
         (2, ["sample", "--ckpt", "x.npz", "--n", "99999999999999999999"], "--n"),
         (1, ["train", "--data", "loop.txt"], "loop.txt: Too many levels of symbolic links"),
         (2, ["train", "--data", "text.txt", "--set", 'output.checkpoint="\\0.npz"'], "null"),
-        (2, ["train", "--set", 'data.path="\\0"'], "data.path must not hold a null character"),
+        (2, ["train", "--set", 'data.path="\\0"'], "data.path must not contain a null character"),
     ],
 )
 def test_bad_requests_get_one_clear_line(

@@ -57,13 +57,13 @@ def test_on_a_text_of_the_same_characters_it_does_nothing(model: list[str], fold
 
 def test_it_needs_a_model_to_go_on_with(folder: Path) -> None:
     line = refused_here(2, "train", "--extend", "--data", "text.txt", cwd=folder)
-    assert line == "--extend needs --init, the model to go on with"
+    assert line == "--extend needs --init, the model to start from"
 
 
 def test_it_plays_no_part_when_a_run_is_resumed(model: list[str], folder: Path) -> None:
     more = ["--extend", "--resume"]
     begun = run_here(*model, *more, "--stop-after", "1", cwd=folder)
-    assert "new.npz does not exist yet: starting anew" in begun.stderr
+    assert "new.npz does not exist yet: starting a new run" in begun.stderr
     assert "new to it" in begun.stderr
     result = run_here(*model, *more, cwd=folder)
     assert result.returncode == 0, result.stderr

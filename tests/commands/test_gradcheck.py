@@ -167,7 +167,7 @@ SLIPS = {
         "dV += np.outer(do, h[t - 1])",
         {"V": "it takes h(t−1), and should take h(t)"},
     ),
-    "= for +=": ("dW += np", "dW = np", {"W": "= stands where += belongs"}),
+    "= for +=": ("dW += np", "dW = np", {"W": "use += instead of ="}),
     "a wrong sign": ('"dc": dc', '"dc": -dc', {"c": "it has the wrong sign"}),
     "a mean": ('"dU": dU', '"dU": dU / len(inputs)', {"U": "it is the mean over the steps"}),
     "a transpose": ('"dV": dV', '"dV": dV.T', {"V": "it is transposed"}),

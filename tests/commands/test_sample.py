@@ -105,7 +105,7 @@ def test_sample_adapts_to_a_text_to_begin_with(trained: Path, tmp_path: Path) ->
 
 def test_adapt_needs_something_to_learn_from(trained: Path) -> None:
     line = refused(2, "sample", "--ckpt", "run.npz", "--adapt", cwd=trained)
-    assert "--adapt learns from the text to begin with: give it by --prime-file" in line
+    assert "--adapt needs a text to learn from; give it with --prime-file" in line
     line = refused(2, "sample", "--ckpt", "run.npz", "--adapt-rate", "1", cwd=trained)
     assert "--adapt-rate is for --adapt" in line
     assert ok("sample", "--ckpt", "run.npz", "--n", "5", "--adapt", "--prime", "t", cwd=trained)

@@ -54,7 +54,7 @@ def test_the_summary_names_only_files_that_are_there(trained: Path, tmp_path: Pa
     shutil.copy(trained / "run.npz", tmp_path / "moved.npz")
     shutil.copy(trained / "text.txt", tmp_path)
     again = run("train", "--resume", "--out", "moved.npz", cwd=tmp_path)
-    lines = ["this run is finished; a higher --max-steps goes on:", "moved.npz: step 40 of 40"]
+    lines = ["this run is finished; a higher --max-steps continues it:", "moved.npz: step 40 of 40"]
     assert again.stderr.splitlines()[-2:] == lines
 
 
@@ -117,7 +117,7 @@ def test_a_finished_run_says_so_and_exits_0(trained: Path) -> None:
 def test_resume_without_a_checkpoint_starts_anew_and_says_so(folder: Path) -> None:
     result = run(*TRAIN, "--resume", "--stop-after", "2", cwd=folder)
     assert result.returncode == 0
-    assert result.stderr.startswith("run.npz does not exist yet: starting anew\n")
+    assert result.stderr.startswith("run.npz does not exist yet: starting a new run\n")
     assert "go on with: charnn train --resume --out run.npz" in result.stderr
 
 

@@ -20,7 +20,7 @@ def test_the_printed_config_reads_back_as_the_defaults_and_explains_every_key() 
     assert all(re.fullmatch(r"  [a-z_0-9]+: .+# .+", line) for line in lines)
 
 
-# A path must not hold a null character.
+# A path must not contain a null character.
 PATHS = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20
 )

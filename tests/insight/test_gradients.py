@@ -65,7 +65,7 @@ def test_gradient_flow_is_that_of_automatic_differentiation(
         ([1, 5, 99, 101, 0.001], 4, "explodes: a hundredfold after 3 characters"),
         ([1, 0.009, 101], 1, "vanishes: less than 1 % is left after 1 character"),
         ([1, 0.5, 0.34], None, "holds: 34 % is left after 2 characters"),
-        ([0, 0], 0, "dead: no gradient comes here at all"),
+        ([0, 0], 0, "dead: no gradient reaches it"),
     ],
 )
 def test_the_verdict_is_on_what_happens_first(

@@ -156,7 +156,7 @@ def test_unique_and_new_documents_are_neither_repeated_nor_in_the_text(named: Pa
     assert len(set(lines)) == len(lines) == 40
     assert not set(lines) & set(NAMES)
     assert "documents drawn:" in result.stderr
-    assert "novelty: 0 of 40 documents (0.0%) stand in the training text" in result.stderr
+    assert "novelty: 0 of 40 documents (0.0%) are in the training text" in result.stderr
     # The model knows nothing else than these, if only the likeliest is drawn.
     result = run("sample", "--ckpt", "n.npz", "--samples", "2", "--unique", "--greedy", cwd=named)
     assert result.returncode == 1
@@ -262,7 +262,7 @@ def test_repeated_and_empty_documents_are_counted_and_said(tmp_path: Path) -> No
     own = ["--set", "data.val_path=v.txt", "--dry-run"]
     result = run("train", "--data", "t.txt", *lines[:-1], "own.npz", *own, cwd=tmp_path)
     assert "# documents          23; 3 for validation; 18 repeated; 3 empty ones" in result.stdout
-    assert "2 of the documents in data.val_path also stand in the training text" in result.stderr
+    assert "2 of the documents in data.val_path are also in the training text" in result.stderr
 
 
 @pytest.mark.parametrize(

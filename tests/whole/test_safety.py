@@ -128,7 +128,7 @@ def test_files_that_appear_while_the_text_is_read_are_not_replaced(folder: Path)
         before = (folder / "run.npz").read_bytes()
         _, said = slow.communicate(english(20_000))
     assert slow.returncode == 2
-    assert "run.npz exists; go on with it by --resume" in said
+    assert "run.npz exists; continue it with --resume" in said
     assert (folder / "run.npz").read_bytes() == before
 
 
