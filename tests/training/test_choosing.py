@@ -127,7 +127,7 @@ def test_a_network_from_python_keeps_the_plain_defaults() -> None:
 @pytest.mark.parametrize(
     ("characters", "expected"),
     [
-        (54_000, (256, 3, 380, 0.7, 0.003)),
+        (54_000, (256, 3, 700, 0.6, 0.003)),
         (1_004_000, (256, 3, 4800, 0.1, 0.003)),
         (4_300_000, (256, 3, 8000, 0.1, 0.003)),
     ],
