@@ -21,6 +21,9 @@ from benchmarks.report import Table, machine
 BASE = {
     "model.hidden_size": 256,
     "model.num_layers": 2,
+    "model.dropout": 0,
+    "training.weight_decay": 0,
+    "training.ema_decay": 0,
     "training.batch_size": 32,
     "training.seq_length": 64,
     "training.learning_rate": 6e-3,

@@ -248,6 +248,7 @@ def _one_step(path: str, out: str) -> tuple[float, int]:
     """Train one step on a text; return the seconds and the peak of anonymous memory in bytes."""
     command = [sys.executable, "-m", "charnn", "train", "--data", path, "--out", out]
     command += ["--overwrite", "--quiet", "--max-steps", "1", "--set", "data.val_fraction=0"]
+    command += ["--set", "model.hidden_size=256", "--set", "model.num_layers=1"]
     began = time.perf_counter()
     with subprocess.Popen(command) as process:
         peak = _peak_until(process.pid, lambda: process.poll() is not None)

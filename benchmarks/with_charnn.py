@@ -31,7 +31,12 @@ def _trainer(
     config = charnn.Config.model_validate(
         {
             "data": data,
-            "model": {"hidden_size": case.H, "num_layers": case.layers, "cell": case.cell},
+            "model": {
+                "hidden_size": case.H,
+                "num_layers": case.layers,
+                "cell": case.cell,
+                "dropout": 0,
+            },
             "training": {
                 "batch_size": case.B,
                 "seq_length": case.T,
@@ -39,6 +44,9 @@ def _trainer(
                 "learning_rate": LEARNING_RATE,
                 "schedule": "constant",
                 "clip_norm": CLIP_NORM,
+                "warmup_steps": 0,
+                "weight_decay": 0,
+                "ema_decay": 0,
                 "max_steps": NEVER,
                 "seed": 1,
                 **training,

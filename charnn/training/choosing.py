@@ -80,8 +80,7 @@ def choose(
     """Choose a value for each key that follows the text and was not given.
 
     Keys that were given stay, and the others follow them: the learning rate follows the sizes, the
-    dropout the number of epochs. With another optimizer than Adam, its keys keep their defaults;
-    with `loop: textbook`, all keys do.
+    dropout the number of epochs. With another optimizer than Adam, its keys keep their defaults.
 
     Args:
         config: of the run.
@@ -89,8 +88,6 @@ def choose(
         work: operations of the whole plan; None for `usual_work`.
         steps: of the plan; None for as many as the work allows.
     """
-    if config.training.loop == "textbook":
-        return []
     given = {key for key, _ in config.given()}
     work = usual_work(characters) if work is None else work
     found: list[Choice] = []

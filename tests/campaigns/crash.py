@@ -44,6 +44,7 @@ COMMAND = ["train", "--out", "run.npz", "--resume", "--quiet", "--seed", "1"]
 SETTINGS = {
     "data.path": "text.txt",
     "model.hidden_size": "4",
+    "model.num_layers": "1",
     "training.batch_size": "4",
     "training.seq_length": "8",
     "training.max_steps": "5",

@@ -1,6 +1,7 @@
 """`charnn export` and `charnn import`: a model's way to PyTorch and back."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ from tests.helpers.commands import ok, refused, run
 
 
 @pytest.fixture(scope="module")
-def model(trained: Path) -> Path:
+def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with run.npz, and model.npz that went to safetensors and back."""
-    ok("export", "--ckpt", "run.npz", "-o", "model.safetensors", "--overwrite", cwd=trained)
-    result = run("import", "model.safetensors", "-o", "model.npz", "--overwrite", cwd=trained)
+    folder = shutil.copytree(trained, tmp_path_factory.mktemp("exchange") / "run")
+    ok("export", "--ckpt", "run.npz", "-o", "model.safetensors", cwd=folder)
+    result = run("import", "model.safetensors", "-o", "model.npz", cwd=folder)
     assert (result.returncode, result.stdout) == (0, "")
     assert result.stderr == "model.npz: 2 layers of 16 tanh units, 52 characters\n"
-    return trained
+    return folder
 
 
 def test_a_model_that_came_back_does_what_it_did(model: Path) -> None:

@@ -87,10 +87,9 @@ def test_values_follow_what_is_given() -> None:
     assert high["training.learning_rate"] == 0.009
 
 
-def test_other_optimizers_and_the_textbook_loop_keep_their_defaults() -> None:
+def test_other_optimizers_keep_their_defaults() -> None:
     text = 1_000_000
     assert "training.learning_rate" not in chosen(config(training__optimizer="sgd"), text)
-    assert chosen(config(training__loop="textbook"), text) == {}
 
 
 def test_a_run_stores_what_it_chose_and_resumes_with_it(tmp_path: Path) -> None:

@@ -17,9 +17,12 @@ STEPS = 200
 SETTINGS = {
     "model.hidden_size": "24",
     "model.num_layers": "2",
+    "model.dropout": "0",
     "training.learning_rate": "0.02",
     "training.eval_every": "20",
     "training.schedule": "constant",
+    "training.weight_decay": "0",
+    "training.ema_decay": "0",
     "data.val_fraction": "0.2",
 }
 

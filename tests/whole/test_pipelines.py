@@ -22,7 +22,8 @@ MAKE = [
     str(ROOT / "Makefile"),
     f"CHARNN={shlex.join([sys.executable, '-m', 'charnn'])}",
 ]
-SMALL = "--seed 1 --max-steps 30 --set training.eval_every=10 --set model.hidden_size=8"
+SMALL = "--seed 1 --max-steps 30 --set training.eval_every=10 --set model.hidden_size=8 "
+SMALL += "--set model.num_layers=1"
 
 
 def make(*arguments: str, cwd: Path, settings: str = SMALL) -> subprocess.CompletedProcess[str]:
