@@ -22,7 +22,7 @@ _GATED = ((128, 2), (192, 2), (256, 2), (320, 2), (512, 2))
 _SHORT = 300_000  # characters; a run exhausts a shorter text soon
 _FEWEST_STEPS, _MOST_STEPS, _MOST_EPOCHS = 100, 8000, 60  # of a plan without a given time
 # Epochs, and from there on the dropout and the weight decay against overfitting.
-_REGULARISED = ((45, 0.2, 0.6), (15, 0.0, 0.6), (0, 0.0, 0.1))
+_REGULARISED = ((45, 0.2, 0.6), (14, 0.0, 0.6), (0, 0.0, 0.1))
 _REGULARISED_GATED = ((12, 0.3, 0.1), (6, 0.2, 0.1), (0, 0.0, 0.1))
 
 
@@ -47,7 +47,7 @@ def operations(cell: str, hidden_size: int, num_layers: int) -> int:
 
 def usual_steps(characters: int) -> int:
     """Return how many steps of 32 × 64 characters a text is worth if no time is given."""
-    steps = 700 * (characters / 54_000) ** 0.66
+    steps = 500 * (characters / 54_000) ** 0.77
     return _rounded(min(max(steps, _FEWEST_STEPS), _MOST_STEPS))
 
 
@@ -115,7 +115,9 @@ def choose(
     if config.training.optimizer == "adam":
         take(
             f"for {config.model.hidden_size} units and {steps:,} steps",
-            learning_rate=max(_learning_rate(config.model), config.training.min_learning_rate),
+            learning_rate=max(
+                _learning_rate(config.model, steps), config.training.min_learning_rate
+            ),
             warmup_steps=min(400, steps // 20),
         )
         take(f"the text is read {epochs:,.1f} times", weight_decay=decay)
@@ -143,9 +145,9 @@ def _steps(config: Config, characters: int) -> int:
     return max(1, min(steps, _MOST_EPOCHS * steps_per_epoch(config, characters)))
 
 
-def _learning_rate(model: ModelConfig) -> float:
-    """Return the learning rate for a network: the wider, the lower."""
-    highest = 0.77 if model.cell == "rnn" else 1.28
+def _learning_rate(model: ModelConfig, steps: int) -> float:
+    """Return the learning rate: the wider the network and the longer the plan, the lower."""
+    highest = 1.28 if cell_class(model.cell).gates > 1 else 1.0 if steps < 1000 else 0.77
     return float(f"{min(1e-2, highest / model.hidden_size):.1g}")
 
 
