@@ -24,7 +24,7 @@ from charnn.text.corpus import Corpus
 from charnn.training.choosing import choose
 from charnn.training.preparation import training_characters
 
-FITTED = ("c", "manual", "chinese", "chat", "python")
+FITTED = ("c", "manual", "chinese", "chat", "python", "russian", "html", "csv", "names")
 ALIKE = {
     "training.batch_size": 32,
     "training.seq_length": 64,

@@ -36,7 +36,7 @@ def main(names: list[str]) -> None:
         axes.grid(axis="x", alpha=0.3)
         axes.plot([], [], "o", color="0.6", label="made by hand")
         axes.plot([], [], "D", color="C3", label="chosen")
-        axes.legend(fontsize="small", loc="lower right")
+        axes.legend(fontsize="small", loc="upper right")
         figure.savefig(HERE / "choosing.svg", metadata={"Date": None})
 
 
