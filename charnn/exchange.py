@@ -113,7 +113,8 @@ def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
         _check_header(path)
         with safe_open(path, framework="numpy") as file:
             tensors: Tensors = {}
-            for name in file.keys():  # noqa: SIM118 (it is no dict)
+            names = file.keys()
+            for name in names:
                 kind = file.get_slice(name).get_dtype()
                 if kind not in _NUMBERS:
                     raise CheckpointError(

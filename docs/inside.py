@@ -8,6 +8,8 @@ CHECKPOINT is of a run whose text is still there, UNIT one of its units; takes a
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from picture import HERE, draw, screen
@@ -38,14 +40,21 @@ def terminal(ckpt: str, unit: str) -> None:
     draw(console, "inspect")
 
 
+@contextmanager
+def opened(command: str, ckpt: str, height: int) -> Iterator[Page]:
+    """Open the page that a command writes about a checkpoint; the height is in pixels."""
+    with tempfile.TemporaryDirectory() as folder, Page() as page:
+        path = Path(folder) / "page.html"
+        words = [sys.executable, "-m", "charnn", command, "--ckpt", ckpt, "-o", str(path)]
+        subprocess.run(words, check=True)
+        page.resize(1200, height)
+        page.open(path)
+        yield page
+
+
 def browser(ckpt: str, unit: str) -> None:
     """Draw the upper part of the page, coloured by the unit."""
-    with tempfile.TemporaryDirectory() as folder, Page() as page:
-        path = Path(folder) / "report.html"
-        command = [sys.executable, "-m", "charnn", "report", "--ckpt", ckpt, "-o", str(path)]
-        subprocess.run(command, check=True)
-        page.resize(1200, 1000)
-        page.open(path)
+    with opened("report", ckpt, 1000) as page:
         page.run(f"""
             choice.value = data.units.findIndex(unit => unit.name === "{unit}");
             choice.dispatchEvent(new Event("change"));
@@ -56,12 +65,7 @@ def browser(ckpt: str, unit: str) -> None:
 
 def writing(ckpt: str) -> None:
     """Draw the page that runs the model, with continuations to choose from."""
-    with tempfile.TemporaryDirectory() as folder, Page() as page:
-        path = Path(folder) / "live.html"
-        command = [sys.executable, "-m", "charnn", "export", "--ckpt", ckpt, "-o", str(path)]
-        subprocess.run(command, check=True)
-        page.resize(1200, 820)
-        page.open(path)
+    with opened("export", ckpt, 820) as page:
         page.type("ROMEO:\nWhat light")
         page.run("at('pace').value = 0; at('length').value = 380; write()")
         page.wait("!writing")

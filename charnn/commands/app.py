@@ -129,7 +129,7 @@ def _outcome() -> tuple[int, list[str]]:
         return error.exit_code, [one_line(line) for line in lines]
     except MemoryError:
         return 1, ["out of memory; ask for smaller sizes or fewer texts"]
-    except Exception as error:
+    except Exception as error:  # a fault of charnn's own is raised again
         # Only the parser's own errors, such as an unknown option, have this method.
         if not hasattr(error, "format_message"):
             raise

@@ -41,6 +41,11 @@ UNIT = typer.Option(
     help="Show this hidden unit, counted from 0, instead of those found; repeatable.",
 )
 
+DATA = typer.Option(
+    metavar="PATH",
+    help="Text: a file (also .gz), folder of *.txt, quoted glob, - for stdin; repeatable.",
+)
+
 SET = typer.Option(
     "--set",
     metavar="KEY=VALUE",

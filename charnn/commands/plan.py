@@ -7,7 +7,7 @@ import typer
 
 from charnn.commands.console import waiting
 from charnn.commands.figures import duration
-from charnn.commands.options import SET, config_of, file_path
+from charnn.commands.options import DATA, SET, config_of, file_path
 from charnn.commands.texts import read_corpus
 from charnn.errors import RequestError
 from charnn.machine import cores
@@ -22,10 +22,7 @@ _GATES_PAY = 600.0  # seconds from which a gated network reaches a lower loss
 def plan(
     data: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="PATH",
-            help="Text: a file (also .gz), folder of *.txt, quoted glob, - for stdin; repeatable.",
-        ),
+        DATA,
     ] = None,
     time: Annotated[
         str, typer.Option("--time", metavar="TIME", help="Time limit of the run: 90s, 10m, 1h.")

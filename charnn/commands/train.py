@@ -8,7 +8,7 @@ import typer
 
 from charnn import ranks
 from charnn.commands.console import say
-from charnn.commands.options import SET, config_of, file_path
+from charnn.commands.options import DATA, SET, config_of, file_path
 from charnn.commands.summaries import already_finished, closing, dry_run_costs, headline
 from charnn.commands.texts import read_corpus
 from charnn.errors import CharnnError, RequestError
@@ -35,10 +35,7 @@ def train(
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="PATH",
-            help="Text: a file (also .gz), folder of *.txt, quoted glob, - for stdin; repeatable.",
-        ),
+        DATA,
     ] = None,
     out: Annotated[
         str | None, typer.Option(help="Checkpoint to write.", metavar="FILE.npz")

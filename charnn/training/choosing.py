@@ -104,9 +104,12 @@ def choose(
     take(f"for {characters:,} characters to learn from", hidden_size=H, num_layers=L)
     batch = fitting_batch_size(characters, 32, 64)
     take("fast on most processors", batch_size=batch, seq_length=64)
-    reason = "more would gain little" if steps is None else "as many as the time allows"
-    steps = _steps(config, characters) if steps is None else steps
-    if not given & {"training.max_steps", "training.epochs"}:
+    if steps is None or given & {"training.max_steps", "training.epochs"}:
+        steps, limited = _steps(config, characters), False
+    else:
+        limited = work < most_work(characters)
+    if "training.epochs" not in given:
+        reason = "as many as the time allows" if limited else "more would gain little"
         take(reason, max_steps=steps)
     epochs = steps / steps_per_epoch(config, characters)
     table = _REGULARISED if cell_class(config.model.cell).gates == 1 else _REGULARISED_GATED

@@ -78,18 +78,20 @@ def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
     Raises:
         CharnnError: as `Trainer` does.
     """
-    N, work, measured = _characters(config, corpus), seconds * _GUESS, set[tuple[int, int]]()
+    N, work = _characters(config, corpus), seconds * _GUESS
+    measured: dict[tuple[int, int], tuple[int, float, float]] = {}
     while (size := size_for(config.model.cell, N, work)) not in measured:
-        measured.add(size)
         trainer = Trainer(_chosen(config, choose(config, N, work)), corpus)
         step, validation = trainer.seconds_per_step(), trainer.seconds_per_validation()
-        speed = _operations(trainer) / step
-        work = min(seconds * speed, most_work(N))
+        measured[size] = _operations(trainer), step, validation
+        work = min(seconds * _operations(trainer) / step, most_work(N))
+    each, step, validation = measured[size]  # perhaps not the size that was measured last
+    speed = each / step
     config, validation = _validating_less(config, validation, seconds)
     N = _characters(config, corpus)
     exhausted = seconds * speed > most_work(N)
     if exhausted:
-        steps = int(most_work(N) / _operations(trainer))
+        steps = int(most_work(N) / each)
     else:
         steps = _fitting_steps(seconds - _START, step, validation)
     choices = choose(config, N, work, steps)

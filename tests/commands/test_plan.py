@@ -90,3 +90,24 @@ def test_validations_of_a_long_text_get_shorter(monkeypatch: pytest.MonkeyPatch)
     made = plan(load_config(None, {}), Corpus.from_text(english(8000)), 60.0)
     assert made.config.data.val_fraction == pytest.approx(0.001)
     assert made.seconds < 90
+
+
+def test_the_time_is_that_of_the_size_that_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Narrow networks run so much faster here that the last size measured is not the best one."""
+
+    def step(trainer: Trainer) -> float:
+        return 0.2 if trainer.config.model.hidden_size > 128 else 0.0001
+
+    monkeypatch.setattr(Trainer, "seconds_per_step", step)
+    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer: 0.0)
+    made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 20.0)
+    assert made.config.model.hidden_size == 128
+    assert made.seconds == pytest.approx(1 + 0.0001 * (made.config.training.max_steps or 0))
+
+
+def test_validations_are_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.1)
+    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer: 0.3)
+    made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 20.0)
+    assert made.config.training.max_steps == 160  # and 10 validations
+    assert made.seconds == pytest.approx(20)

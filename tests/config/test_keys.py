@@ -79,7 +79,7 @@ def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(ConfigError, match="does not change; make another one with epochs=3"):
         Config().training.epochs = 3  # type: ignore[misc]  # it is read-only, as mypy knows
     with pytest.raises(ConfigError, match=r"make another one with model=ModelConfig\(\)"):
-        Config().model = ModelConfig()  # type: ignore[misc]
+        Config().model = ModelConfig()  # type: ignore[misc]  # read-only, too
 
 
 def test_the_keys_that_may_differ_on_resume_exist() -> None:

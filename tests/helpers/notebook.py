@@ -33,7 +33,7 @@ def run(code: str, names: dict[str, Any]) -> str:
                 value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
                 if value is not None:
                     print(repr(value))
-        except Exception as error:
+        except Exception as error:  # a notebook shows any error of a cell
             print(f"{type(error).__name__}: {error}")
     return "\n".join(map(_overwritten, out.getvalue().split("\n")))
 

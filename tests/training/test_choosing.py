@@ -141,3 +141,15 @@ def test_the_same_text_gives_the_same_choice(characters: int, expected: tuple[An
 def test_a_choice_is_a_key_a_value_and_a_reason() -> None:
     first = choose(Config(), 54_000)[0]
     assert first == Choice("model.hidden_size", 256, "for 54,000 characters to learn from")
+
+
+def test_a_given_plan_wins_over_the_steps_that_the_time_allows() -> None:
+    given = config(training__max_steps=60)
+    assert chosen(given, 1_000_000, steps=9000) == chosen(given, 1_000_000)
+    reasons = {
+        choice.reason
+        for work in (1e12, 1e18)
+        for choice in choose(Config(), 54_000, work, steps=70)
+        if choice.key == "training.max_steps"
+    }
+    assert reasons == {"as many as the time allows", "more would gain little"}
