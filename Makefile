@@ -85,7 +85,7 @@ GET = function get(text, name) \
 define TABLE
 echo 'val_loss  bits/char  test_loss  parameters  seconds  chars/s  run'; \
 for best in $(RUNS)/*.best.npz; do \
-  run=$${best%.best.npz}; held=$$($(CHARNN) info "$$best" --json); tested=; \
+  run=$${best%.best.npz}; held=$$($(CHARNN) info --ckpt "$$best" --json); tested=; \
   case $$held in *'"test_fraction": 0.0,'*'"test_path": null,'*) ;; \
     *) tested=$$($(CHARNN) eval --ckpt "$$best" --split test --json) || true;; esac; \
   printf '%s\t%s\t%s\t%s\n' "$${run##*/}" "$$(tail -n 1 "$$run.jsonl")" "$$tested" "$$held"; \

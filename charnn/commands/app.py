@@ -22,6 +22,7 @@ from charnn.commands.info import info
 from charnn.commands.inspect import inspect
 from charnn.commands.plan import plan
 from charnn.commands.plot import plot
+from charnn.commands.renamed import as_now
 from charnn.commands.report import report
 from charnn.commands.sample import sample
 from charnn.commands.stdio import flushing_stdout, prepare_stdio
@@ -122,6 +123,7 @@ def _outcome() -> tuple[int, list[str]]:
     words = sys.argv[1:] or ["--help"]
     if words[0] == "help":
         words = [*words[1:], "--help"]
+    words = as_now(words)
     try:
         return app(words, prog_name="charnn", standalone_mode=False) or 0, []
     except CharnnError as error:
@@ -142,8 +144,11 @@ def _parser_error(error: Any) -> str:
     name = next((word for word in sys.argv[1:2] if word in _names()), "")
     reason = re.sub(", unable to parse.*", "", error.format_message())
     reason = reason.replace("Input should be", "must be").replace("Value error, ", "")
-    if "extra argument" in reason and name in ("train", "eval"):
-        reason += "; quote a glob, or give --data for each file"
+    if "extra argument" in reason and name in ("train", "plan", "eval"):
+        reason += "; put --data before each text, or quote a glob"
+    if reason.startswith("Missing option '--ckpt'"):
+        named = next((word for word in sys.argv[2:] if word.endswith(".npz")), "FILE.npz")
+        reason = f"no checkpoint given: use --ckpt {named}"
     hint = _config_key_hint(getattr(error, "option_name", "")) if name == "train" else ""
     if hint:
         reason = re.sub(r" \(Possible options: .*\)", "", reason) + hint

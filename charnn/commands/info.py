@@ -4,10 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from charnn.commands.figures import print_figures
-from charnn.commands.options import JSON, file_path
+from charnn.commands.options import CKPT, JSON
 from charnn.showing import excerpt
 
 if TYPE_CHECKING:
@@ -15,9 +13,7 @@ if TYPE_CHECKING:
 
 
 def info(
-    ckpt: Annotated[
-        Path, typer.Argument(help="A checkpoint.", metavar="FILE.npz", parser=file_path)
-    ],
+    ckpt: Annotated[Path, CKPT],
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Print the contents of a checkpoint.
@@ -27,7 +23,7 @@ def info(
 
     \b
     Example:
-      charnn info run1.npz --json
+      charnn info --ckpt run1.npz --json
     """
     from charnn.checkpoint.checkpoint import load
     from charnn.checkpoint.progress import NO_TEXT

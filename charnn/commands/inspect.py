@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 import typer
 
 from charnn.commands.console import console
-from charnn.commands.options import CKPT, JSON, TEXT, UNIT, UNKNOWN, units_named
+from charnn.commands.options import CKPT, JSON, READ, UNIT, UNKNOWN, units_named
 from charnn.commands.texts import VALIDATION, text_to_read
 from charnn.showing import escaped, json_line, one_line
 
 
 def inspect(
     ckpt: Annotated[Path, CKPT],
-    text: Annotated[list[str] | None, TEXT] = None,
+    data: Annotated[list[str] | None, READ] = None,
     view: Annotated[
         Literal["surprise", "expectation", "memory", "gates", "gradients", "origins"] | None,
         typer.Option(help="Show one view in full. Default: a summary of all."),
@@ -57,7 +57,7 @@ def inspect(
     \b
     Examples:
       charnn inspect --ckpt run1.best.npz
-      charnn inspect --ckpt run1.npz --view memory --unit 0:17 --text mine.txt
+      charnn inspect --ckpt run1.npz --view memory --unit 0:17 --data mine.txt
       charnn inspect --ckpt run1.npz --view surprise > surprise.tsv
       charnn inspect --ckpt lstm.npz --view gates --unit 0:17
       charnn inspect --ckpt run1.npz --view gradients --json | jq .layers
@@ -71,11 +71,11 @@ def inspect(
     from charnn.insight.terminal import show
 
     checkpoint = load(ckpt)
-    name, ids, _ = text_to_read(checkpoint, text, None, unknown, "--text")
+    name, ids, _ = text_to_read(checkpoint, data, None, unknown, has_split=False)
     model, known = checkpoint.model, checkpoint.vocabulary
     seen = Inspection(model, known, ids, n, top=top, find=top, chosen=chosen, places=place or ())
     part = f"the first {len(seen.ids):,} of" if len(seen.ids) < seen.total else "all"
-    note = one_line(f"{name if text else VALIDATION}: read {part} {seen.total:,} characters")
+    note = one_line(f"{name if data else VALIDATION}: read {part} {seen.total:,} characters")
     if as_json:
         figures = {
             "text": escaped(name),

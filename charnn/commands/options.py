@@ -32,7 +32,7 @@ AGAINST = typer.Option(
 
 ADAPT_RATE = typer.Option(metavar="RATE", help="Learning rate of --adapt.", show_default="0.0003")
 
-TEXT = typer.Option(
+READ = typer.Option(
     metavar="PATH", help="Text to read, - for stdin. Default: the run's validation text."
 )
 

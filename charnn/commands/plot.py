@@ -21,7 +21,7 @@ def plot(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="Picture to write, .png or .svg.")
     ],
-    against: Annotated[
+    x: Annotated[
         Literal["step", "seconds"], typer.Option(help="The horizontal axis: step or time.")
     ] = "step",
     overwrite: Annotated[bool, OVERWRITE] = False,
@@ -34,7 +34,7 @@ def plot(
     \b
     Examples:
       charnn plot run1.jsonl -o loss.png
-      charnn plot runs/*.jsonl --against seconds -o compared.svg
+      charnn plot runs/*.jsonl --x seconds -o compared.svg
     """
     check_outfile(out, (".png", ".svg"), overwrite, inputs=logs)
     from charnn.insight.curves import read_all
@@ -48,4 +48,4 @@ def plot(
         raise RequestError(
             f"{len(runs)} runs cannot be told apart in one picture; name at most {MOST_RUNS}"
         )
-    write_outfile(out, draw_curves(runs, against, file_type))
+    write_outfile(out, draw_curves(runs, x, file_type))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from charnn.commands.console import waiting
-from charnn.commands.options import CKPT, OVERWRITE, TEXT, UNIT, UNKNOWN, units_named
+from charnn.commands.options import CKPT, OVERWRITE, READ, UNIT, UNKNOWN, units_named
 from charnn.commands.outfile import check_outfile, write_outfile
 from charnn.commands.texts import VALIDATION, text_to_read
 
@@ -14,7 +14,7 @@ from charnn.commands.texts import VALIDATION, text_to_read
 def report(
     ckpt: Annotated[Path, CKPT],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.html", help="Page to write.")],
-    text: Annotated[list[str] | None, TEXT] = None,
+    data: Annotated[list[str] | None, READ] = None,
     unit: Annotated[list[str] | None, UNIT] = None,
     n: Annotated[
         int, typer.Option("--n", "-n", min=2, max=50_000, metavar="N", help="Characters to show.")
@@ -32,15 +32,15 @@ def report(
     \b
     Examples:
       charnn report --ckpt run1.best.npz -o run1.html
-      charnn report --ckpt run1.npz --text mine.txt --unit 0:17 --unit 1:3 -o mine.html
+      charnn report --ckpt run1.npz --data mine.txt --unit 0:17 --unit 1:3 -o mine.html
     """
     chosen = units_named(unit)
-    check_outfile(out, (".html", ".htm"), overwrite, inputs=[ckpt, *map(Path, text or [])])
+    check_outfile(out, (".html", ".htm"), overwrite, inputs=[ckpt, *map(Path, data or [])])
     from charnn.checkpoint.checkpoint import load
     from charnn.insight.report import page
 
     checkpoint = load(ckpt)
-    name, ids, _ = text_to_read(checkpoint, text, None, unknown, "--text")
+    name, ids, _ = text_to_read(checkpoint, data, None, unknown, has_split=False)
     with waiting("reading") as on_stage:
-        html = page(checkpoint, ckpt, name if text else VALIDATION, ids, n, chosen, on_stage)
+        html = page(checkpoint, ckpt, name if data else VALIDATION, ids, n, chosen, on_stage)
     write_outfile(out, html.encode("utf-8", "backslashreplace"))

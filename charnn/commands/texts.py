@@ -82,7 +82,7 @@ def text_to_read(
     paths: list[str] | None,
     split: Literal["train", "val", "test", "all"] | None,
     unknown: Literal["error", "skip"],
-    option: str = "--data",
+    has_split: bool = True,
 ) -> tuple[str, "Ids", int]:
     """Return the text that a command's model must read.
 
@@ -92,7 +92,7 @@ def text_to_read(
         split: the part of the model's own text; None is all of `paths`, or else the validation
             split.
         unknown: whether characters outside the vocabulary are an error or are skipped.
-        option: the option that names `paths`, for errors.
+        has_split: whether the command has the option --split, for messages.
 
     Returns:
         The name of the text, its (N,) ids, and the number of characters skipped.
@@ -103,16 +103,16 @@ def text_to_read(
         CharnnError: if the model's own text has changed.
     """
     if paths:
-        corpus = _named_corpus(checkpoint, paths, split, unknown, option)
+        corpus = _named_corpus(checkpoint, paths, split, unknown, has_split)
         if not split:
             return _shown(paths), corpus.ids, corpus.skipped
     else:
-        corpus = _own_corpus(checkpoint, option)
+        corpus = _own_corpus(checkpoint, "--data")
     name = split or "val"
     ids = corpus.split(name)
     if not len(ids):
-        way = "use --split train, or" if option == "--data" else "use"
-        raise RequestError(f"this run kept no {name} split; {way} {option}")
+        way = "use --split train, or" if has_split else "use"
+        raise RequestError(f"this run kept no {name} split; {way} --data")
     return name, ids, 0
 
 
@@ -157,7 +157,7 @@ def _named_corpus(
     paths: list[str],
     split: str | None,
     unknown: Literal["error", "skip"],
-    option: str,
+    has_split: bool,
 ) -> "Corpus":
     """Read a text named on the command line; only the model's own text has splits."""
     data, name = checkpoint.config.data, _shown(paths)
@@ -172,7 +172,7 @@ def _named_corpus(
     own = not corpus.skipped and corpus.has_fingerprint(checkpoint.progress.fingerprint)
     kept = data.val_fraction + data.test_fraction
     if own and not split and kept:
-        hint = "; see --split" if option == "--data" else ""
+        hint = "; see --split" if has_split else ""
         part = f"its last {kept:.0%}" if data.documents is None else f"{kept:.0%} of its documents"
         say(f"note: this model was trained on {name}, but for {part}{hint}")
     if split and not own:

@@ -38,7 +38,8 @@ def train(
         DATA,
     ] = None,
     out: Annotated[
-        str | None, typer.Option(help="Checkpoint to write.", metavar="FILE.npz")
+        str | None,
+        typer.Option("--out", "-o", help="Checkpoint to write.", metavar="FILE.npz"),
     ] = None,
     init: Annotated[
         Path | None,

@@ -73,9 +73,9 @@ OPTIONS = {
     "--greedy --stop --samples --unique --new --adapt --adapt-rate --seed --novelty --against",
     "eval": "--ckpt --data --split --unknown --context --adapt --adapt-rate --each --novelty "
     "--against --json",
-    "inspect": "--ckpt --text --view --place --unit --n --top --unknown --json",
-    "plot": "--out --against --overwrite",
-    "report": "--ckpt --out --text --unit --n --unknown --overwrite",
+    "inspect": "--ckpt --data --view --place --unit --n --top --unknown --json",
+    "plot": "--out --x --overwrite",
+    "report": "--ckpt --out --data --unit --n --unknown --overwrite",
     "export": "--ckpt --out --dtype --overwrite",
     "import": "--out --vocabulary --activation --overwrite",
     "gradcheck": "--set --mine --json",
@@ -94,7 +94,7 @@ NEEDED = {
     "export": "--ckpt one.npz --out e.safetensors --overwrite",
     "import": "one.safetensors --out i.npz --overwrite",
     "gradcheck": "",
-    "info": "one.npz",
+    "info": "--ckpt one.npz",
     "config": "",
 }
 
@@ -223,7 +223,7 @@ def corpus(rng: random.Random) -> str:
         (
             train,
             ["eval", "--ckpt", "one.npz", "--unknown", rng.choice(("error", "skip"))],
-            ["inspect", "--ckpt", "gated.npz", "--unknown", "skip", "--n", "20", "--text", name],
+            ["inspect", "--ckpt", "gated.npz", "--unknown", "skip", "--n", "20", "--data", name],
         )
     )
     data = [] if arguments[0] == "inspect" else ["--data", name]

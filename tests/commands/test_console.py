@@ -67,7 +67,12 @@ def test_streams_that_are_closed_stop_no_training(folder: Path, closed: str) -> 
 
 
 def test_results_need_an_open_stdout(trained: Path) -> None:
-    for command in ("inspect --ckpt run.npz", "eval --ckpt run.npz", "info run.npz", "config"):
+    for command in (
+        "inspect --ckpt run.npz",
+        "eval --ckpt run.npz",
+        "info --ckpt run.npz",
+        "config",
+    ):
         shell = " ".join([*CHARNN, command, ">&-"])
         result = subprocess.run(shell, shell=True, cwd=trained, capture_output=True, check=False)
         line = b"charnn: error: standard output is closed\n"

@@ -70,6 +70,6 @@ def test_json_of_an_inspection_has_no_control_character(tmp_path: Path) -> None:
         ).stdout
 
     charnn("train --data text --out run.npz --max-steps 1 --set model.hidden_size=4 --quiet")
-    output = charnn("inspect --ckpt run.npz --text text --view surprise --json")
+    output = charnn("inspect --ckpt run.npz --data text --view surprise --json")
     assert output.removesuffix("\n").isprintable()
     assert {row["character"] for row in json.loads(output)["surprise"]} == set("ab\x7f\x9b")

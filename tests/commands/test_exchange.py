@@ -29,13 +29,13 @@ def test_a_model_that_came_back_does_what_it_did(model: Path) -> None:
     read = ["--data", "text.txt", "--json"]
     figures = ok("eval", "--ckpt", "model.npz", *read, cwd=model)
     assert figures == ok("eval", "--ckpt", "run.npz", *read, cwd=model)
-    ok("inspect", "--ckpt", "model.npz", "--text", "text.txt", "--n", "50", cwd=model)
+    ok("inspect", "--ckpt", "model.npz", "--data", "text.txt", "--n", "50", cwd=model)
     start = ["--init", "model.npz", "--data", "text.txt", "--out", "on.npz", "--overwrite"]
     ok("train", *start, "--max-steps", "2", "--quiet", cwd=model)
 
 
 def test_it_says_that_it_came_without_its_text(model: Path) -> None:
-    held = json.loads(ok("info", "model.npz", "--json", cwd=model))
+    held = json.loads(ok("info", "--ckpt", "model.npz", "--json", cwd=model))
     assert held["corpus_sha256"] is None
     assert held["config"]["data"]["path"] == []
     for command in (["eval"], ["inspect"], ["sample", "--novelty"]):
@@ -111,5 +111,5 @@ def test_vocabularies_by_option(
         assert expected in refused(2, *command, cwd=tmp_path)
         return
     ok(*command, cwd=tmp_path)
-    held = json.loads(ok("info", "m.npz", "--json", cwd=tmp_path))
+    held = json.loads(ok("info", "--ckpt", "m.npz", "--json", cwd=tmp_path))
     assert held["vocabulary"] == expected

@@ -9,10 +9,10 @@ from tests.helpers.in_process import ok_here
 
 
 def test_info_tells_what_a_checkpoint_holds(trained: Path) -> None:
-    figures = json.loads(ok_here("info", "run.npz", "--json", cwd=trained))
+    figures = json.loads(ok_here("info", "--ckpt", "run.npz", "--json", cwd=trained))
     assert (figures["hidden_size"], figures["num_layers"], figures["step"]) == (16, 2, 40)
     assert figures["config"]["training"]["max_steps"] == 40
-    assert "hidden size        16" in ok_here("info", "run.npz", cwd=trained)
+    assert "hidden size        16" in ok_here("info", "--ckpt", "run.npz", cwd=trained)
 
 
 def test_the_digest_is_of_the_parameters_alone(trained: Path, tmp_path: Path) -> None:

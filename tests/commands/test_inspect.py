@@ -92,7 +92,7 @@ def test_expectations_are_probabilities_and_the_rank_is_of_the_true_character(in
 
 def test_units_are_chosen_by_name_and_texts_come_from_pipes(inside: Path) -> None:
     arguments = ["--ckpt", "three.npz", "--view", "memory", "--unit", "2:15", "--unit", "0:3"]
-    seen = looked_at(*arguments, "--text", "-", cwd=inside, text="The KING:\nsees.\n")
+    seen = looked_at(*arguments, "--data", "-", cwd=inside, text="The KING:\nsees.\n")
     assert (seen["text"], seen["characters"]) == ("standard input", 16)
     assert [unit["unit"] for unit in seen["units"]] == ["2:15", "0:3"]
     assert list(seen["memory"][0]) == ["place", "character", "2:15", "0:3"]
@@ -101,7 +101,7 @@ def test_units_are_chosen_by_name_and_texts_come_from_pipes(inside: Path) -> Non
 
 def test_a_long_text_is_bounded_work_and_says_so(inside: Path) -> None:
     (inside / "long.txt").write_text(english(1_000_000))
-    result = run_here("inspect", "--ckpt", "three.npz", "--text", "long.txt", cwd=inside)
+    result = run_here("inspect", "--ckpt", "three.npz", "--data", "long.txt", cwd=inside)
     assert result.stderr == "long.txt: read the first 20,000 of 1,000,000 characters\n"
 
 

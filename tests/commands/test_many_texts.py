@@ -32,7 +32,9 @@ def joined(folder: Path) -> str:
 
 
 def info(folder: Path) -> dict[str, object]:
-    figures: dict[str, object] = json.loads(ok_here("info", "run.npz", "--json", cwd=folder))
+    figures: dict[str, object] = json.loads(
+        ok_here("info", "--ckpt", "run.npz", "--json", cwd=folder)
+    )
     return figures
 
 

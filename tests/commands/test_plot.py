@@ -28,7 +28,7 @@ def test_plot_compares_runs_against_steps_or_time(inside: Path) -> None:
         assert f">{kind}<" in drawn
     ok_here("plot", "one.jsonl", "three.jsonl", "-o", "again.svg", cwd=inside)
     assert (inside / "again.svg").read_text() == drawn
-    ok_here("plot", "one.jsonl", "-o", "time.svg", "--against", "seconds", cwd=inside)
+    ok_here("plot", "one.jsonl", "-o", "time.svg", "--x", "seconds", cwd=inside)
     assert ">time, s<" in (inside / "time.svg").read_text()
     line = refused_here(2, "plot", "one.jsonl", "-o", "loss.svg", cwd=inside)
     assert line == "loss.svg exists; replace it by --overwrite"
@@ -63,7 +63,7 @@ def test_rollbacks_are_marked_and_are_no_part_of_the_curves(inside: Path, tmp_pa
     ok_here("plot", "run.jsonl", "-o", "loss.svg", cwd=tmp_path)
     assert ">rollback<" in (tmp_path / "loss.svg").read_text()
     text = str(inside / "one.txt")
-    ok_here("report", "--ckpt", "run.npz", "-o", "run.html", "--text", text, cwd=tmp_path)
+    ok_here("report", "--ckpt", "run.npz", "-o", "run.html", "--data", text, cwd=tmp_path)
     page = (tmp_path / "run.html").read_text(encoding="utf-8")
     curves = json.loads(page.split('json">')[1].split("</script>")[0])["curves"]
     assert {tuple(chart["rollbacks"]) for chart in curves} == {(10,)}

@@ -15,7 +15,7 @@ def test_report_is_one_small_file_with_everything_inside(
     inside: Path, tmp_path: Path, name: str
 ) -> None:
     out = tmp_path / "report.html"
-    ok_here("report", "--ckpt", f"{name}.best.npz", "-o", str(out), "--text", f"{name}.txt",
+    ok_here("report", "--ckpt", f"{name}.best.npz", "-o", str(out), "--data", f"{name}.txt",
        "--n", "5000", cwd=inside)  # fmt: skip
     page = out.read_text(encoding="utf-8")
     assert len(page.encode()) < 2_000_000
@@ -32,7 +32,7 @@ def test_report_is_one_small_file_with_everything_inside(
     before = out.read_bytes()
     again = ["report", "--ckpt", f"{name}.best.npz", "-o", str(out)]
     assert refused_here(2, *again, cwd=inside) == f"{out} exists; replace it by --overwrite"
-    ok_here(*again, "--text", f"{name}.txt", "--overwrite", cwd=inside)
+    ok_here(*again, "--data", f"{name}.txt", "--overwrite", cwd=inside)
     assert out.read_bytes() == before
 
 

@@ -27,7 +27,7 @@ def test_any_text_goes_through_vocabulary_training_sampling_and_eval(
     text *= 60
     (tmp_path / "text.txt").write_bytes(text.encode())
     ok(*TRAIN, "--max-steps", "20", cwd=tmp_path)
-    figures = json.loads(ok_here("info", "run.npz", "--json", cwd=tmp_path))
+    figures = json.loads(ok_here("info", "--ckpt", "run.npz", "--json", cwd=tmp_path))
     assert figures["vocabulary"] == "".join(sorted(set(text)))
     command = [*CHARNN, "sample", "--ckpt", "run.npz", "--n", "50", "--prime", text[:9]]
     printed = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
@@ -52,7 +52,7 @@ def test_the_own_text_is_recognised_where_it_lies_now(trained: Path, tmp_path: P
     expected = f"note: this model was trained on {moved}, but for its last 10%; see --split\n"
     assert whole.stderr == expected
     for command in (["inspect"], ["report", "-o", str(tmp_path / "page.html")]):
-        seen = run_here(*command, "--ckpt", "run.npz", "--text", moved, cwd=trained)
+        seen = run_here(*command, "--ckpt", "run.npz", "--data", moved, cwd=trained)
         assert f"note: this model was trained on {moved}, but for its last 10%\n" in seen.stderr
     (tmp_path / "moved.txt").write_text(english(500, seed=9))
     assert "moved.txt is another" in refused_here(2, "eval", *name, "--split", "val", cwd=trained)

@@ -103,7 +103,7 @@ def test_a_terminal_that_closes_costs_nothing(folder: Path) -> None:
         terminal.close()
         terminal.process.send_signal(signal.SIGHUP)
         assert terminal.wait() == 128 + signal.SIGHUP
-    assert json.loads(ok("info", "run.npz", "--json", cwd=folder))["step"] >= 20
+    assert json.loads(ok("info", "--ckpt", "run.npz", "--json", cwd=folder))["step"] >= 20
 
 
 def test_a_finished_run_says_so_and_exits_0(trained: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     *_, go_on, draw = rest.splitlines()
     assert go_on == "go on with: charnn train --resume --out run.npz"
     assert re.fullmatch(r"sample with: charnn sample --ckpt run(\.best)?\.npz", draw)
-    info = json.loads(ok("info", "run.npz", "--json", cwd=folder))
+    info = json.loads(ok("info", "--ckpt", "run.npz", "--json", cwd=folder))
     assert info["step"] >= 10
 
 
@@ -150,7 +150,7 @@ def test_the_time_limit_ends_an_invocation_and_not_the_plan(folder: Path) -> Non
     assert result.returncode == 0
     assert "stopped by the time limit:\nrun.npz: step " in result.stderr
     assert " of 1,000,000\n" in result.stderr
-    info = json.loads(ok("info", "run.npz", "--json", cwd=folder))
+    info = json.loads(ok("info", "--ckpt", "run.npz", "--json", cwd=folder))
     assert info["config"]["training"]["max_steps"] == 1_000_000
     # The limit is not stored, so the next invocation does not inherit it.
     assert info["config"]["training"]["time_limit"] is None

@@ -25,7 +25,7 @@ def report(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     train = ["train", "--data", "text.txt", "--out", NAME, "--max-steps", "100", "--seed", "1"]
     train += ["--set", "model.hidden_size=32", "--set", f"model.num_layers={request.param}"]
     train += ["--set", "training.log_every=10", "--quiet"]
-    shown = ["report", "--ckpt", NAME, "-o", "report.html", "--text", "text.txt", "--n", "5000"]
+    shown = ["report", "--ckpt", NAME, "-o", "report.html", "--data", "text.txt", "--n", "5000"]
     subprocess.run([sys.executable, "-m", "charnn", *train], cwd=folder, check=True)
     with (folder / NAME).with_suffix(".jsonl").open("a") as log:
         log.write('{"rollback": 1, "step": 50}\n')
@@ -46,7 +46,7 @@ def page(report: Path) -> Iterator[Page]:
 
 def inspected(report: Path, view: str, *options: str) -> list[dict[str, Any]]:
     """Return what `charnn inspect` prints of the text of a report."""
-    command = [sys.executable, "-m", "charnn", "inspect", "--ckpt", NAME, "--text", "text.txt"]
+    command = [sys.executable, "-m", "charnn", "inspect", "--ckpt", NAME, "--data", "text.txt"]
     command += ["--view", view, "--json", *options]
     printed = subprocess.check_output(command, cwd=report.parent, stderr=subprocess.DEVNULL)
     rows: list[dict[str, Any]] = json.loads(printed)[view]

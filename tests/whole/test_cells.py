@@ -120,10 +120,10 @@ def test_it_is_sampled_evaluated_inspected_and_shown(cell: str, folder: Path, ru
         assert len(gates.splitlines()) == 1 + 9
     run("inspect", "--ckpt", "whole.npz", "--view", "memory", "--unit", "1:3", "-n", "500")
     run("report", "--ckpt", "whole.npz", "-o", "page.html", "-n", "300")
-    assert f"cell: {cell}" in run("info", "whole.npz")
+    assert f"cell: {cell}" in run("info", "--ckpt", "whole.npz")
     assert "# FLOP a step" in run(*TRAIN, "--dry-run", "--out", "dry.npz")
     run("train", "--init", "whole.npz", "--data", "t.txt", "--max-steps", "2", "--out", "i.npz")
-    assert f"cell: {cell}" in run("info", "i.npz")
+    assert f"cell: {cell}" in run("info", "--ckpt", "i.npz")
 
 
 def test_one_character_at_a_time_is_as_a_whole_window(network: Network) -> None:

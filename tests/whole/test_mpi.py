@@ -347,7 +347,7 @@ def test_a_killed_rank_ends_the_job_and_the_checkpoint_is_whole(folder: Path, vi
         process.wait(timeout=10)
         assert_gone(workers)
     assert process.returncode not in (0, None)
-    found = re.search(r"^step +(\d+)", ok("info", "killed.npz", cwd=folder), re.MULTILINE)
+    found = re.search(r"^step +(\d+)", ok("info", "--ckpt", "killed.npz", cwd=folder), re.MULTILINE)
     assert found
     assert int(found[1]) >= 200
     assert int(found[1]) % 100 == 0
@@ -364,4 +364,4 @@ def test_an_interrupt_of_all_or_one_saves_and_ends_all(folder: Path, number: int
     assert "go on with: charnn train --resume --out ended.npz" in stderr
     step = re.search(r"ended.npz: step ([0-9,]+) of", stderr)
     assert step
-    assert f"{step[1]}\n" in ok("info", "ended.npz", cwd=folder)
+    assert f"{step[1]}\n" in ok("info", "--ckpt", "ended.npz", cwd=folder)

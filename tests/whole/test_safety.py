@@ -176,7 +176,7 @@ def test_no_error_shows_what_could_steer_a_terminal(
     monkeypatch.chdir(folder)
     make_checkpoint().save(folder / "good.npz")
     for arguments in (
-        ["info", f"{ESCAPE}.npz"],
+        ["info", "--ckpt", f"{ESCAPE}.npz"],
         ["train", "--data", ESCAPE],
         ["train", "--data", "text.txt", "--out", f"{ESCAPE}/run.npz"],
         ["train", f"--{ESCAPE}"],
@@ -186,7 +186,7 @@ def test_no_error_shows_what_could_steer_a_terminal(
         ["eval", "--ckpt", "good.npz", "--data", "text.txt"],
         ["sample", "--ckpt", "good.npz", "--prime", ESCAPE],
         ["sample", "--ckpt", "good.npz", "--stop", "a\nb\nc"],
-        ["info", "a\nb\tc.npz"],
+        ["info", "--ckpt", "a\nb\tc.npz"],
     ):
         code, _, line = charnn(arguments)
         assert code in (1, 2)
@@ -201,8 +201,8 @@ def test_tables_and_notes_show_escapes_and_json_stays_json(folder: Path) -> None
     command = [part if part != "run.npz" else f"{ESCAPE}.npz" for part in TRAIN]
     for arguments in (
         command,
-        ["info", f"{ESCAPE}.npz"],
-        ["info", f"{ESCAPE}.npz", "--json"],
+        ["info", "--ckpt", f"{ESCAPE}.npz"],
+        ["info", "--ckpt", f"{ESCAPE}.npz", "--json"],
         ["eval", "--ckpt", f"{ESCAPE}.npz", "--data", "text.txt"],
     ):
         shown = on_a_terminal(*arguments, cwd=folder)
