@@ -1,6 +1,7 @@
 """The command `charnn plan`."""
 
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -63,26 +64,31 @@ def plan(
         given = given.with_values({"output.checkpoint": f"{name if name != '-' else 'run'}.npz"})
     seconds = config_of(None, [], {"--time": ("training.time_limit", time)}).training.time_limit
     assert seconds is not None
+    began = perf_counter()
     corpus = read_corpus(
         given.with_values({"data.val_fraction": 0.0, "data.test_fraction": 0.0}),
         None,
         again=False,
         named=given.data.texts,
     )
+    reading = perf_counter() - began  # `train` needs it again
     with waiting("measuring this machine"):
-        made = planned(given, corpus, seconds)
+        made = planned(given, corpus, max(1.0, seconds - reading))
     reasons = {choice.key: choice.reason for choice in made.choices}
     if made.config.data.val_fraction != given.data.val_fraction:
         reasons["data.val_fraction"] = "a part of a long text is enough"
-    print(*_about(made, seconds), reasoned_yaml(made.config, reasons), sep="\n", end="")
+    print(*_about(made, seconds, reading), reasoned_yaml(made.config, reasons), sep="\n", end="")
 
 
-def _about(made: "Plan", seconds: float) -> list[str]:
+def _about(made: "Plan", seconds: float, reading: float) -> list[str]:
     """Return the comments above a planned config."""
+    from charnn.training.choosing import share_read
+
+    on = "1 core" if cores() == 1 else f"{cores()} cores"
     lines = [
-        f"about {duration(made.seconds)} on {cores()} {'core' if cores() == 1 else 'cores'} "
-        f"of this machine, {made.memory / 1e6:,.0f} MB of memory",
-        f"the text is read {made.epochs:,.1f} times",
+        f"about {duration(made.seconds + reading)} on {on} of this machine, "
+        f"{made.memory / 1e6:,.0f} MB of memory",
+        share_read(made.epochs),
     ]
     if made.exhausted:
         lines.append(f"{duration(seconds)} are more than this text can use")

@@ -114,7 +114,7 @@ def choose(
     epochs = steps / steps_per_epoch(config, characters)
     table = _REGULARISED if cell_class(config.model.cell).gates == 1 else _REGULARISED_GATED
     dropout, decay = next(rest for least, *rest in table if epochs >= least)
-    take(f"the text is read {epochs:,.1f} times", dropout=dropout)
+    take(share_read(epochs), dropout=dropout)
     if config.training.optimizer == "adam":
         take(
             f"for {config.model.hidden_size} units and {steps:,} steps",
@@ -123,9 +123,16 @@ def choose(
             ),
             warmup_steps=min(400, steps // 20),
         )
-        take(f"the text is read {epochs:,.1f} times", weight_decay=decay)
+        take(share_read(epochs), weight_decay=decay)
         take("good on every text tried", clip_norm=1.0, ema_decay=0.99)
     return found
+
+
+def share_read(epochs: float) -> str:
+    """Return a clause: how often, or how much of, the text is read in so many epochs."""
+    if epochs < 1:
+        return f"{100 * epochs:.3g}% of the text is read"
+    return f"the text is read {epochs:,.1f} times"
 
 
 def steps_per_epoch(config: Config, characters: int) -> int:

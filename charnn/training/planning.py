@@ -38,7 +38,7 @@ class Plan:
         config: the keys that were given and those that were chosen.
         choices: the keys that were not given.
         characters: N, in the training text.
-        seconds: the time of the run.
+        seconds: the time of the run, without reading the text.
         speed: operations a second in training; see `charnn.training.choosing`.
         memory: bytes for buffers and parameters.
         exhausted: whether the run cannot use all of the given time on this text.
