@@ -1,8 +1,8 @@
 """What n-gram models reach on a text: ``python -m benchmarks.ngram TEXT``, for scale.
 
-Witten and Bell's method, a usual baseline, and interpolated Kneser-Ney with one discount per order
-estimated from the counts, which is better; both as in Chen & Goodman (1999). Split as charnn
-splits: the last tenth validates.
+Witten and Bell's method, a usual baseline, and modified Kneser-Ney, the best of the models that
+count (both as in Chen & Goodman 1999), each with its best order. The last tenth of the text
+validates, as in charnn.
 """
 
 import argparse
@@ -51,12 +51,13 @@ def kneser_ney(ids: NDArray[np.int64], train: int, order: int) -> NDArray[np.flo
 
     Counts are those of ids[:train]; what comes before t is known, and may begin in ids[:train].
 
-        P_n(x | h) = (max(N(hx) − D, 0) + D · N₊(h) · P_{n−1}(x | h without its first)) / N(h)
+        P_n(x | h) = (N(hx) − D(hx) + Σ_y D(hy) · P_{n−1}(x | h without its first)) / N(h)
 
     N(hx) is how often hx came; below the highest order, after how many different characters (the
-    beginning counts as one). N(h) is its sum over x, N₊(h) for how many x it is not 0, and D is
-    n₁ / (n₁ + 2 n₂) with n_r the number of different hx for which it is r. P_0 is uniform; where
-    N(h) = 0, P_n is P_{n−1}.
+    beginning counts as one). N(h) is its sum over x. With n_r the number of different hx for which
+    N(hx) = r, and Y = n₁ / (n₁ + 2 n₂), the discount D(hx) is r − (r + 1) Y n_{r+1} / n_r for
+    r = 1 and 2, and that of r = 3 for more, between 0 and r. P_0 is uniform; where N(h) = 0, P_n is
+    P_{n−1}.
     """
     vocab_size, (grams, contexts) = int(ids.max()) + 1, named(ids, order)
     p = np.full(len(ids) - train, 1 / vocab_size)
@@ -69,28 +70,36 @@ def kneser_ney(ids: NDArray[np.int64], train: int, order: int) -> NDArray[np.flo
         before, here = contexts[n - 1][first], contexts[n - 1][train:]
         size = int(contexts[n - 1].max()) + 1
         total = np.bincount(before, weights=counts[came], minlength=size)[here]
-        followers = np.bincount(before, minlength=size)[here]
-        once, twice = (counts == 1).sum(), (counts == 2).sum()
-        discount = once / max(1, once + 2 * twice)
-        known = total > 0
-        high = np.maximum(counts[grams[n][train:]] - discount, 0)
-        p[known] = (high + discount * followers * p)[known] / total[known]
+        discounts = _discounts(counts)[np.minimum(counts, 3)]
+        taken = np.bincount(before, weights=discounts[came], minlength=size)[here]
+        known, kept = total > 0, (counts - discounts)[grams[n][train:]]
+        p[known] = (kept + taken * p)[known] / total[known]
     return p
 
 
+def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the discounts of the counts 0, 1, 2, and 3 or more."""
+    n = [int((counts == r).sum()) for r in range(5)]
+    Y = n[1] / max(1, n[1] + 2 * n[2])
+    found = [np.clip(r - (r + 1) * Y * n[r + 1] / max(1, n[r]), 0, r) for r in (1, 2, 3)]
+    return np.array([0.0, *found])
+
+
 def main() -> None:
-    """Print the losses of both."""
+    """Print the loss of each at its best order."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ngram", description=__doc__)
     parser.add_argument("text", type=Path)
-    parser.add_argument("--order", type=int, default=10, help="characters in a gram (10)")
+    parser.add_argument("--order", type=int, default=10, help="most characters in a gram (10)")
     parser.add_argument("--val-fraction", type=float, default=0.1)
     given = parser.parse_args()
     characters = np.array([ord(character) for character in given.text.read_text(encoding="utf-8")])
     ids = np.unique(characters, return_inverse=True)[1]
     train = int(len(ids) * (1 - given.val_fraction) + 1e-9)
     for name, model in (("Witten-Bell", witten_bell), ("Kneser-Ney", kneser_ney)):
-        nats = -np.log(model(ids, train, given.order)).mean()
-        print(f"{nats:.4f} nats per character ({nats / np.log(2):.4f} bits): {name}")
+        losses = {n: -np.log(model(ids, train, n)).mean() for n in range(1, given.order + 1)}
+        order = min(losses, key=lambda n: losses[n])
+        nats = losses[order]
+        print(f"{nats:.4f} nats ({nats / np.log(2):.4f} bits) per character: {name}, order {order}")
 
 
 if __name__ == "__main__":

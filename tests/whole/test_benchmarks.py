@@ -146,10 +146,12 @@ def test_an_n_gram_model_is_a_distribution(model: Any) -> None:
 def test_an_n_gram_model_counts_as_by_hand() -> None:
     a, b, c = 0, 1, 2
     ids = np.array([a, b, a, c, a, b, a, b])
-    # a came after three different (b, c and the beginning), b and c after one: D = 2 / (2 + 2·0).
-    single_b = (1 - 1 + 1 * 3 / 3) / 5
-    # Of the pairs, ab and ba came twice; ac, ca and an a in the beginning once: D = 3 / (3 + 2·2).
-    assert np.isclose(kneser_ney(ids, 7, 2)[0], (2 - 3 / 7 + 3 / 7 * 2 * single_b) / 3)
+    # a came after three different (b, c and the beginning), b and c after one each. So n₁ = 2,
+    # n₂ = 0, n₃ = 1, n₄ = 0 and Y = 1: the discounts are 1 for b and c, 3 for a.
+    single_b = (1 - 1 + (3 + 1 + 1) / 3) / 5
+    # Of the pairs, ab and ba came twice; ac, ca and an a in the beginning once. So n₁ = 3, n₂ = 2,
+    # n₃ = 0 and Y = 3/7: the discount of ab is 2, that of ac 1 − 2 · 3/7 · 2/3 = 3/7.
+    assert np.isclose(kneser_ney(ids, 7, 2)[0], (2 - 2 + (2 + 3 / 7) * single_b) / 3)
 
 
 def test_witten_bell_counts_as_by_hand() -> None:
