@@ -43,7 +43,7 @@ SMALL: dict[str, Any] = {
 
 
 def make_config(folder: Path, **changes: Any) -> Config:
-    """Return SMALL with changes given as `section__key=value`, to be saved in the folder."""
+    """Return SMALL with `section__key=value` changes and with run.npz in a folder as its output."""
     values = SMALL | {"output.checkpoint": str(folder / "run.npz")}
     values |= {key.replace("__", "."): value for key, value in changes.items()}
     return load_config(None, {key: Override(value, "test") for key, value in values.items()})
