@@ -18,7 +18,7 @@ NAME = "<b onclick=alert(1)>&amp;{{ 7 * 7 }}.npz"
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["1 layer", "3 layers"])
 def report(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A report on a text, and under a name, that would like to be more than text."""
+    """A report whose text and name contain hostile markup."""
     folder = tmp_path_factory.mktemp("report")
     text = (HOSTILE + english(400)) * 40
     (folder / "text.txt").write_text(text, encoding="utf-8")
@@ -45,7 +45,7 @@ def page(report: Path) -> Iterator[Page]:
 
 
 def inspected(report: Path, view: str, *options: str) -> list[dict[str, Any]]:
-    """Return what `charnn inspect` prints of the text of a report."""
+    """Return what `charnn inspect` prints for the text of a report."""
     command = [sys.executable, "-m", "charnn", "inspect", "--ckpt", NAME, "--text", "text.txt"]
     command += ["--view", view, "--json", *options]
     printed = subprocess.check_output(command, cwd=report.parent, stderr=subprocess.DEVNULL)
