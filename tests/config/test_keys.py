@@ -23,7 +23,7 @@ LINE = re.compile(r"(c\.yaml:[0-9]+|--set): [a-z_0-9.]+ (\+ test_fraction )?must
 # --- what is accepted ----------------------------------------------------------------------------
 
 
-def test_nothing_written_is_the_defaults() -> None:
+def test_an_empty_config_has_the_defaults() -> None:
     assert (
         load_config(None) == read("") == read("# nothing\n") == read("model:\ndata:\n") == Config()
     )

@@ -36,7 +36,7 @@ def loss(model: Network, ids: list[int], place: int, at: int, along: int, step: 
 
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_they_are_what_small_changes_of_the_characters_do(cell: str, layers: int) -> None:
+def test_they_equal_differences_for_small_changes_of_characters(cell: str, layers: int) -> None:
     rng = np.random.default_rng(1)
     model = Network(K, 4, layers, dtype=np.float64, cell=cell)
     model.parameters.flat[...] = rng.normal(0, 0.7, model.num_parameters)

@@ -62,7 +62,7 @@ def test_the_first_wrong_byte_is_named_wherever_pieces_are_cut(
             assert read_text([str(path)]) == text
 
 
-def test_whoever_reads_is_told_how_far(scratch: Path) -> None:
+def test_reading_reports_its_progress(scratch: Path) -> None:
     path, told = scratch / "long.txt", list[tuple[int, int | None]]()
     path.write_text("ab" * 100_000)
     zipped = scratch / "long.gz"
