@@ -13,7 +13,7 @@ MB = 2**20
 BOUND = 128 * MB  # beyond the size of the file
 LONG = 19_000_000  # characters: nearly as many as a header may have
 
-# The script imports a file. It prints the reason of a refusal, the CPU time and the peak memory.
+# The script imports a file. It prints the reason for a refusal, the CPU time and the peak memory.
 PROBE = """
 import json, pathlib, re, sys, time
 from charnn.errors import CharnnError

@@ -18,7 +18,7 @@ from tests.helpers.checkpoints import in_json, make_checkpoint, repack, spoil
 MB = 2**20
 BOUND = 64 * MB  # beyond the size of the file
 
-# The script loads each file. It prints the reason of a refusal, the seconds and the peak memory.
+# The script loads each file. It prints the reason for a refusal, the seconds and the peak memory.
 PROBE = """
 import json, pathlib, re, sys, time
 from charnn import load

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-# It is called with the name and path of each operation beforehand. It may raise an error or exit.
+# It runs before each operation, with the name and the path of that. It may raise an error or exit.
 Before = Callable[[str, str], None]
 
 _CHANGES = ("fsync", "replace", "chmod", "unlink", "mkdir")
