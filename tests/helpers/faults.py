@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-# It runs before each operation, with the name and the path of that. It may raise an error or exit.
+# It runs before each operation and takes its name and path. It may raise an error or exit.
 Before = Callable[[str, str], None]
 
 _CHANGES = ("fsync", "replace", "chmod", "unlink", "mkdir")

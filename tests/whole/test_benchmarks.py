@@ -146,9 +146,9 @@ def test_an_n_gram_model_is_a_distribution(model: Any) -> None:
 def test_an_n_gram_model_counts_as_by_hand() -> None:
     a, b, c = 0, 1, 2
     ids = np.array([a, b, a, c, a, b, a, b])
-    # a follows three contexts (b, c and the beginning), b and c follow one: D = 2 / (2 + 2·0).
+    # a came after three different (b, c and the beginning), b and c after one: D = 2 / (2 + 2·0).
     single_b = (1 - 1 + 1 * 3 / 3) / 5
-    # The pairs ab and ba occur twice; ac, ca and an a at the start occur once: D = 3 / (3 + 2·2).
+    # Of the pairs, ab and ba came twice; ac, ca and an a in the beginning once: D = 3 / (3 + 2·2).
     assert np.isclose(kneser_ney(ids, 7, 2)[0], (2 - 3 / 7 + 3 / 7 * 2 * single_b) / 3)
 
 
