@@ -45,7 +45,7 @@ def page(report: Path) -> Iterator[Page]:
 
 
 def inspected(report: Path, view: str, *options: str) -> list[dict[str, Any]]:
-    """Return what `charnn inspect` prints for the text of a report."""
+    """Return what `charnn inspect` prints of the text of a report."""
     command = [sys.executable, "-m", "charnn", "inspect", "--ckpt", NAME, "--text", "text.txt"]
     command += ["--view", view, "--json", *options]
     printed = subprocess.check_output(command, cwd=report.parent, stderr=subprocess.DEVNULL)
