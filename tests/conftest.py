@@ -1,4 +1,4 @@
-"""Settings of all tests."""
+"""Settings and a fixture for all tests."""
 
 import os
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# Without deadlines, because a slow machine is not an error. CI draws the same examples every time.
+# A slow machine is not an error, so there are no deadlines. CI draws the same examples every time.
 settings.register_profile("charnn", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("charnn")
 
@@ -16,7 +16,7 @@ settings.load_profile("charnn")
 def noting(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Return a function that records calls: it takes (owner, name) pairs and returns a list.
 
-    The list grows by a name with every call of one of those functions.
+    Each call of one of those functions appends its name to the list.
     """
 
     def start(*functions: tuple[Any, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Dynamic evaluation: by a plain loop, with nothing learnt from what has not been scored."""
+"""Dynamic evaluation equals a plain loop and learns only from characters it has scored."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The exact loss equals a textbook loop, and segments come close to the exact loss."""
+"""The exact loss equals that of a textbook loop, and segments come close to it."""
 
 import math
 
@@ -40,7 +40,7 @@ def test_the_loss_is_the_plain_loop_s_mean(model: RNN, corpus: Corpus) -> None:
 
 def test_accuracy_counts_the_most_probable_character(corpus: Corpus) -> None:
     model = RNN(len(corpus.vocabulary), 3)
-    model.parameters["c"][5] = 1  # whatever comes, character 5 is expected
+    model.parameters["c"][5] = 1  # character 5 is always the most probable
     result = evaluate(model, corpus.ids)
     assert result.accuracy == pytest.approx((corpus.ids[1:] == 5).mean())
 
@@ -59,7 +59,7 @@ def test_segments_make_every_prediction_once_and_come_close(
 def test_a_segment_is_read_from_the_zero_state_after_its_warm_up(
     model: RNN, corpus: Corpus
 ) -> None:
-    """Three segments, each computed here on its own; with big weights the start matters."""
+    """Compute three segments one by one. With large weights the start matters."""
     rough = RNN(model.vocab_size, 24, 2, dtype=np.float64)
     rough.initialize("orthogonal", seed=2)
     rough.parameters.flat[...] *= 1.2
@@ -79,7 +79,7 @@ def test_a_segment_is_read_from_the_zero_state_after_its_warm_up(
 def test_with_a_context_each_block_is_read_from_the_zero_state(
     model: RNN, corpus: Corpus, context: int
 ) -> None:
-    """Each block on its own by the textbook's loop; more of them than are read side by side."""
+    """Run the textbook loop on each block. Context 1 needs several passes of blocks."""
     ids = corpus.ids[:1500].astype(np.intp)
     expected = 0.0
     for start in range(0, len(ids) - 1, context):

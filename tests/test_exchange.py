@@ -1,4 +1,4 @@
-"""Models to and from safetensors files: round trips, files of others, and hostile ones."""
+"""Models in safetensors files: round trips, files of other programs, and hostile files."""
 
 import json
 import math
@@ -87,7 +87,7 @@ def saved(path: Path, tensors: dict[str, Any], **metadata: str) -> Path:
 
 
 def test_a_file_of_others_has_any_prefix_an_embedding_and_its_own_order(tmp_path: Path) -> None:
-    """Characters in the order "cab", E of 3 numbers, names of another module, two biases."""
+    """The file has characters in the order "cab", E of width 4, other names and two biases."""
     rng = np.random.default_rng(0)
     E, H = rng.normal(size=(3, 4)).astype(np.float32), 5
     tensors = {
@@ -113,7 +113,7 @@ def test_a_file_of_others_has_any_prefix_an_embedding_and_its_own_order(tmp_path
 
 
 def test_a_gru_of_others_has_two_biases_of_each_gate(tmp_path: Path) -> None:
-    """Those of r and u are summed; of n the second is d, which r multiplies."""
+    """The biases of r and u are summed. The second bias of n is d, which r multiplies."""
     rng = np.random.default_rng(0)
     shapes: dict[str, tuple[int, ...]] = {
         "weight_ih_l0": (15, 2),
@@ -148,7 +148,7 @@ def test_modules_without_biases_and_of_other_precisions(tmp_path: Path) -> None:
 def test_half_precision_is_widened_before_it_is_multiplied(tmp_path: Path) -> None:
     tensors = {
         "embedding.weight": np.full((2, 3), 300, np.float16),
-        "weight_ih_l0": np.full((5, 3), 300, np.float16),  # 300 · 300 · 3 is more than float16 has
+        "weight_ih_l0": np.full((5, 3), 300, np.float16),  # 300 · 300 · 3 overflows float16
         "weight_hh_l0": np.ones((5, 5), np.float16),
         "fc.weight": np.ones((2, 5), np.float16),
     }
@@ -250,7 +250,7 @@ def test_broken_files(tmp_path: Path) -> None:
 
 
 def written(path: Path, shapes: dict[str, list[int]], **metadata: str) -> Path:
-    """Write a file of zeros in float32, with a header as given."""
+    """Write a file of float32 zeros with these shapes and metadata."""
     header: dict[str, Any] = {"__metadata__": metadata}
     end = 0
     for name, shape in shapes.items():
@@ -262,7 +262,7 @@ def written(path: Path, shapes: dict[str, list[int]], **metadata: str) -> Path:
 
 
 def test_shapes_are_checked_before_memory_is_allocated(tmp_path: Path) -> None:
-    """A product of 100 GB, and 3,000 layers of 1,000 units of which one has tensors."""
+    """Ask for a product of 100 GB, and for 3,000 layers of which only one has tensors."""
     rows, K = 160_000, 160_000
     wide = {
         "weight_ih_l0": [rows, 1],

@@ -1,4 +1,4 @@
-"""Hostile files of weights are refused in one line, in seconds, and in little more memory."""
+"""Hostile files of weights are refused in one line, in seconds, with little extra memory."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ MB = 2**20
 BOUND = 128 * MB  # beyond the size of the file
 LONG = 19_000_000  # characters: nearly as many as a header may have
 
-# Imports a file; prints why it was refused, the seconds it computed and the peak of memory.
+# The script imports a file. It prints the reason for a refusal, the CPU time and the peak memory.
 PROBE = """
 import json, pathlib, re, sys, time
 from charnn.errors import CharnnError
@@ -31,7 +31,7 @@ print(json.dumps([reason, time.process_time() - began, memory("VmHWM") - before]
 
 
 def tensors(shapes: dict[str, list[int]], **metadata: str) -> tuple[dict[str, Any], int]:
-    """Return a header for tensors in float32, and how many bytes they have."""
+    """Return a header for tensors in float32, and the size of these in bytes."""
     header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
     end = 0
     for name, shape in shapes.items():
@@ -82,5 +82,5 @@ def test_hostile_weights_cost_little(name: str, tmp_path: Path) -> None:
     assert reason.startswith(f"{path}: ")
     assert reason.isprintable()
     assert len(reason) < 1000
-    assert seconds < 5  # of computing, whatever else runs
+    assert seconds < 5  # CPU time, so other processes do not count
     assert memory < path.stat().st_size + BOUND

@@ -1,6 +1,6 @@
-"""The layout of the program: imports run downward, without circles, between files of one concern.
+"""The layout of the program: imports run downward and make no circles, and files are short.
 
-The files are parsed, not imported, so that imports inside functions and `if TYPE_CHECKING` count.
+The tests parse the files, so imports inside functions and below `if TYPE_CHECKING` count.
 """
 
 import ast
@@ -14,8 +14,8 @@ import pytest
 
 from tests.helpers.places import ROOT
 
-# The files and folders of charnn, the lowest first. A file may import from its own level and from
-# the levels below. `charnn` is charnn/__init__.py, which offers names of all other levels.
+# These are the files and folders of charnn, lowest first. A file may import from its own level and
+# from the levels below. `charnn` is charnn/__init__.py, which exports names of all other levels.
 LEVELS = [
     {"errors", "showing", "draws", "machine", "files", "ranks"},
     {"network"},
@@ -94,7 +94,7 @@ def room(module: str) -> str:
 
 
 def level(module: str) -> int:
-    """Return how high a module stands."""
+    """Return the number of a module's level."""
     found = [number for number, rooms in enumerate(LEVELS) if room(module) in rooms]
     assert found, f"{module}: give the room {room(module)} a level in {__file__}"
     return found[0]
@@ -110,7 +110,7 @@ def upward(root: Path) -> list[str]:
 
 
 def circle(root: Path) -> list[str]:
-    """Describe a circle of imports at module level; return nothing if there is none."""
+    """Describe a circle of imports at module level. Without one, the list is empty."""
     graph = dict.fromkeys(files(root, "charnn"), frozenset[str]())
     lines: dict[tuple[str, str], str] = {}
     for found in imports(root):
@@ -151,7 +151,7 @@ def test_no_file_is_too_long() -> None:
 
 
 def test_no_test_imports_another_test() -> None:
-    """What several tests need is in tests/helpers."""
+    """Code that several tests need is in tests/helpers."""
     found = [
         str(found)
         for found in imports(ROOT, "tests")

@@ -1,4 +1,4 @@
-"""`copies` against a plain search of every run."""
+"""`copies` equals a plain search for every run."""
 
 from typing import Any
 from unittest.mock import patch
@@ -27,7 +27,7 @@ def found(
 
 @st.composite
 def texts_and_source(draw: st.DrawFn) -> tuple[list[str], str]:
-    """A source of few or many characters, and texts that are put together from bits of it."""
+    """Draw a source of few or many characters, and texts made of pieces of it."""
     alphabet = draw(st.sampled_from(["a", "ab", "abcdefgh", "\x00ÿ\uffff"]))
     source = draw(st.text(alphabet, max_size=30)) * draw(st.integers(1, 8))
     source += draw(st.text(alphabet, max_size=60))

@@ -1,4 +1,4 @@
-"""Launchers of MPI are recognised."""
+"""charnn recognises the launchers of MPI."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Sampling: the draws and the text. Its distribution has tests in `test_sampling_probabilities`."""
+"""Sampling: the draws and the text. `test_sampling_probabilities` tests the distribution."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ from charnn.writing import opening, sample, write
 
 @pytest.fixture(scope="module")
 def model() -> RNN:
-    """A model of 5 characters with strong likes and dislikes."""
+    """A model of 5 characters with strong preferences."""
     model = RNN(5, 8, 2, dtype=np.float64)
     model.initialize("uniform", seed=1, std=1.5)
     return model
@@ -31,7 +31,7 @@ VOCABULARY = Vocabulary("\nabcd")
 
 @pytest.fixture(scope="module")
 def cycle() -> RNN:
-    """A model that knows one thing: a, b, c, a, b, c …"""
+    """A model that writes only a, b, c, a, b, c …"""
     model = RNN(3, 3)
     model.parameters["U0"][...] = 5 * np.eye(3)
     model.parameters["V"][...] = 5 * np.roll(np.eye(3), 1, axis=0)
@@ -74,7 +74,7 @@ def test_generated_frequencies_are_the_model_s_probabilities(
         model.parameters["c"][...] = np.maximum(np.log(P), -1e38)
     o = model.parameters["c"][None]
     expected = probabilities(o, Sampling(temperature=temperature, **options))[0]
-    # Whatever was read, the next character is drawn from these; it takes several blocks of draws.
+    # The next character never depends on the text. The draws take several blocks.
     turns = 20_000 // samples
     ids = ids_of(model, turns, seed=3, samples=samples, temperature=temperature, **options)
     counts = np.bincount(ids.ravel(), minlength=7)
@@ -211,10 +211,10 @@ def test_a_text_begins_a_line_with_and_without_a_prime(
 
 
 def test_after_a_prime_comes_what_follows_it_at_the_beginning_of_a_line() -> None:
-    """After a at the beginning of a line comes b, elsewhere a line's end."""
+    """The model writes b after an a that begins a line, and a newline after others."""
     model, known = RNN(4, 4), Vocabulary("\nabc")
     model.parameters["U0"][...] = 5 * np.eye(4)
-    model.parameters["W0"][3, 0] = 5  # one unit knows whether a line ended before a
+    model.parameters["W0"][3, 0] = 5  # unit 3 shows whether a line ended before a
     model.parameters["V"][...] = 0
     model.parameters["V"][2, 3], model.parameters["V"][3, 3] = 5, -5
     assert text_of(model, 1, known, prime="a", greedy=True) == "ab"
@@ -245,7 +245,7 @@ def test_text_streams_character_by_character(cycle: RNN) -> None:
 
 
 def test_many_texts_are_the_single_texts_of_their_numbers(model: RNN) -> None:
-    # More than one group of 64.
+    # This makes more than one group of 64.
     texts = text_of(model, 15, samples=67, prime="a").split("\n---\n")
     assert len(texts) == 67
     assert texts[0] == text_of(model, 15, prime="a")
@@ -281,7 +281,7 @@ def test_each_of_many_texts_ends_at_its_own_stop(model: RNN, stop: str) -> None:
     ended = text_of(model, 30, samples=6, stop=stop).split("\n---\n")
     expected = [t[: t.index(stop) + len(stop)] if stop in t else t for t in whole]
     assert ended == expected
-    assert len(set(map(len, ended))) > 1  # they do differ
+    assert len(set(map(len, ended))) > 1  # the lengths do differ
     assert text_of(model, 30, stop=stop) == expected[0]
 
 

@@ -20,7 +20,7 @@ def test_probabilities_are_the_softmax_of_logits_over_temperature(
 ) -> None:
     before = o.copy()
     p = probabilities(o, Sampling(temperature=temperature))
-    # By ratios: log p_i − log p_j = (o_i − o_j) / temperature.
+    # The ratios give these: log p_i − log p_j = (o_i − o_j) / temperature.
     with np.errstate(over="ignore"):
         exact = [[sum(np.exp((row - own) / temperature)) for own in row] for row in o.astype(float)]
     assert np.allclose(p, 1 / np.array(exact), rtol=1e-9)
@@ -37,7 +37,7 @@ def test_probabilities_are_the_softmax_of_logits_over_temperature(
 def test_the_most_extreme_logits_and_settings_still_give_probabilities(
     o: NDArray[np.float32], temperature: float, top_k: int | None, top_p: float | None
 ) -> None:
-    # Warnings, of overflow for instance, are errors here.
+    # Warnings, for instance of overflow, are errors here.
     p = probabilities(o, Sampling(temperature=temperature, top_k=top_k, top_p=top_p))
     assert (p >= 0).all()
     assert np.allclose(p.sum(axis=1), 1)
@@ -77,7 +77,7 @@ def test_top_p_keeps_the_smallest_set_whose_mass_reaches_p(
         kept = np.flatnonzero(row)
         mass = whole[kept].sum()
         assert np.allclose(row[kept], whole[kept] / mass)
-        # By brute force over all sets; within rounding, a set that reaches p or one just short.
+        # Brute force tries all sets. Rounding may count a set that is just short of p.
         reaching = [
             members
             for size in range(1, 7)
@@ -100,6 +100,6 @@ def test_ties_keep_the_smaller_ids() -> None:
 
 def test_top_p_measures_what_top_k_has_left() -> None:
     o = np.log(np.array([[0.4, 0.3, 0.2, 0.1]]))
-    # Of 4/7 and 3/7, the first alone reaches half.
+    # Top-k leaves 4/7 and 3/7, and the first alone reaches half.
     assert probabilities(o, Sampling(top_k=2, top_p=0.5)).tolist() == [[1, 0, 0, 0]]
     assert np.count_nonzero(probabilities(o, Sampling(top_p=0.5))) == 2

@@ -1,4 +1,4 @@
-"""Characters are shown safely."""
+"""charnn shows characters safely."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,8 @@ import pytest
 
 from charnn.showing import escaped, excerpt, one_line, printable, show_character
 
-# Control and escape characters, a surrogate, a zero-width space, a mark of byte order, soft hyphen,
-# an override of direction, an isolate, and the separators of lines and paragraphs.
+# These are control characters, a surrogate, a zero-width space, a byte-order mark, a soft hyphen, a
+# direction override, an isolate, the separators of lines and paragraphs, and a tag.
 HIDDEN = "\x00\x07\x1b\x7f\x9b\udc80\u200b\ufeff\xad\u202e\u2066\u2028\u2029\U000e0041"
 
 

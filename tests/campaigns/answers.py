@@ -1,4 +1,4 @@
-"""Checks of an answer: it is a result, or one clear line."""
+"""Check that an answer is a result or one clear line."""
 
 import re
 
@@ -14,7 +14,7 @@ def check_command(arguments: list[str], stdin: bytes = b"") -> int:
     try:
         code, out, err = charnn(arguments, stdin)
         check_answer(code, err)
-        # A sample may overflow on the way; a dry run says what exists after the plan.
+        # A sample may overflow midway. A dry run reports existing files after the plan.
         shown_first = arguments[0] == "sample" or "--dry-run" in arguments
         assert code == 0 or not out or shown_first, out
     except BaseException as error:
@@ -43,13 +43,13 @@ def check_lines(error: CharnnError) -> None:
 
 
 def same(one: Checkpoint, other: Checkpoint) -> bool:
-    """Whether two checkpoints are equal in all that they hold."""
+    """Return whether two checkpoints have equal contents."""
     return (
         one.config == other.config
         and one.vocabulary == other.vocabulary
         and one.progress == other.progress
         and np.array_equal(one.model.parameters.flat, other.model.parameters.flat)
-        and np.array_equal(np.array(one.hidden_state), np.array(other.hidden_state))  # or None
+        and np.array_equal(np.array(one.hidden_state), np.array(other.hidden_state))  # may be None
         and one.slots.keys() == other.slots.keys()
         and all(np.array_equal(one.slots[name], other.slots[name]) for name in one.slots)
     )

@@ -1,11 +1,11 @@
-"""Kill runs, break their disk, interrupt them: nothing may be lost.
+"""Kill runs, break their disk and interrupt them. Nothing may be lost.
 
     python -m tests.campaigns.crash every      end the process before each of its file operations
     python -m tests.campaigns.crash disk       let each operation fail, once and from then on
     python -m tests.campaigns.crash signals    interrupt at each operation, once and twice
     python -m tests.campaigns.crash kill 200   kill -9 real commands at random moments, 200 times
 
-With --workers two processes share the steps of the runs, and `kill` kills either of them.
+With --workers two processes share each step, and `kill` kills either of them.
 
 After each case the files on disk must load, the run must resume, and its final files must equal
 those of an uninterrupted run. The first failure ends the campaign with an AssertionError.
@@ -52,7 +52,7 @@ SETTINGS = {
     "training.eval_every": "2",
     "training.log_every": "1",
 }
-# Diverges with this learning rate and with half of it, and not with a quarter.
+# The run diverges at this learning rate and at half of it, but not at a quarter.
 DIVERGING = SETTINGS | {
     "model.activation": "relu",
     "training.optimizer": "sgd",
@@ -60,20 +60,20 @@ DIVERGING = SETTINGS | {
     "training.schedule": "constant",
     "training.learning_rate": "1e5",
 }
-# Gates, and a text in several files, with one of its own to validate on.
+# This run has gates, a text in two files and a validation text of its own.
 GATED = SETTINGS | {
     "model.cell": "lstm",
     "data.path": "[text.txt, more.txt.gz]",
     "data.val_path": "val.txt",
 }
-# Lines, shuffled anew in each of two epochs.
+# The documents are lines, and each of the two epochs shuffles them anew.
 DOCUMENTS = SETTINGS | {
     "data.path": "text.txt",
     "data.documents": "lines",
     "training.batch_size": "8",
     "training.seq_length": "50",
 }
-# So large a step is shared out.
+# Workers share a step of this size.
 SHARED = {
     "model.hidden_size": "128",
     "training.batch_size": "16",
@@ -89,7 +89,7 @@ def options(settings: dict[str, str]) -> list[str]:
 
 @dataclass
 class Run:
-    """A folder with a text, in which commands run."""
+    """A folder with texts, in which commands run."""
 
     folder: Path
     settings: dict[str, str]
@@ -128,7 +128,7 @@ class Run:
             os._exit(code)
 
     def outputs(self) -> dict[str, Any]:
-        """Return what must not depend on what happened on the way."""
+        """Return the results, which no interruption may change."""
         return {
             "run.npz": (self.folder / "run.npz").read_bytes(),
             "run.best.npz": (self.folder / "run.best.npz").read_bytes(),
@@ -136,7 +136,7 @@ class Run:
         }
 
     def log(self) -> list[dict[str, Any]]:
-        """Return the lines of the log, each of which must be whole, without their times."""
+        """Check that all lines of the log are whole; return them without their times."""
         path = self.folder / "run.jsonl"
         content = path.read_text() if path.exists() else ""
         assert not content or content.endswith("\n"), content
@@ -147,7 +147,7 @@ class Run:
         return [path.name for path in self.folder.iterdir() if path.suffix == ".tmp"]
 
     def check_recovery(self, expected: dict[str, Any]) -> None:
-        """Whatever lies there loads, and going on leads to the same end."""
+        """Check that the files load and the resumed run has the same results."""
         for name in ("run.npz", "run.best.npz"):
             if (self.folder / name).exists():
                 checkpoint.load(self.folder / name)
@@ -158,7 +158,7 @@ class Run:
 
 
 class Campaign:
-    """Runs in one folder that is thrown away, what they all have, and how many there were."""
+    """Runs in one temporary folder, the settings they share, and the number of runs."""
 
     def __init__(self, folder: Path, every: int, shared: dict[str, str]):
         self.folder = folder
@@ -167,7 +167,7 @@ class Campaign:
         self.runs = 0
 
     def reference(self, settings: dict[str, str]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-        """Return the outputs of a run that nothing happens to, and its file operations."""
+        """Return the outputs of an uninterrupted run, and its file operations."""
         run = Run(self.folder / "reference", settings | self.shared)
         noted = self.folder / "operations"
 
@@ -186,7 +186,7 @@ class Campaign:
     def at_each(
         self, count: int, act: Callable[[], None], *, from_then_on: bool = False
     ) -> "list[tuple[int, Before]]":
-        """Return for every (or every so many) operation a hook that acts before it."""
+        """Return a hook for each N-th operation that acts before it."""
 
         def hook(number: int) -> Before:
             seen = 0
@@ -194,7 +194,7 @@ class Campaign:
             def before(operation: str, path: str) -> None:
                 nonlocal seen
                 seen += 1
-                # A disk on which nothing can be written can be tidied all the same.
+                # A disk that refuses writes still allows these.
                 later = from_then_on and operation not in ("unlink", "truncate", "read")
                 if seen == number or (seen > number and later):
                     act()
@@ -213,7 +213,7 @@ class Campaign:
 
 def every(campaign: Campaign) -> str:
     """End the process before each file operation."""
-    # The larger model of a shared step diverges with all these learning rates.
+    # A shared step needs a larger model, which diverges at all these learning rates.
     for settings in (SETTINGS,) if campaign.shared else (SETTINGS, DIVERGING, GATED, DOCUMENTS):
         expected, operations = campaign.reference(settings)
         for number, hook in campaign.at_each(len(operations), lambda: os._exit(KILLED)):
@@ -225,7 +225,7 @@ def every(campaign: Campaign) -> str:
 
 
 def disk(campaign: Campaign) -> str:
-    """Let each operation fail, alone and with all that follow."""
+    """Let each operation fail, alone and together with all later ones."""
 
     def fail(number: int) -> Callable[[], None]:
         def act() -> None:
@@ -245,14 +245,14 @@ def disk(campaign: Campaign) -> str:
                 run = campaign.fresh(settings)
                 code, said = run.train(hook)
                 if code == 0:
-                    # What nothing depends on: the folder's entry, which is flushed if it can be.
+                    # Nothing depends on the flush of the folder's entry, so it may fail.
                     assert not said, where
                     assert run.outputs() == expected, where
                     harmless += 1
                 else:
                     assert code == 1, (where, said)
                     assert said.startswith("charnn: error: run."), (where, said)
-                    # zipfile does not say why it could not read.
+                    # zipfile does not report why a read failed.
                     assert operations[place - 1][0] == "read" or said.endswith(
                         f": {os.strerror(number)}\n"
                     ), (where, said)
@@ -284,9 +284,9 @@ def signals(campaign: Campaign) -> str:
 
 
 def kill(campaign: Campaign, kills: int) -> str:
-    """Kill real commands at random moments until so many are dead; finish each run they make.
+    """Kill real commands at random moments, `kills` in all; finish each run.
 
-    What is killed is the command, or one of its workers, each as often as the other.
+    The victim is the command or one of its workers, with equal probability.
     """
     settings = SETTINGS | {
         "model.hidden_size": "64",

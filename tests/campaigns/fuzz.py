@@ -1,4 +1,4 @@
-"""Feed nonsense to commands and loaders: each must give a result or one clear line, in time.
+"""Feed nonsense to commands and loaders. Each must give a result or one clear line, in time.
 
     python -m tests.campaigns.fuzz checkpoints 10000  checkpoints, cut, flipped, swapped, spliced
     python -m tests.campaigns.fuzz commands 10000     options, configs, texts, logs, standard input
@@ -42,7 +42,7 @@ from tests.helpers.places import ROOT
 
 
 def check_checkpoint(path: Path, original: Checkpoint) -> bool:
-    """Load a file that was changed: it is refused in one line, or nothing that counts changed."""
+    """Load a changed file: it is refused in one line, or its contents are the original's."""
     with deadline():
         try:
             loaded = load(path)
@@ -57,7 +57,7 @@ def check_checkpoint(path: Path, original: Checkpoint) -> bool:
 
 
 def make_checkpoints(folder: Path) -> list[Path]:
-    """Train two small models; return what they wrote."""
+    """Train small models; return the paths of checkpoints."""
     (folder / "text.txt").write_text(TEXT)
     for name, settings in (
         ("one", {"training.optimizer": "adagrad"}),
@@ -156,7 +156,7 @@ def checkpoints(cases: int, folder: Path, rng: random.Random, every: int) -> Cou
 
 
 def process(rng: random.Random) -> str:
-    """Run a real command on standard input."""
+    """Run a command in its own process on random standard input."""
     arguments = rng.choice(
         (
             ["eval", "--ckpt", "one.npz", "--data", "-"],
@@ -176,7 +176,7 @@ def process(rng: random.Random) -> str:
 
 
 def foreign(model: bytes, rng: random.Random) -> str:
-    """Import a broken file of weights, or one that was wrong from the start."""
+    """Import a valid file of weights with random changes, or a generated file."""
     content = mutated(model, rng) if rng.random() < 0.5 else weights(rng.randrange)
     with deadline():
         found = check_import(content, Path("foreign.safetensors"))
@@ -187,7 +187,7 @@ _KEPT = ("text.txt", "one.npz", "one.jsonl", "gated.npz", "lines.npz", "one.safe
 
 
 def commands(cases: int, folder: Path, rng: random.Random) -> Counter[str]:
-    """Give the commands all kinds of things."""
+    """Run the commands with all kinds of random input."""
     make_checkpoints(folder)
     model = exported(load(folder / "one.npz"))
     (folder / "one.safetensors").write_bytes(model)
@@ -210,13 +210,13 @@ def commands(cases: int, folder: Path, rng: random.Random) -> Counter[str]:
 
 
 def forget(*packages: str) -> None:
-    """Let the modules of some packages be imported anew, to be instrumented."""
+    """Unload some packages, so that the next import can instrument them."""
     for name in [name for name in sys.modules if name.startswith(packages)]:
         del sys.modules[name]
 
 
 def search(one: Callable[[bytes], None], cases: int, seed: int, *more: str) -> None:
-    """Let atheris look for inputs that reach new code; it ends the process."""
+    """Search with atheris for inputs that reach new code. It ends the process."""
     import atheris
 
     limits = [f"-runs={cases}", f"-seed={seed + 1}", "-max_len=20000", f"-timeout={SECONDS}"]
@@ -225,7 +225,7 @@ def search(one: Callable[[bytes], None], cases: int, seed: int, *more: str) -> N
 
 
 def guided(cases: int, folder: Path, seed: int) -> None:
-    """Look for files that reach new code in the readers."""
+    """Search for files that reach new code in the readers."""
     import atheris
 
     paths = make_checkpoints(folder)
@@ -273,13 +273,13 @@ def guided(cases: int, folder: Path, seed: int) -> None:
 
 
 def guided_import(cases: int, folder: Path, seed: int) -> None:
-    """Look for files of weights that reach new code in `charnn import`."""
+    """Search for files of weights that reach new code in `charnn import`."""
     import atheris
 
     forget("charnn", "safetensors", "tests.campaigns.weights")
     with atheris.instrument_imports(include=["charnn", "safetensors"]):
         from tests.campaigns.weights import check_import, weights
-    # The files have at most a few MB. What asks for 1 GB gets a MemoryError, which ends the search.
+    # The files have at most a few MB. A reader that asks for 1 GB fails and ends the search.
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + (1 << 30)
     resource.setrlimit(resource.RLIMIT_AS, (most, most))

@@ -1,4 +1,4 @@
-"""Words, configs, options and texts without sense, drawn at random for `tests.campaigns.fuzz`."""
+"""Random nonsense for `tests.campaigns.fuzz`: words, configs, options and texts."""
 
 import bz2
 import gzip
@@ -82,7 +82,7 @@ OPTIONS = {
     "info": "--json",
     "config": "--schema",
 }
-# What each command needs, before random options follow.
+# Each command needs these arguments. Random options follow them.
 NEEDED = {
     "train": "--data text.txt --out opt.npz --stop-after 1",
     "plan": "--data text.txt --time 1s --set model.hidden_size=2",
@@ -103,7 +103,7 @@ SMALL = ["--set", "model.hidden_size=2", "--set", "training.batch_size=2", "-q"]
 
 
 def word(rng: random.Random) -> str:
-    """Return a value someone might give, or nobody ever should."""
+    """Return a random value, plausible or absurd."""
     if rng.random() < 0.2:
         return "".join(
             chr(rng.choice((rng.randrange(128), rng.randrange(0x3000)))) for _ in "12345"
@@ -172,7 +172,7 @@ def options(rng: random.Random) -> str:
     quick = [command for command in OPTIONS if command not in slow]
     command = rng.choice(slow if rng.random() < 0.02 else quick)
     needed = NEEDED[command]
-    if rng.random() < 0.3:  # a model of documents, or a text of them
+    if rng.random() < 0.3:  # use a model or a text of documents
         needed = re.sub(r"\w+\.npz", "lines.npz", needed)
         needed += " --set data.documents=lines" if command == "train" else ""
     arguments = [command, *needed.split(), *(SMALL if command == "train" else [])]
@@ -189,7 +189,7 @@ def options(rng: random.Random) -> str:
 
 
 def packed(raw: bytes, rng: random.Random) -> bytes:
-    """Return bytes as they are, compressed, in another encoding, or spoiled after that."""
+    """Return bytes unchanged, compressed or in another encoding; sometimes spoil them."""
     packer = rng.choice(
         (
             gzip.compress,
@@ -231,7 +231,7 @@ def corpus(rng: random.Random) -> str:
 
 
 def log(rng: random.Random) -> str:
-    """Read a metrics log that was changed, as `plot` and `report` do."""
+    """Read a changed metrics log, as `plot` and `report` do."""
     Path("any.jsonl").write_bytes(mutated_text(Path("one.jsonl").read_bytes(), rng))
     with deadline():
         try:

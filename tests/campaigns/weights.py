@@ -1,7 +1,7 @@
-"""Files of weights for `charnn import`, most of them wrong somewhere, made from a row of choices.
+"""Files of weights for `charnn import`, made from a sequence of choices. Most have an error.
 
-A fuzzer that changes bytes of a file hardly gets past its header. Here it changes the choices: the
-module, then what is wrong with its tensors, its metadata and its header.
+A fuzzer that changes bytes of a file rarely gets past its header. Here it changes the choices: the
+module, then the errors in its tensors, its metadata and its header.
 """
 
 import json
@@ -40,7 +40,7 @@ _CONFIGS = [
     Config.model_validate({"model": {"activation": "relu"}, "training": {"dtype": "float64"}}),
 ]
 _WORDS = ['"rnn"', "null", "1e999", "[]", "{}", "-1", '"\\ud800"', "9" * 5000, '"x', "[" * 5000]
-_MOST_BYTES = 1 << 20  # of a tensor that is written in full
+_MOST_BYTES = 1 << 20  # larger tensors are cut
 
 
 def module(choose: Choose) -> tuple[Tensors, int]:
@@ -87,7 +87,7 @@ def spoil(tensors: Tensors, choose: Choose) -> None:
 
 
 def metadata(K: int, choose: Choose) -> dict[str, Any]:
-    """Return what else a file says: what `charnn export` writes, or nonsense."""
+    """Return the metadata of a file: what `charnn export` writes, or nonsense."""
     many = "".join(map(chr, range(0x3400, 0x3400 + K)))
     valid = (many, many[::-1], "d中😀\x1b"[:K], "abc"[: K - 1] + BOUNDARY)[choose(4)]
     wrong = ("\ud801b", "aaaa", "", "abcde")[choose(4)]
@@ -110,7 +110,7 @@ def metadata(K: int, choose: Choose) -> dict[str, Any]:
 
 
 def weights(choose: Choose) -> bytes:
-    """Return a file in the safetensors format, or nearly so."""
+    """Return a safetensors file, whole or slightly broken."""
     tensors, K = module(choose)
     for _ in range((0, 0, 1, 1, 2, 3)[choose(6)]):
         spoil(tensors, choose)
@@ -125,7 +125,7 @@ def weights(choose: Choose) -> bytes:
         header[name] = {"dtype": dtype, "shape": shape}
         header[name]["data_offsets"] = [len(data), len(data) + size]
         data += (one * (size // len(one) + 1))[:size]
-    if choose(16) == 15 and tensors:  # offsets that overlap, leave a gap, or lie outside
+    if choose(16) == 15 and tensors:  # make offsets overlap, leave a gap, or lie outside
         first = header[list(tensors)[choose(len(tensors))]]
         at, moved = choose(2), (0, 1, 4, -4, 2**40, -(2**63))[choose(6)]
         first["data_offsets"][at] = moved if choose(2) else first["data_offsets"][at] + moved
@@ -142,7 +142,7 @@ def weights(choose: Choose) -> bytes:
 
 
 def check_import(content: bytes, path: Path) -> bool:
-    """Import a file: one clear line, or a finite model that a checkpoint keeps."""
+    """Import a file: the answer is one clear line, or a finite model that can be saved."""
     path.write_bytes(content)
     copy = path.with_suffix(".npz")
     try:

@@ -1,4 +1,4 @@
-"""A whole checkpoint, to be spoiled."""
+"""Whole checkpoints for the tests to spoil."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def path(tmp_path: Path, good: bytes) -> Path:
-    """A whole checkpoint, to be spoiled."""
+    """A whole checkpoint for a test to spoil."""
     path = tmp_path / "run.npz"
     path.write_bytes(good)
     return path

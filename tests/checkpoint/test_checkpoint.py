@@ -80,7 +80,7 @@ def test_a_file_is_on_the_disk_before_it_takes_the_place_of_another(
 ) -> None:
     done = noting((os, "fsync"), (Path, "replace"))
     make_checkpoint().save(path)
-    assert done == ["fsync", "replace", "fsync"]  # the file, and at last its folder
+    assert done == ["fsync", "replace", "fsync"]  # the last flush is that of the folder
 
 
 def test_a_full_disk_leaves_the_old_checkpoint_alone(path: Path, good: bytes) -> None:
@@ -140,7 +140,7 @@ def put(*place: int, value: float) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
 
 def test_sealing_again_unchanged_is_accepted(path: Path) -> None:
-    # This shows that the refusals below are due to the changes alone.
+    # So the changes alone cause the refusals below.
     spoil(path, {"V": lambda V: V.copy()})
     assert_same(load(path), make_checkpoint())
 

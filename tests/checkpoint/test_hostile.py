@@ -1,4 +1,4 @@
-"""Hostile checkpoints are refused in one line, within a second, and in little more memory."""
+"""Hostile checkpoints are refused in one line, within a second, with little extra memory."""
 
 import json
 import struct
@@ -18,7 +18,7 @@ from tests.helpers.checkpoints import in_json, make_checkpoint, repack, spoil
 MB = 2**20
 BOUND = 64 * MB  # beyond the size of the file
 
-# Loads each file in turn; prints why it was refused, the seconds it took and the peak of memory.
+# The script loads each file. It prints the reason for a refusal, the seconds and the peak memory.
 PROBE = """
 import json, pathlib, re, sys, time
 from charnn import load
@@ -49,7 +49,7 @@ def directory_bomb(path: Path) -> None:
 
 
 def overlapping_members(path: Path) -> None:
-    """Thousands of members that are all the same bytes."""
+    """Thousands of members that share the same bytes."""
     content = bytes(MB)
     name = b"V.npy"
     local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 0, zlib.crc32(content), MB, MB, 5, 0)
@@ -75,24 +75,24 @@ def compressed_zeros(path: Path) -> None:
 
 
 def claims_terabytes(path: Path) -> None:
-    """A header that promises more than any disk holds."""
+    """A header that claims more bytes than any disk holds."""
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 8), }\n"
     repack(path, "V.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + bytes(64))
 
 
 def claims_terabytes_of_nothing(path: Path) -> None:
-    """A shape whose other length is 0, so that every byte is accounted for."""
+    """A huge shape that needs no bytes, because its other length is 0."""
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 900000000000000000), }\n"
     repack(path, "V.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header)
 
 
 def large_header(path: Path) -> None:
-    """Mostly header."""
+    """A member that is mostly header."""
     repack(path, "V.npy", b"\x93NUMPY\2\0" + struct.pack("<L", 8 * MB) + b" " * 8 * MB)
 
 
 def wrong_seal(path: Path) -> None:
-    """Everything is as it should be but for a checksum over many bytes."""
+    """A file with a large array, whose checksum is wrong."""
     spoil(path, {"U1": np.zeros(4 * MB, np.float32)}, seal=False)
 
 
@@ -145,7 +145,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str | None, float, int]]:
-    """What the probe says of each file: the reason, the seconds, the bytes beyond its size."""
+    """The probe's results for each file: reason, seconds, and bytes beyond the file's size."""
     folder = tmp_path_factory.mktemp("hostile")
     good = folder / "good.npz"
     make_checkpoint().save(good)
@@ -176,7 +176,7 @@ def test_it_is_refused_in_one_short_line(
 def test_a_batch_size_that_is_not_that_of_the_state_costs_nothing(
     answers: dict[str, tuple[str | None, float, int]],
 ) -> None:
-    # The batch is smaller where the text is: the config's number is only a bound.
+    # A short text makes the batch smaller, so the config's number is only a bound.
     assert answers["streams"][0] is None
 
 

@@ -1,4 +1,4 @@
-"""Files that are not checkpoints, or that numpy would not have written, are refused in one line."""
+"""A file that is no checkpoint, or that numpy would not write, is refused in one line."""
 
 import os
 import zipfile

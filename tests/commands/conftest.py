@@ -1,4 +1,4 @@
-"""Folders with texts and finished runs, made once for the tests of all commands."""
+"""Folders with texts and finished runs for the tests of all commands."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a text alone."""
+    """A folder with only a text."""
     (tmp_path / "text.txt").write_text(english(20_000))
     return tmp_path
 

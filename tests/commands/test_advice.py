@@ -1,4 +1,4 @@
-"""Each piece of advice is given once, when its condition holds, and never in a healthy run."""
+"""Each piece of advice appears once, when its condition holds, and never in a healthy run."""
 
 import shutil
 from collections.abc import Iterable

@@ -194,7 +194,7 @@ def test_what_the_parser_refuses_is_said_in_our_words(
 def test_a_size_beyond_all_memory_is_refused_at_once(key: str, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("to be or not to be\n" * 100)
     huge = ["train", "--data", "text.txt", "--set", f"{key}=9e18"]
-    if key == "training.batch_size":  # which is lowered to what the text can fill
+    if key == "training.batch_size":  # the run lowers it to what the text can fill
         huge += ["--max-steps", "1", "--set", "model.hidden_size=2"]
         assert ok_here(*huge, cwd=tmp_path) == ""
     else:

@@ -1,4 +1,4 @@
-"""`charnn config`: a config that `train` accepts."""
+"""`charnn config` prints a config that `train` accepts."""
 
 from pathlib import Path
 

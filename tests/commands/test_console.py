@@ -1,4 +1,4 @@
-"""Streams of the commands: pipes, full disks, closed streams, encodings."""
+"""Input and output of the commands: pipes, full disks, closed streams, encodings."""
 
 import os
 import signal

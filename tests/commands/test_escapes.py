@@ -1,4 +1,4 @@
-"""Each way of showing text, on the characters that it is for."""
+"""Each function that shows text escapes the characters it is for."""
 
 import json
 import subprocess

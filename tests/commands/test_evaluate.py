@@ -65,7 +65,7 @@ def test_eval_reads_other_texts_and_pipes(trained: Path, tmp_path: Path) -> None
 
 
 def test_figures_of_a_model_that_is_sure_of_everything(tmp_path: Path) -> None:
-    """Sure and right, the loss is zero, without a sign; sure and wrong, too large for a float."""
+    """The right model has loss zero, without a sign. The perplexity of the wrong one overflows."""
     (tmp_path / "text.txt").write_text("ab" * 600)
     train = ["train", "--data", "text.txt", "--out", "run.npz", "--max-steps", "0", "--quiet"]
     train += ["--set", "model.hidden_size=2", "--set", "model.num_layers=1"]

@@ -1,4 +1,4 @@
-"""`charnn export` and `charnn import`: a model's way to PyTorch and back."""
+"""`charnn export` and `charnn import`: a model moves to PyTorch and back."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from tests.helpers.commands import ok, refused, run
 
 @pytest.fixture(scope="module")
 def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with run.npz, and model.npz that went to safetensors and back."""
+    """A folder with run.npz, and with model.npz, which was exported and imported."""
     folder = shutil.copytree(trained, tmp_path_factory.mktemp("exchange") / "run")
     ok("export", "--ckpt", "run.npz", "-o", "model.safetensors", cwd=folder)
     result = run("import", "model.safetensors", "-o", "model.npz", cwd=folder)

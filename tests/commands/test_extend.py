@@ -1,4 +1,4 @@
-"""`charnn train --init --extend`: a model goes on with a text of other characters."""
+"""`charnn train --init --extend`: training goes on with a text of other characters."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ SHORT = ["--max-steps", "3", "--seed", "1", "--threads", "1"]
 
 @pytest.fixture
 def model(trained: Path, folder: Path) -> list[str]:
-    """Arguments that go on with a model of plays on a text of other characters, in a folder."""
+    """Arguments that train a model of plays further, on a text with other characters."""
     (folder / "other.txt").write_text(OTHER)
     init = ["--init", str(trained / "run.npz")]
     return ["train", *init, "--data", "other.txt", "--out", "new.npz", *SHORT]

@@ -1,4 +1,4 @@
-"""`charnn gradcheck`: ours against differences, and a student's against ours."""
+"""`charnn gradcheck` compares our gradients with differences, and a student's with ours."""
 
 import json
 from pathlib import Path

@@ -17,7 +17,7 @@ def looked_at(*arguments: str, cwd: Path, text: str | None = None) -> dict[str, 
     """Return what `inspect` prints as JSON."""
     printed: dict[str, Any] = json.loads(
         ok_here("inspect", *arguments, "--json", cwd=cwd, text=text),
-        parse_constant=pytest.fail,  # no NaN: it is not JSON
+        parse_constant=pytest.fail,  # NaN is not JSON
     )
     return printed
 
@@ -136,9 +136,9 @@ def test_on_a_terminal_there_are_colours_with_a_legend_and_no_control_characters
 
 
 def test_a_known_memory_is_found_and_gradients_reach_beyond_it(tmp_path: Path) -> None:
-    """A bracket is closed 8 characters later; inside, the same letters come more or less often.
+    """A bracket closes after 8 letters. Inside, the same letters have other frequencies.
 
-    A unit without memory, which knows the last letter alone, would score 0.5.
+    A unit without memory, which knows only the last letter, would score 0.5.
     """
     draw, n = random.Random(1), 8
     parts: list[str] = []

@@ -17,7 +17,7 @@ SMALL += ["--out", "run.npz"]
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Path:
-    """A folder with a training text in three files, and two texts of their own."""
+    """A folder with a training text in three files, a validation text and a test text."""
     text = english(9_000)
     for number, name in enumerate(("part1", "part2", "part10")):
         part = text[3_000 * number : 3_000 * (number + 1)].rstrip("\n")
@@ -61,7 +61,7 @@ def test_a_run_goes_on_with_the_joins_it_began_with(parts: Path) -> None:
 
 
 def test_how_one_file_would_be_joined_is_not_kept(parts: Path) -> None:
-    # So the checkpoint is one that earlier versions read.
+    # So earlier versions can read the checkpoint.
     ok_here("train", "--data", "part1.txt", *SMALL, cwd=parts)
     stored = info(parts)["config"]
     assert isinstance(stored, dict)

@@ -1,4 +1,4 @@
-"""`sample --novelty` and `eval --novelty`."""
+"""`sample --novelty` and `eval --novelty` report what is copied."""
 
 import json
 import re
@@ -28,7 +28,7 @@ SAMPLE = ["sample", "--ckpt", "run.npz", "--seed", "1"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A text, a run trained on it, and a run trained on it from a pipe."""
+    """A folder with a text, a run on it, and a run on the same text from a pipe."""
     folder = tmp_path_factory.mktemp("novelty")
     (folder / "text.txt").write_text(TEXT)
     (folder / "moved").mkdir()
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def line(texts: list[str], source: str = TRAINING) -> tuple[str, str, str, str]:
-    """Return the values that the line on stderr must have for some texts."""
+    """Return the values that the line on stderr must show for some texts."""
     inside, longest = copied_runs(texts, source)
     total = sum(map(len, texts))
     shown = longest.replace("\n", "\\n")

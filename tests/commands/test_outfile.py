@@ -1,4 +1,4 @@
-"""One guard for the files of `train`, `plot` and `report`."""
+"""The same checks guard the output files of `train`, `plot` and `report`."""
 
 from pathlib import Path
 

@@ -43,7 +43,7 @@ def test_what_is_read_is_never_written(folder: Path) -> None:
 
 @pytest.mark.processes
 def test_names_are_tried_before_any_work(folder: Path) -> None:
-    """The name of the checkpoint is legal, that of the best checkpoint is too long."""
+    """The first name is legal for the checkpoint, but too long for the best checkpoint."""
     before = sorted(folder.iterdir())
     for name in ("n" * 250 + ".npz", "n" * 260 + ".npz"):
         for way in ("--quiet", "--dry-run", "--resume"):

@@ -1,4 +1,4 @@
-"""The command `charnn plan`: a config for a given time."""
+"""`charnn plan` prints a config for a given time."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`charnn plot`: curves of several runs in one picture."""
+"""`charnn plot` draws curves of several runs in one picture."""
 
 import dataclasses
 import json
@@ -71,7 +71,7 @@ def test_rollbacks_are_marked_and_are_no_part_of_the_curves(inside: Path, tmp_pa
 
 
 def copies(inside: Path, folder: Path, *names: str) -> list[str]:
-    """Write runs of these names, each with losses of its own; return their logs."""
+    """Write logs with these names, each with different losses; return their paths."""
     lines = [json.loads(line) for line in (inside / "one.jsonl").read_text().splitlines()]
     for number, name in enumerate(names):
         shifted = [line | {"train_loss": line["train_loss"] + number / 50} for line in lines]
@@ -99,7 +99,7 @@ def test_twenty_runs_have_looks_of_their_own_and_more_are_refused(
     ok_here("plot", *logs[:20], "-o", "loss.svg", cwd=tmp_path)
     page = (tmp_path / "loss.svg").read_text()
     drawn = set(re.findall(r'style="(fill: none; stroke[^"]*stroke-width: 2[;"][^"]*)', page))
-    assert len(drawn) == 21  # the grey line of the legend is the last
+    assert len(drawn) == 21  # the legend adds a grey line
 
 
 def test_a_run_without_a_line_yet_is_left_out_with_a_note(inside: Path, tmp_path: Path) -> None:

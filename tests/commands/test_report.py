@@ -1,4 +1,4 @@
-"""`charnn report`: one page with everything inside."""
+"""`charnn report` writes one page with everything inside."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What `train` shows on a terminal."""
+"""What the commands show on a terminal."""
 
 import io
 import os
@@ -128,7 +128,7 @@ for drawn in (True, False):
         signal.raise_signal(signal.SIGTSTP)
 print(repr(shown.file.getvalue()))
 """
-    # In a session of its own the kernel does not suspend it.
+    # The kernel does not suspend a process in its own session.
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, start_new_session=True,
         check=True, timeout=60,
@@ -146,7 +146,7 @@ def reporter_of(kind: type[Reporter], folder: Path, *more: Any) -> tuple[Reporte
     return kind(trainer, *more), trainer
 
 
-def test_a_log_file_hears_of_a_validation_that_takes_long(
+def test_a_log_file_shows_how_far_a_long_validation_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reporter, _ = reporter_of(PlainReporter, tmp_path)
@@ -166,7 +166,7 @@ def test_bars_that_a_narrower_window_wraps_are_erased(tmp_path: Path) -> None:
     with reporter:
         reporter.show(Evaluating(1, 300))
         before = screen.file.tell()
-        screen.width = 40  # of two bars and an empty line of figures, each bar takes three lines
+        screen.width = 40  # now each of the two bars takes three lines
         time.sleep(0.15)
         reporter.show(Evaluating(2, 300))
         written = screen.file.getvalue()[before:]

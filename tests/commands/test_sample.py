@@ -1,4 +1,4 @@
-"""`charnn sample`: the text on stdout, everything else on stderr."""
+"""`charnn sample` prints the text on stdout and everything else on stderr."""
 
 import math
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_the_prime_is_printed_first_and_not_counted(trained: Path) -> None:
 
 
 def test_many_samples_are_separated_and_follow_the_softmax(trained: Path) -> None:
-    """A chi-square test of 4,000 first characters against ŷ, computed here from the file."""
+    """Compare 4,000 first characters with ŷ, computed here from the file, by chi-square."""
     command = ["sample", "--ckpt", "run.npz", "--n", "1", "--samples", "4000", "--seed", "5"]
     texts = ok(*command, "--prime", "The ", cwd=trained).split("\n---\n")
     assert len(texts) == 4000
@@ -68,7 +68,7 @@ def test_many_samples_are_separated_and_follow_the_softmax(trained: Path) -> Non
     expected = np.append(expected[common], expected[~common].sum() + 1e-9)
     chi_square = ((observed - expected) ** 2 / expected).sum()
     freedom = len(observed) - 1
-    # Five standard deviations above the mean of the chi-square distribution.
+    # This is five standard deviations above the mean of the chi-square distribution.
     assert chi_square < freedom + 5 * math.sqrt(2 * freedom)
 
 

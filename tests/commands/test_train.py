@@ -1,4 +1,4 @@
-"""`charnn train`: what it writes and prints, how it stops and goes on."""
+"""`charnn train`: what it writes and prints, how it stops and resumes."""
 
 import json
 import os

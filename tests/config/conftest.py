@@ -1,4 +1,4 @@
-"""Every test of the config has a folder of its own."""
+"""Every test of the config runs in its own folder."""
 
 from pathlib import Path
 

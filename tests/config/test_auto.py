@@ -1,4 +1,4 @@
-"""Keys that are chosen for the text: `auto`, or leaving them out, means the same."""
+"""charnn chooses some keys for the text if they are `auto` or left out."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A config made in Python is checked, and errors are those of charnn."""
+"""A config made in Python is checked, and its errors are charnn's own."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 import charnn
 
-make: Any = charnn.Config  # whatever mypy says of the arguments
+make: Any = charnn.Config  # mypy must not reject the wrong arguments
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,14 @@ from charnn.errors import ConfigError
 from charnn.network.cells import CELLS
 from tests.helpers.configs import FILE, KEYS, read, refusal
 
-# The form of every line about a bad value.
+# Every line about a bad value has this form.
 LINE = re.compile(r"(c\.yaml:[0-9]+|--set): [a-z_0-9.]+ (\+ test_fraction )?must .+, got .*")
 
 
 # --- what is accepted ----------------------------------------------------------------------------
 
 
-def test_nothing_written_is_the_defaults() -> None:
+def test_an_empty_config_has_the_defaults() -> None:
     assert (
         load_config(None) == read("") == read("# nothing\n") == read("model:\ndata:\n") == Config()
     )
@@ -220,7 +220,7 @@ def test_a_stored_config_leaves_out_added_keys_with_their_old_value() -> None:
 def test_an_added_key_that_a_stored_config_lacks_has_its_old_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # As if the default of a key had been another for the versions that did not have it.
+    # This pretends that versions without the key behaved as if it were 3.
     monkeypatch.setitem(ADDED_KEYS, "model.num_layers", 3)
     assert parse_config_json("{}").model.num_layers == 3
     assert parse_config_json('{"model": {"num_layers": 1}}').model.num_layers == 1

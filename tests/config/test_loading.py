@@ -45,7 +45,7 @@ data:
 
 
 def test_a_path_that_json_cannot_hold_is_refused_before_any_training() -> None:
-    # How the shell hands over a file name that is not UTF-8.
+    # Python decodes a file name that is not UTF-8 like this.
     with pytest.raises(ConfigError, match=r"^--data: data\.path"):
         load_config(None, {"data.path": Override(["caf\udce9.txt"], "--data")})
 

@@ -1,4 +1,4 @@
-"""Errors in a config are short and printable lines."""
+"""Each error in a config is a short, printable line."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A config that is written reads back as it was."""
+"""A written config reads back unchanged."""
 
 import re
 from typing import Any

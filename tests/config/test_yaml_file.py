@@ -114,7 +114,7 @@ def test_a_config_that_means_harm_is_refused_soon(
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert reason in str(caught.value).splitlines()[-1]
-    assert time.process_time() - began < 10  # what it refuses would take minutes, or all memory
+    assert time.process_time() - began < 10  # a full read would take minutes, or all memory
 
 
 def test_an_endless_file_is_not_read_to_its_end() -> None:

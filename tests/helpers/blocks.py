@@ -19,10 +19,10 @@ def short_blocks(size: int) -> Iterator[None]:
         yield
 
 
-# Characters of one to four bytes, line ends of all kinds and byte-order marks.
+# They mix characters of one to four bytes, line ends of all kinds and byte-order marks.
 TEXTS = st.text("ab \r\né€😀\ufeff", max_size=20)
 
-# Numbers of characters in a piece.
+# Each is the number of characters in a piece.
 SIZES = st.sampled_from([1, 2, 3, 5, 8])
 
 

@@ -55,12 +55,12 @@ def make_checkpoint(num_layers: int = 1, *, resumable: bool = True, **training: 
 def random_checkpoint(
     characters: str, cell: str = "rnn", *, documents: bool = False, **model: Any
 ) -> Checkpoint:
-    """Return a checkpoint with random parameters, biases too, that no text has trained.
+    """Return an untrained checkpoint whose parameters, biases included, are random.
 
     Args:
-        characters: the vocabulary; a model of documents also knows their boundary.
-        cell: of the network.
-        documents: whether it is one of documents.
+        characters: the vocabulary. A model of documents also has the boundary.
+        cell: the cell of the network.
+        documents: whether it is a model of documents.
         model: other keys of the config's section `model`.
     """
     values: dict[str, Any] = {f"model.{key}": value for key, value in model.items()}
@@ -75,7 +75,7 @@ def random_checkpoint(
     for name, parameter in network.parameters.items():
         if parameter.ndim == 1:
             parameter += rng.normal(0, 0.3, parameter.shape)
-        if name[0] == "V":  # some characters are likely, others are not
+        if name[0] == "V":  # this makes some characters likely and others not
             parameter *= 4
     return Checkpoint(config, vocabulary, network, Progress(fingerprint=NO_TEXT))
 
@@ -87,7 +87,7 @@ def arrays_of(checkpoint: Checkpoint) -> Members:
 
 
 def assert_same(one: Checkpoint, other: Checkpoint) -> None:
-    """Check that two checkpoints hold the same, to the last bit."""
+    """Check that two checkpoints are equal to the last bit."""
     assert one.config == other.config
     assert one.vocabulary == other.vocabulary
     assert one.progress == other.progress
@@ -101,7 +101,7 @@ def assert_same(one: Checkpoint, other: Checkpoint) -> None:
 
 
 def refusal(path: Path) -> str:
-    """Return why a file is refused: one line that names it."""
+    """Return why a file is refused. The error is one line that names it."""
     with pytest.raises(CheckpointError) as caught:
         load(path)
     message = str(caught.value)

@@ -15,11 +15,11 @@ from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
-# Keys that do in the browser what they do on a keyboard only with their old numbers.
+# The browser handles these keys only if the event has their old numeric codes.
 _CODES = {"Tab": 9, "Enter": 13, "End": 35, "Home": 36}
 _CODES |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
 
-# The browser reads from file 3 and writes to file 4; either may be in the way of the other.
+# The browser reads file 3 and writes file 4. The pipe may already use these numbers, so both move.
 _START = """
 import fcntl, os, sys
 ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
@@ -30,10 +30,10 @@ os.execvp(sys.argv[3], sys.argv[3:])
 
 
 class Page:
-    """One page of a browser of its own; use it as a context manager.
+    """One page in its own browser. Use it as a context manager.
 
     Attributes:
-        events: what the browser has told, in order: "method" and "params".
+        events: the browser's events in order, with "method" and "params".
     """
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class Page:
         return result["result"].get("value")
 
     def resize(self, width: int, height: int) -> None:
-        """Give the window a size in CSS pixels."""
+        """Set the size of the window in CSS pixels."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -140,7 +140,7 @@ class Page:
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def click(self, selector: str) -> None:
-        """Click on the middle of an element, which is scrolled into view."""
+        """Scroll an element into view and click on its middle."""
         self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoView()")
         self.point(selector)
         x, y = self._mouse
@@ -148,7 +148,7 @@ class Page:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def press(self, key: str, *, alt: bool = False, control: bool = False) -> None:
-        """Press a key and let it go."""
+        """Press and release a key."""
         code = f"Digit{key}" if key.isdigit() else f"Key{key.upper()}" if len(key) == 1 else key
         for kind in ("keyDown", "keyUp"):
             self.call(
@@ -162,11 +162,11 @@ class Page:
             )
 
     def type(self, text: str) -> None:
-        """Write a text where the focus is."""
+        """Type a text at the focus."""
         self.call("Input.insertText", text=text)
 
     def wait(self, condition: str) -> None:
-        """Wait until an expression is true, a minute at most."""
+        """Wait until an expression is true, for at most a minute."""
         until = time.monotonic() + 60
         while not self.run(condition):
             assert time.monotonic() < until, f"never true: {condition}"

@@ -1,4 +1,4 @@
-"""Run commands in processes of their own, as a shell does."""
+"""Run each command in its own process, as a shell does."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import Self
 
 CHARNN = [sys.executable, "-m", "charnn"]
-# A short run on text.txt.
+# These arguments start a short run on text.txt.
 TRAIN = ["train", "--data", "text.txt", "--out", "run.npz", "--max-steps", "40", "--seed", "1"]
 TRAIN += ["--set", "model.hidden_size=16", "--set", "model.num_layers=2"]
 TRAIN += ["--set", "training.eval_every=10"]
@@ -114,14 +114,14 @@ def on_a_terminal(*arguments: str, cwd: Path, **environment: str) -> str:
 
 
 def refused(code: int, *arguments: str, cwd: Path, text: str | None = None) -> str:
-    """Run a command that must fail in one clear line; return the line."""
+    """Run a command that must fail with one clear line; return the line."""
     result = run(*arguments, cwd=cwd, text=text)
     assert result.returncode == code, result.stderr
     return only_error(result.stdout, result.stderr)
 
 
 def only_error(out: str, err: str) -> str:
-    """Return the error of a command that printed one line of error and nothing else."""
+    """Check that a command printed one error line and nothing else; return the error."""
     assert out == ""
     lines = err.splitlines()
     assert len(lines) == 1, err

@@ -1,4 +1,4 @@
-"""Config files in the current directory, read and refused."""
+"""Read config files in the current directory, or see them refused."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ KEYS = all_keys()
 
 
 def read(text: str | bytes, *sets: str) -> Config:
-    """Read a config file of this text, with `--set` options over it."""
+    """Read a config file with this text, which `--set` options override."""
     FILE.write_bytes(text if isinstance(text, bytes) else text.encode())
     return load_config(FILE, dict(parse_override(option) for option in sets))
 

@@ -1,4 +1,4 @@
-"""A plain search for what texts copy, for comparison with `charnn.novelty`."""
+"""A plain search for copied runs, to compare `charnn.novelty` with."""
 
 from charnn.novelty import RUN
 

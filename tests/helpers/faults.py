@@ -1,7 +1,7 @@
 """Intercept file operations: to record them, to make one fail, or to end the process before one.
 
-Counted are operations that change a file, and reads of a file that is open for writing. Every write
-is done in two halves, and each half counts as an operation, so that a write can be torn.
+This covers operations that change a file, and reads of a file that is open for writing. Each write
+is split into two halves, and each half is an operation, so that a write can be torn.
 """
 
 import io
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-# Called before each operation with its name and its path. It may raise an error or exit.
+# It runs before each operation and takes its name and path. It may raise an error or exit.
 Before = Callable[[str, str], None]
 
 _CHANGES = ("fsync", "replace", "chmod", "unlink", "mkdir")

@@ -1,4 +1,4 @@
-"""Commands run in this process, within a time limit: much sooner than in a process of their own."""
+"""Run commands in this process, within a time limit. This is much faster than a new process."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from unittest.mock import patch
 from charnn.commands import app
 from tests.helpers.commands import only_error
 
-SECONDS = 10  # what takes longer counts as a hang
+SECONDS = 10  # a command that takes longer counts as hung
 
 
 @contextlib.contextmanager
@@ -61,14 +61,14 @@ def run_here(
 
 
 def ok_here(*arguments: str, cwd: Path, text: str | None = None) -> str:
-    """Run a command that must succeed in this process; return what it printed."""
+    """Run a command in this process that must succeed; return what it printed."""
     result = run_here(*arguments, cwd=cwd, text=text)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
 def refused_here(code: int, *arguments: str, cwd: Path) -> str:
-    """Run a command that must fail in one clear line in this process; return the line."""
+    """Run a command in this process that must fail with one clear line; return the line."""
     result = run_here(*arguments, cwd=cwd)
     assert result.returncode == code, result.stderr
     return only_error(result.stdout, result.stderr)

@@ -1,8 +1,8 @@
-"""A cell that charnn does not have: a leaky RNN, written as anyone would add one.
+"""A cell that charnn does not have: a leaky RNN, written as a user would add it.
 
     h(t) = (1 − α) h(t-1) + α tanh(U x(t) + W h(t-1) + b)
 
-The tests register it, so that the promise stays true: a cell is one file and one line in the list.
+The tests register it to check the promise that a cell is one file and one line in the list.
 """
 
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ def leaky_step(p: Mapping[str, Any], x: Any, before: Any) -> Any:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return variables under which every Python that starts has the cell in its list."""
+    """Return environment variables that register the cell in every new Python process."""
     (folder / "sitecustomize.py").write_text(
         f"from charnn.network.cells import CELLS\nCELLS[{NAME!r}] = {PLACE!r}\n"
     )

@@ -20,7 +20,7 @@ K, H, T, B = 7, 5, 6, 3
 
 
 def make_model(layers: int, activation: Any, *, away_from_kinks: bool = False) -> RNN:
-    """Return a float64 network with random parameters, biases too.
+    """Return a float64 network with random parameters, biases included.
 
     Away from kinks, every unit is clearly on or clearly off, so that finite differences of relu
     are exact.
@@ -48,7 +48,7 @@ def make_window(layers: int, steps: int = T) -> tuple[Any, Any, Float, Any]:
 
 
 def relative(found: NDArray[Any], right: NDArray[Any]) -> float:
-    """Return the size of the difference as a share of what is right."""
+    """Return the norm of the difference divided by the norm of `right`."""
     return float(np.linalg.norm(found - right)) / max(1e-12, float(np.linalg.norm(right)))
 
 

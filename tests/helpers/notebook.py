@@ -1,4 +1,4 @@
-"""Pages made of cells: blocks of Python, each followed by what a notebook shows for it."""
+"""Pages made of cells: blocks of Python, each followed by the output in a notebook."""
 
 import ast
 import contextlib
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Cell(NamedTuple):
-    """A block of code on a page, and the block of text below it, or nothing."""
+    """A block of code on a page, and the block of text below it, if any."""
 
     code: str
     shown: str
@@ -21,7 +21,7 @@ def cells(page: str) -> list[Cell]:
 
 
 def run(code: str, names: dict[str, Any]) -> str:
-    """Run a cell; return what it prints, then the repr of its last line, or its error."""
+    """Run a cell; return its output with the repr of its last line, or its error."""
     tree, out = ast.parse(code), io.StringIO()
     last = tree.body[-1]
     if isinstance(last, ast.Expr):
@@ -39,7 +39,7 @@ def run(code: str, names: dict[str, Any]) -> str:
 
 
 def _overwritten(line: str) -> str:
-    """Return what is seen of a line in which \\r begins anew."""
+    """Return what a terminal shows of a line that \\r restarts."""
     seen = ""
     for part in line.split("\r"):
         seen = part + seen[len(part) :]

@@ -1,6 +1,6 @@
 """The loss of a network as one plain function, for automatic differentiation by autograd.
 
-It shares no code with the package. A step of the cell is given as a function of autograd's NumPy.
+It shares no code with the package. The step of a cell is a function in autograd's NumPy.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from charnn.network.network import Network
 
 Float = NDArray[np.float64]
-# From a layer's parameters by their letters, x (B, n) and the state before (S, B, H) to that after.
+# It takes a layer's parameters by letter, x (B, n) and a state (S, B, H). It returns the new state.
 Step = Callable[[Mapping[str, Any], Any, Any], Any]
 
 
@@ -58,7 +58,7 @@ def loss_and_gradients(
     masks: Float | None = None,
     resets: NDArray[np.bool_] | None = None,
 ) -> tuple[float, dict[str, Float]]:
-    """Return the loss summed over (T, B) characters in nats, and dL/dθ by the parameters' names."""
+    """Return the loss summed over (T, B) characters in nats, and dL/dθ by parameter name."""
     K, L = network.vocab_size, network.num_layers
     x_hot, y_hot = np.eye(K)[inputs], np.eye(K)[targets]
 

@@ -1,4 +1,4 @@
-"""What every page must keep, in a browser: it is readable, it asks for nothing, text stays text."""
+"""Checks of pages in a browser: a page is readable, makes no requests and keeps text as text."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ def complaints(page: Page) -> list[dict[str, Any]]:
 
 
 def requests(page: Page) -> list[str]:
-    """What the page asked for, its own (empty) icon left out."""
+    """Return the URLs that the page requested, without its own empty icon."""
     sent = [event for event in page.events if event["method"] == "Network.requestWillBeSent"]
     urls = [event["params"]["request"]["url"] for event in sent]
     return [url for url in urls if not url.startswith("data:")]
 
 
-# WCAG 2's contrast of every piece of text with what lies behind it, colours blended.
+# The script returns the lowest WCAG 2 contrast of a text with the blended colours behind it.
 _CONTRAST = """
 (() => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
@@ -57,13 +57,13 @@ _CONTRAST = """
 
 
 def assert_contrast(page: Page) -> None:
-    """Check that every text has a contrast of 4.5 at least."""
+    """Check that every text has a contrast of at least 4.5."""
     contrast, where = page.run(_CONTRAST)
     assert contrast >= 4.5, where
 
 
 def assert_readable(page: Page, width: int) -> None:
-    """Check that nothing is beyond the right edge of the window, and no text is tiny."""
+    """Check that nothing lies beyond the right edge of the window, and no text is tiny."""
     assert page.run("document.documentElement.scrollWidth") <= width
     clipped = """Array.from(document.querySelectorAll("body *")).filter(element =>
       element.checkVisibility() && !element.closest("svg, .unseen")

@@ -9,7 +9,7 @@ FIXTURES = ROOT / "tests" / "fixtures"
 
 
 def script(path: str) -> ModuleType:
-    """Import a file that is no part of a package, named from the project's folder."""
+    """Import a file outside any package; the path is relative to the project's folder."""
     spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
     assert spec is not None
     assert spec.loader is not None

@@ -21,7 +21,7 @@ def alive(process: int) -> bool:
 
 
 def children(parent: int) -> list[int]:
-    """Return the running children of a process, the oldest first."""
+    """Return the running children of a process, oldest first."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and alive(int(entry.name)):
@@ -35,5 +35,5 @@ def children(parent: int) -> list[int]:
 
 
 def resident(process: int) -> int:
-    """Return the bytes of memory that a process has in use."""
+    """Return the resident memory of a process in bytes."""
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

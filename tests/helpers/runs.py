@@ -22,7 +22,7 @@ TEXT = english(3000)
 
 
 # 2700 characters of training text make 4 streams of 674 characters. An epoch has 34 windows of 20
-# characters, the last one shorter.
+# characters; the last window is shorter.
 SMALL: dict[str, Any] = {
     "model.hidden_size": 12,
     "model.num_layers": 2,
@@ -43,14 +43,14 @@ SMALL: dict[str, Any] = {
 
 
 def make_config(folder: Path, **changes: Any) -> Config:
-    """Return SMALL with changes, given as `section__key=value`; it saves to run.npz in a folder."""
+    """Return SMALL with `section__key=value` changes and with run.npz in a folder as its output."""
     values = SMALL | {"output.checkpoint": str(folder / "run.npz")}
     values |= {key.replace("__", "."): value for key, value in changes.items()}
     return load_config(None, {key: Override(value, "test") for key, value in values.items()})
 
 
 def make_corpus(config: Config, text: str = TEXT) -> Corpus:
-    """Return the corpus of a text, split as a config says."""
+    """Return the corpus of a text, split as the config requires."""
     return Corpus.from_text(text, val_fraction=config.data.val_fraction)
 
 
@@ -62,7 +62,7 @@ def finish(trainer: Trainer, **limits: Any) -> Reason:
 
 
 def train(folder: Path, **changes: Any) -> Trainer:
-    """Train in a folder to the end."""
+    """Run a whole training in a folder."""
     folder.mkdir(exist_ok=True)
     config = make_config(folder, **changes)
     trainer = Trainer(config, make_corpus(config))
@@ -105,7 +105,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert log_lines(one / "run.jsonl") == log_lines(other / "run.jsonl")
 
 
-# A batch of 17 streams, which neither two nor three workers can divide evenly.
+# Neither two nor three workers can divide a batch of 17 streams evenly.
 STEP = StepSpec(
     network=Spec(vocab_size=11, hidden_size=24, num_layers=2, dtype="float64"),
     seq_length=6,

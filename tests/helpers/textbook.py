@@ -1,4 +1,4 @@
-"""The package's textbook loop in float64, which other tests compare with.
+"""The package's textbook loop in float64, a reference for other tests.
 
 tests/network/test_gradients.py compares the loop itself with automatic differentiation.
 """

@@ -1,4 +1,4 @@
-"""Texts to train on, of any length, the same in every run."""
+"""Training texts of any length. They are the same in every run."""
 
 import random
 

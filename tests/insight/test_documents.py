@@ -1,4 +1,4 @@
-"""Several documents, each looked at from its zero state."""
+"""Inspection reads each of several documents from the zero state."""
 
 import json
 from pathlib import Path

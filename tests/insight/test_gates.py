@@ -1,4 +1,4 @@
-"""What the views of gates show is what the textbook form computes, one character at a time."""
+"""The views of gates show what the textbook form computes, one character at a time."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def inspected(cell: str, unit: tuple[int, int] = (1, 3)) -> Inspection:
 
 
 def by_the_textbook(seen: Inspection, layer: int, index: int) -> list[list[float]]:
-    """Return the gates of a unit at every place, and s last in an LSTM."""
+    """Return the gates of a unit at every place. In an LSTM, s comes last."""
     model = seen.model
     lstm = model.spec.cell == "lstm"
     zero = np.zeros((H, 1))

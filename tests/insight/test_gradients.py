@@ -1,4 +1,4 @@
-"""The gradient flow is that of automatic differentiation."""
+"""The gradient flow equals that of automatic differentiation."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.helpers.inside import H, K, N, make_ids, make_model
 def differentiated(model: RNN, ids: Any, t: int, lags: int) -> list[list[float]]:
     """Return ‖∂L(t)/∂h(t−k)‖ of each layer and lag, by autograd.
 
-    What is added to h(t−k) is 0; the derivative with respect to it is that of h(t−k).
+    The loss adds 0 to h(t−k). The derivative by this 0 is the derivative by h(t−k).
     """
     p = {name: np.array(array) for name, array in model.parameters.items()}
     f = anp.tanh if model.activation == "tanh" else lambda a: anp.maximum(a, 0)

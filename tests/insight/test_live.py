@@ -1,4 +1,4 @@
-"""The page that runs a model, without a browser: what is in it, and what is not."""
+"""The contents of the page that runs a model, tested without a browser."""
 
 import base64
 import hashlib
@@ -83,7 +83,7 @@ def test_hostile_characters_stay_text() -> None:
     assert page.count("</script>") == page.count("<script") == 4
     assert "<b onclick" not in page
     assert "&lt;b onclick=alert(1)&gt;&amp;amp;{{ 7 * 7 }}\\u202e\\x1b.npz</h1>" in page
-    page.encode("utf-8")  # no half of a UTF-16 pair is in it
+    page.encode("utf-8")  # this fails on half of a UTF-16 pair
     outside = set(page) - set(string.printable)
     assert not {"\u2028", "\u2029", "\u202e", "\x00", "\x07", "\ufeff"} & outside
 
@@ -107,7 +107,7 @@ def test_the_policy_allows_the_one_script_and_no_requests() -> None:
 
 
 def test_the_model_computes_with_operations_that_are_the_same_everywhere() -> None:
-    """No browser must give the last bits of Math.exp as another does; these are exact."""
+    """Browsers may differ in the last bits of Math.exp. These operations are exact."""
     page, _ = page_of(random_checkpoint("ab\n", hidden_size=3))
     worker = re.sub("//.*", "", block(page, "worker"))
     assert set(re.findall(r"Math\.(\w+)", worker)) == {"floor", "imul", "max", "min"}

@@ -1,4 +1,4 @@
-"""Where an expectation came from: the gradients of a loss with respect to the characters before."""
+"""The origins of an expectation: gradients of a loss with respect to earlier characters."""
 
 import numpy as np
 import pytest
@@ -12,9 +12,9 @@ K, STEP = 5, 1e-5
 
 
 def loss(model: Network, ids: list[int], place: int, at: int, along: int, step: float) -> float:
-    """Return −log ŷ[place] when the one-hot vector at `at` is moved along one of its axes.
+    """Return −log ŷ[place] after a move of the one-hot vector at `at` along one of its axes.
 
-    The moved vector is a character of its own, which nothing expects.
+    The moved vector is an extra character, which the model never expects.
     """
     spec = model.spec
     wider = Network(K + 1, spec.hidden_size, spec.num_layers, dtype=np.float64, cell=spec.cell)
@@ -36,7 +36,7 @@ def loss(model: Network, ids: list[int], place: int, at: int, along: int, step: 
 
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_they_are_what_small_changes_of_the_characters_do(cell: str, layers: int) -> None:
+def test_they_equal_differences_for_small_changes_of_characters(cell: str, layers: int) -> None:
     rng = np.random.default_rng(1)
     model = Network(K, 4, layers, dtype=np.float64, cell=cell)
     model.parameters.flat[...] = rng.normal(0, 0.7, model.num_parameters)

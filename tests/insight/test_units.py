@@ -1,4 +1,4 @@
-"""Units that follow known features of a text are found."""
+"""Inspection finds units that follow known features of a text."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def test_only_the_place_in_the_line_and_the_speaker_know_what_comes(text: str, d
 
 
 def planted(text: str, tracks: dict[tuple[int, int], tuple[str, float]]) -> Reading:
-    """A reading of noise, but for units that follow a feature with a factor."""
+    """Return a reading of noise in which some units also follow a feature."""
     h = np.random.default_rng(1).normal(size=(2, len(text), 30))
     for (layer, index), (name, factor) in tracks.items():
         h[layer, :, index] += factor * features(text)[name]
@@ -86,7 +86,7 @@ def test_units_that_follow_something_are_found_and_no_feature_hides_the_others()
 
 
 def test_scores_are_measured_where_units_were_not_chosen() -> None:
-    """Of many units that follow nothing, the best on one half are nothing on the other."""
+    """No unit follows anything here. The best on one half of the text fail on the other half."""
     text = english(600)
     h = np.random.default_rng(2).normal(size=(1, 600, 2000))
     nothing: Any = np.zeros(600)

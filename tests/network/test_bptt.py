@@ -1,4 +1,4 @@
-"""Windows one after another, their scale and their precision; large ones against the textbook loop.
+"""Consecutive windows, their scale and precision, and large windows against the textbook loop.
 
 test_gradients.py compares small windows with automatic differentiation.
 """
@@ -80,7 +80,7 @@ def test_a_window_leaves_nothing_behind_for_the_next() -> None:
 
 
 def test_the_state_carries_the_past_across_windows() -> None:
-    """Reading in two windows gives the loss of reading in one; only the gradient is cut."""
+    """Two windows give the same loss as one long window. Only the gradient is cut."""
     model = make_model(2, "tanh")
     inputs, targets, state, _ = make_window(2)
     whole = loop(model.parameters, "tanh", inputs, targets, state)

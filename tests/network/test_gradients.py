@@ -1,4 +1,4 @@
-"""Fast path and textbook loop against automatic differentiation and finite differences."""
+"""The fast path and the textbook loop agree with automatic and numeric differentiation."""
 
 from itertools import pairwise
 from typing import Any
@@ -27,8 +27,8 @@ STEPS: dict[str, Step] = {
 }
 CELLS = {"tanh": "rnn", "relu": "rnn"}  # the others are named like their cell
 
-# Where a stream's state is zero before its character: nowhere; at the start, as in an epoch; at one
-# place each; as in short documents; everywhere.
+# A mask is true where a stream restarts from the zero state: nowhere; at the start, as in an epoch;
+# at one place in two streams; often, as in short documents; everywhere.
 NOWHERE = None
 START = np.zeros((T, B), bool)
 START[0] = True
@@ -54,14 +54,14 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_network(layers: int, kind: str, *, away_from_kinks: bool = False) -> Network:
-    """Return a float64 network with every parameter, biases too, drawn at random."""
+    """Return a float64 network with random parameters, biases included."""
     activation: Activation = "relu" if kind == "relu" else "tanh"
     network = Network(K, H, layers, activation, np.float64, cell=CELLS.get(kind, kind))
     rng = np.random.default_rng(layers)
     for parameter in network.parameters.values():
         parameter[...] = rng.normal(0, 0.5, parameter.shape)
     if away_from_kinks:
-        # Large biases of either sign: every unit is clearly on or clearly off.
+        # Large biases of either sign keep every unit clearly on or clearly off.
         for layer in range(layers):
             network.parameters[f"b{layer}"][...] = 4 * rng.choice([-1, 1, 1], H)
     return network
@@ -130,7 +130,7 @@ def test_gradients_equal_central_differences(layers: int, kind: str, resets: Any
 def test_a_window_with_resets_is_its_parts_each_from_the_zero_state(
     data: Any, kind: str, layers: int, streams: int
 ) -> None:
-    """Documents beside each other in one window have the loss that each has by itself."""
+    """The loss of several documents in one window is the sum of their own losses."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(cells.CELLS, leaky.NAME, leaky.PLACE)
         network = make_network(layers, kind)

@@ -44,7 +44,7 @@ def test_uniform_initialisation_goes_by_the_fan_in(cell: str, gain: float) -> No
         if parameter.ndim == 1:
             assert not parameter.any() or cell == "lstm", name
             continue
-        fan_in = 1 if name == "U0" else parameter.shape[1]  # of a one-hot vector
+        fan_in = 1 if name == "U0" else parameter.shape[1]  # U0 takes a one-hot vector
         std = (gain if name[0] == "U" else 1 / np.sqrt(3)) / np.sqrt(fan_in)
         assert 0.98 * np.sqrt(3) * std < np.abs(parameter).max() <= np.sqrt(3) * std, name
         assert parameter.std() == pytest.approx(std, rel=0.05)

@@ -28,7 +28,7 @@ def test_the_sums_of_columns_are_a_product_with_one_hot_vectors(
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.intp])
 def test_character_ids_of_any_dtype_are_sorted(dtype: type[np.integer[Any]]) -> None:
-    N, K, H = 2000, 70, 20  # places in the sorted order exceed what 16 bits hold
+    N, K, H = 2000, 70, 20  # the sort keys exceed what 16 bits hold
     assert N * K * H > 2 * 10**6
     rng = np.random.default_rng(0)
     ids, da = rng.integers(0, K, N).astype(dtype), rng.normal(size=(N, H))

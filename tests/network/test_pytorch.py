@@ -1,4 +1,4 @@
-"""Where PyTorch is installed (`make peers`): its modules compute what the cells here do."""
+"""PyTorch's modules compute what the cells here do. This needs PyTorch (`make peers`)."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ MODULES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
 def parts(network: Network, module: Any, output: Any, cell: str) -> list[tuple[Any, Any]]:
-    """Return pairs of a parameter here, a view, and the same of PyTorch."""
+    """Return pairs of a parameter here, as a view, and the same one in PyTorch."""
     p, found = network.parameters, [(network.parameters["V"], output.weight)]
     found.append((p["c"], output.bias))
     for layer in range(network.num_layers):

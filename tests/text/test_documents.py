@@ -20,7 +20,7 @@ from charnn.text.streams import DocumentStreams
 
 
 def divided(text: str, kind: str, *files: str) -> tuple[list[str], int]:
-    """Return the documents of a text, and of further files, and how many were empty."""
+    """Return the documents of a text and further files, and the number of empty ones."""
     divider = Divider(kind)
     pieces = [text, *(piece for file in files for piece in (BOUNDARY, file))]
     found = "".join(divider.divide(pieces))
@@ -197,8 +197,8 @@ def test_an_epoch_reads_each_document_once_after_a_reset(streams: DocumentStream
             np.testing.assert_array_equal(resets[:length], begins)
             assert anywhere == begins.any()
             rows.append(np.stack([inputs, targets], axis=2)[:length])
-        # Stream after stream, the characters of whole documents, each 0 1 2 … 0; those at the ends
-        # of the streams may be cut.
+        # The streams, one after another, hold whole documents, each 0 1 2 … 0. The ends of a stream
+        # may cut a document.
         series = np.concatenate(rows).swapaxes(0, 1).reshape(-1, 2)
         same = (series[1:, 0] == series[:-1, 1]).sum()
         assert same >= len(series) - 1 - (B - 1)

@@ -1,4 +1,4 @@
-"""Which files a path stands for, in which order, and what is said if there is none."""
+"""Which files a path stands for, in which order, and the error if there is none."""
 
 from pathlib import Path
 from random import Random
@@ -46,7 +46,7 @@ def test_what_was_named_first_is_read_first(tmp_path: Path) -> None:
 def test_a_folder_has_compressed_texts_but_no_text_twice(tmp_path: Path) -> None:
     made(tmp_path, "a.txt", "a.txt.gz", "b.txt.xz", "c.txt.bz2", "d.gz", "e.md")
     assert names(tmp_path, "") == ["a.txt", "b.txt.xz", "c.txt.bz2"]
-    # As version 0.1.0 did, so that a run begun with it finds its text again.
+    # Version 0.1.0 did this, and its runs must find their texts again.
     assert names(tmp_path, "", order="name") == ["a.txt"]
 
 

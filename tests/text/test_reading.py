@@ -1,4 +1,4 @@
-"""Reading: files, folders, globs, gzip, standard input; in pieces cut anywhere."""
+"""Reading files, folders, globs, gzip and standard input, in pieces cut anywhere."""
 
 import gzip
 import hashlib
@@ -29,7 +29,7 @@ def test_texts_are_the_same_wherever_their_pieces_are_cut(
     for path, text in zip(paths, texts, strict=True):
         raw = text.encode()
         Path(path).write_bytes(gzip.compress(raw) if zipped else raw)
-    # Each text in one piece, its own byte-order mark dropped.
+    # Each text loses its own byte-order mark.
     whole = "".join(text.removeprefix("\ufeff") for text in texts)
     if normal:
         whole = whole.replace("\r\n", "\n").replace("\r", "\n")
@@ -62,7 +62,7 @@ def test_the_first_wrong_byte_is_named_wherever_pieces_are_cut(
             assert read_text([str(path)]) == text
 
 
-def test_whoever_reads_is_told_how_far(scratch: Path) -> None:
+def test_reading_reports_its_progress(scratch: Path) -> None:
     path, told = scratch / "long.txt", list[tuple[int, int | None]]()
     path.write_text("ab" * 100_000)
     zipped = scratch / "long.gz"
@@ -81,7 +81,7 @@ def test_whoever_reads_is_told_how_far(scratch: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of texts, and the current directory."""
+    """A folder of texts, which is the current directory."""
     monkeypatch.chdir(tmp_path)
     for name, text in {"b.txt": "beta ", "a.txt": "älpha ", "10.txt": "ten ", "c.md": "no"}.items():
         Path(name).write_text(text, encoding="utf-8")

@@ -24,7 +24,7 @@ def window(streams: Streams, step: int, which: slice = slice(None)) -> tuple[Any
 
 
 def is_reset(streams: Streams, step: int) -> bool:
-    """Whether a step begins from the zero state; no other place of it may."""
+    """Return whether a step begins from the zero state. No other place of it may."""
     inputs = np.empty((streams.seq_length, streams.batch_size), np.intp)
     resets = np.ones(inputs.shape, bool)  # as an earlier step may have left them
     anywhere = streams.read(step, inputs, inputs.copy(), resets)
@@ -56,7 +56,7 @@ def test_an_epoch_reads_each_stream_once_from_its_start_without_gaps(streams: St
         read = len(inputs)
         assert read == length or (streams.drop_last and length - streams.seq_length <= read)
         for b in range(streams.batch_size):
-            # The ids are their own places in the text.
+            # Each id is its own place in the text.
             assert inputs[:, b].tolist() == list(range(b * length, b * length + read))
         assert np.array_equal(targets, inputs + 1)
 
@@ -80,7 +80,7 @@ def test_characters_are_the_predictions_of_the_first_steps(streams: Streams, ste
 def test_drop_last_moves_through_the_text_like_min_char_rnn(T: int, more: int, steps: int) -> None:
     data = list(range(T + 1 + more))
     streams = Streams(np.array(data, dtype=np.uint8), 1, T, drop_last=True)
-    # The rule as that script has it.
+    # This is the script's rule.
     n, p = 0, 0
     while n < steps:
         reset = False

@@ -1,4 +1,4 @@
-"""A file is opened by what it is: compressed texts are unpacked, other kinds are named."""
+"""The content of a file decides: compressed texts are unpacked, other kinds are named."""
 
 import bz2
 import gzip
@@ -33,7 +33,7 @@ def test_the_bytes_say_how_a_text_is_compressed_not_the_name(
 
 
 class Pipe(io.BytesIO):
-    """A pipe, which cannot go back."""
+    """A pipe, which cannot seek."""
 
     def seekable(self) -> bool:
         return False
@@ -70,7 +70,7 @@ def test_a_damaged_file_is_one_line(
         path.write_bytes(whole[:cut])
         assert error(path).startswith(f"{path}: not a whole {kind} file: ")
     damaged = bytearray(whole)
-    damaged[-6] ^= 0x55  # of the check at the end: bz2 finds damage before it too late
+    damaged[-6] ^= 0x55  # in the final checksum: bz2 finds earlier damage too late
     path.write_bytes(damaged)
     assert error(path).startswith(f"{path}: not a whole {kind} file: ")
 

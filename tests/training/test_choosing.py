@@ -1,4 +1,4 @@
-"""What a run chooses for the keys that were not given."""
+"""A run chooses values for the keys that were not given."""
 
 from pathlib import Path
 from typing import Any

@@ -108,7 +108,7 @@ LEARNING = [UNIFORM * (0.4 + 0.6 * math.exp(-step / 100)) for step in range(600)
         ([*LEARNING[-99:], 30.0]) * 10,  # one in a hundred
         LEARNING + [2 * UNIFORM] * 100 + LEARNING[-300:],  # recovers by itself
         [40 - step / 20 for step in range(700)],  # a bad start that gets better
-        [0.01] * 500 + [1.0] * 500,  # by heart, then a little less so
+        [0.01] * 500 + [1.0] * 500,  # learned by heart, then slightly worse
         [step % 100 / 50 for step in range(3000)],
         [0.0] * 500,  # a text of one character
     ],
@@ -122,7 +122,7 @@ def test_there_are_no_false_alarms(losses: list[float]) -> None:
     [
         (LEARNING + [2 * UNIFORM] * 400, 800),
         (LEARNING + [1e30] * 400, 800),
-        (LEARNING + [0.85 * UNIFORM] * 400, 800),  # no better than the frequencies of characters
+        (LEARNING + [0.85 * UNIFORM] * 400, 800),  # no better than character frequencies
         ([UNIFORM] * 3 + [3 * UNIFORM] * 400, 200),
     ],
 )
@@ -173,7 +173,7 @@ def test_a_run_goes_back_to_its_last_save_with_half_the_learning_rate(tmp_path: 
     assert [event["rollback"] for event in events] == [1, 2]
     assert [event["learning_rate_factor"] for event in events] == [0.5, 0.25]
     assert events[0]["reason"] == "training diverged at step 33: a test says so"
-    # Lines that were undone are gone: each step is there once, in order.
+    # The undone lines are gone, so each step appears once, in order.
     steps = [line["step"] for line in lines if "rollback" not in line]
     assert steps == list(range(5, 61, 5))
     assert [line["learning_rate"] for line in lines if line["step"] == 25] == [0.0005]
@@ -271,7 +271,7 @@ def test_the_best_checkpoint_is_kept_when_a_run_goes_back(tmp_path: Path) -> Non
 
 
 def test_ignoring_does_not_put_off_saves_for_ever(tmp_path: Path) -> None:
-    """A run that was stopped while its loss was too high, and goes on with `ignore`."""
+    """A run stops while its loss is too high, and goes on with `ignore`."""
     list(trainer(tmp_path).run(stop_after=10))
     checkpoint = load(tmp_path / "run.npz")
     checkpoint.progress.steps_above_best = 5

@@ -1,4 +1,4 @@
-"""A model goes on with a text of other characters."""
+"""Training of a model goes on with a text of other characters."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ CHARACTERS = st.text("abcdé😀" + BOUNDARY, min_size=1)
 
 
 def make_network(vocabulary: Vocabulary, cell: str, seed: int) -> Network:
-    """Return a float64 network of two layers, all its parameters random."""
+    """Return a float64 network of two layers with random parameters."""
     model = Network.from_config(Spec(0, 5, 2, cell), len(vocabulary), np.float64)
     model.parameters.flat[...] = np.random.default_rng(seed).normal(size=model.num_parameters)
     return model
@@ -119,7 +119,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 
 def extended(folder: Path, source: Checkpoint, text: str, seed: int = 7) -> Trainer:
-    """Return a run that goes on with a model on a text with its own characters."""
+    """Return a run that goes on with a model on a text with other characters."""
     config = make_config(folder, model__cell="gru", training__seed=seed)
     return Trainer(config, Corpus.from_text(text), init=source)
 

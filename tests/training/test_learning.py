@@ -1,4 +1,4 @@
-"""Training learns at a high rate too, on a text that is not prose."""
+"""Training also learns at a high rate, on a text that is not prose."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ SETTINGS = {
 
 
 def prepared(folder: Path) -> Trainer:
-    """Return a trainer for three layers, at a high rate, on C code."""
+    """Return a trainer for three layers on C code, with a high learning rate."""
     code = "\n".join(path.read_text(encoding="utf-8") for path in HEADERS)[100_000:130_000]
     values = SETTINGS | {"output.checkpoint": str(folder / "run.npz")}
     config: Config = load_config(None, {k: Override(v, "test") for k, v in values.items()})

@@ -112,7 +112,7 @@ def test_a_line_that_cannot_be_written_is_one_line(path: Path) -> None:
     log = MetricsLog(path)
     log.append(make_metrics(1))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # As if the disk were full.
+    # This stands for a full disk.
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, limits[1]))
     try:
         with pytest.raises(CharnnError) as caught:

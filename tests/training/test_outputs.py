@@ -98,7 +98,7 @@ def test_saves_come_at_their_steps_and_at_the_end(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_is_of_one_moment(tmp_path: Path) -> None:
-    """What `checkpoint` returns can be saved and loaded to the same run."""
+    """A loaded checkpoint has the trainer's progress, config and vocabulary."""
     trainer = train(tmp_path, training__max_steps=8)
     stored: Checkpoint = load(tmp_path / "run.npz")
     assert stored.progress == trainer.progress

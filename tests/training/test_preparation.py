@@ -1,4 +1,4 @@
-"""What must hold before a run begins or resumes."""
+"""The checks and choices before a run begins or resumes."""
 
 import hashlib
 from pathlib import Path
@@ -117,7 +117,7 @@ def test_ranks_divide_the_cores_of_their_machine(
     monkeypatch.setattr("charnn.training.preparation.cores", lambda: 8)
     for size, sharing, given_threads, threads in (
         (4, 4, None, 2),
-        (4, 2, None, 4),  # two on each of two machines
+        (4, 2, None, 4),  # two ranks on each of two machines
         (16, 16, None, 1),
         (4, 4, 3, 3),
     ):

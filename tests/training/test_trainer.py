@@ -23,7 +23,7 @@ from tests.helpers.runs import (
 )
 from tests.helpers.textbook import loop
 
-# Nothing between the gradient and the optimizer's formula.
+# These settings leave nothing between the gradient and the optimizer's formula.
 PLAIN: dict[str, Any] = {
     "model__dropout": 0,
     "training__schedule": "constant",
@@ -93,7 +93,7 @@ def test_interrupted_in_a_validation_it_is_made_anew(
     trainer = Trainer(config, make_corpus(config))
     assert finish(trainer, interrupted=lambda: trainer.progress.step == step) == "interrupted"
     assert trainer.progress.logged_step < trainer.progress.step == step
-    # Killed soon after resuming, before the next save: the step's line is there once all the same.
+    # This kill comes after the resume and before the next save. The step's line must not repeat.
     for event in resume(config).run():
         if isinstance(event, Stepped | Ended):
             break
@@ -114,7 +114,7 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(
 
 
 def test_truncated_bptt_carries_the_state_and_resets_it_at_each_epoch(tmp_path: Path) -> None:
-    """Each step's loss is the textbook loop's, by an SGD written here, over two epochs."""
+    """Each step's loss equals that of the textbook loop with plain SGD, over two epochs."""
     config = make_config(
         tmp_path,
         **PLAIN,
@@ -143,7 +143,7 @@ def test_truncated_bptt_carries_the_state_and_resets_it_at_each_epoch(tmp_path: 
 
 
 def test_adam_counts_its_steps_from_one(tmp_path: Path) -> None:
-    """Four steps are those of the formula, with gradients of the textbook loop."""
+    """Four steps equal the formula with gradients of the textbook loop."""
     config = make_config(
         tmp_path,
         **PLAIN,
@@ -261,7 +261,7 @@ def test_threads_hold_blas_to_their_number_also_when_resumed(tmp_path: Path) -> 
         assert threads() == {2}
 
 
-# --- the files -----------------------------------------------------------------------------------
+# --- patience ------------------------------------------------------------------------------------
 
 
 def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path) -> None:

@@ -31,12 +31,12 @@ from tests.helpers.texts import english
 
 # --- the same numbers ----------------------------------------------------------------------------
 
-# 16 characters a stream: windows of 6, 6 and 4, then a new epoch.
+# A stream has 16 characters: windows of 6, 6 and 4, then a new epoch.
 STREAMS = Streams(np.random.default_rng(1).integers(0, 11, 17 * 16 + 1).astype(np.uint8), 17, 6)
 
 
 def steps(spec: StepSpec, count: int = 7) -> tuple[list[float], NDArray[Any], NDArray[Any]]:
-    """Descend a few steps; return the losses, and the states and gradients after each."""
+    """Train a few steps; return the losses, states and gradients of all steps."""
     model = Network.from_config(spec.network, spec.network.vocab_size, spec.network.dtype)
     model.initialize("uniform", seed=2)
     losses, states, gradients = [], [], []
@@ -160,7 +160,7 @@ def test_a_long_run_takes_no_more_memory_than_a_short_one(tmp_path: Path, thread
         training__threads=threads,
     )
     trainer = Trainer(config, make_corpus(config, english(20_000)))
-    earlier = children(os.getpid())  # of other tests
+    earlier = children(os.getpid())  # children of other tests
     with trainer._workers, machine.blas_threads(1):
         for _ in range(50):
             trainer._step()
@@ -173,7 +173,7 @@ def test_a_long_run_takes_no_more_memory_than_a_short_one(tmp_path: Path, thread
     assert max(grown) < 4_000_000  # a window for each step would be 20 MB
 
 
-# --- real commands -------------------------------------------------------------------------------
+# --- the exchange between ranks ------------------------------------------------------------------
 
 
 def test_a_loss_in_float64_survives_the_exchange_in_float32(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ NAME = "<b onclick=alert(1)>&amp;{{ 7 * 7 }}.npz"
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["1 layer", "3 layers"])
 def report(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A report on a text, and under a name, that would like to be more than text."""
+    """A report whose text and name contain hostile markup."""
     folder = tmp_path_factory.mktemp("report")
     text = (HOSTILE + english(400)) * 40
     (folder / "text.txt").write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page that runs a model, in a real browser. `make test-browser` runs it."""
+"""The page that runs a model, in a real browser. `make test-browser` runs these tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +36,7 @@ def browser() -> Iterator[Page]:
 
 @pytest.fixture
 def page(browser: Page) -> Iterator[Page]:
-    """The browser, which must not complain or ask for anything but the page and its worker."""
+    """The browser, which must report no error and request only the page and its worker."""
     browser.events.clear()
     yield browser
     assert not complaints(browser)
@@ -47,7 +47,7 @@ def page(browser: Page) -> Iterator[Page]:
 def open_page(
     page: Page, folder: Path, checkpoint: Checkpoint, dtype: Precision = "float16", text: str = ""
 ) -> None:
-    """Open the page of a model and write a text in it."""
+    """Open the page of a model and type a text."""
     path = folder / "live.html"
     html = live_page(checkpoint, "<i>{{ 7 * 7 }}.npz", dtype)
     path.write_text(html, encoding="utf-8", newline="")
@@ -68,7 +68,7 @@ def text_of(page: Page) -> str:
 
 
 def press_write(page: Page) -> str:
-    """Let the model go on, and return what it wrote."""
+    """Let the model continue; return what it wrote."""
     before = text_of(page)
     page.press("Enter", control=True)
     settled(page)
@@ -78,7 +78,7 @@ def press_write(page: Page) -> str:
 
 
 def numpys(checkpoint: Checkpoint, text: str) -> NDArray[np.float64]:
-    """Return NumPy's logits in each place of a text, (N + 1, K)."""
+    """Return NumPy's logits at each place of a text, (N + 1, K)."""
     model, known = checkpoint.model, checkpoint.vocabulary
     opening = known.boundary if known.boundary is not None else known.encode("\n")[0]
     ids = np.array([opening, *known.encode(text)])
@@ -95,7 +95,7 @@ def numpys(checkpoint: Checkpoint, text: str) -> NDArray[np.float64]:
 def test_log_probabilities_are_those_of_numpy(
     page: Page, tmp_path: Path, cell: str, options: dict[str, Any], layers: int, dtype: Precision
 ) -> None:
-    """Runs the script of the worker in the page itself, where a test can call it."""
+    """Run the worker's script in the page itself, where a test can call it."""
     checkpoint = random_checkpoint(LETTERS, cell, hidden_size=96, num_layers=layers, **options)
     open_page(page, tmp_path, checkpoint, dtype)
     ids = np.random.default_rng(2).integers(0, len(LETTERS), 1000)
@@ -149,7 +149,7 @@ def share(seed: int, number: int, place: int) -> float:
 
 
 def test_philox_gives_the_numbers_of_its_authors() -> None:
-    """The known answers of Random123."""
+    """Random123 publishes these known answers."""
     digits = [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344, 0xA4093822, 0x299F31D0]
     known = [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1]
     assert philox(digits[:4], digits[4:]) == known
@@ -176,7 +176,7 @@ def test_a_seed_gives_the_text_that_numpys_logits_give(
         edges = np.concatenate([[0], np.cumsum(p)])
         wanted = share(seed, 0, place)
         drawn = int(np.searchsorted(edges, wanted, side="right")) - 1
-        if drawn != came[place]:  # only if the draw is as good as on the edge between the two
+        if drawn != came[place]:  # allowed only if the draw is almost on the edge between the two
             near += 1
             lower, upper = edges[came[place]], edges[came[place] + 1]
             assert lower - 1e-5 < wanted < upper + 1e-5
@@ -218,7 +218,7 @@ def test_undo_and_redo_go_back_and_forth(page: Page, tmp_path: Path) -> None:
         act()
         settled(page)
         texts.append(text_of(page))
-        page.run("changed = 0")  # as if a second later: typing begins another step to undo
+        page.run("changed = 0")  # as if a second had passed: typing begins a new undo step
     for expected in reversed(texts[:-1]):
         page.press("z", control=True)
         settled(page)
@@ -457,7 +457,7 @@ def test_readable(page: Page, tmp_path: Path, width: int, scheme: str) -> None:
     page.click("#several")
     page.wait("!writing && ways.length === 4")
     page.run("document.querySelectorAll('details').forEach(part => { part.open = true; })")
-    # The letters of the mirror are transparent: those of the field, above, have its colour.
+    # The mirror's letters are transparent: the field above it shows them, in its own colour.
     page.run("at('mirror').style.color = getComputedStyle(field).color")
     for part in range(7):
         page.run(f"choice.value = {part}; choice.dispatchEvent(new Event('change'))")
@@ -474,7 +474,7 @@ def test_the_colours_lie_behind_their_letters(page: Page, tmp_path: Path, width:
     text += "\n" + "床前明月光,疑是地上霜。" * 20 + "\n"
     open_page(page, tmp_path, random_checkpoint(LETTERS + "\t", hidden_size=16), text=text)
     page.run("at('editor').style.minHeight = 0")
-    for end in range(len(text) - 240, len(text), 7):  # of lines that end anywhere
+    for end in range(len(text) - 240, len(text), 7):  # the last line ends anywhere
         page.run(f"field.value = {text!r}.slice(0, {end})")
         page.run("field.dispatchEvent(new Event('input'))")
         heights = page.run("""(mirror => {

@@ -1,4 +1,4 @@
-"""The Python examples of the README and its page, and the public names used as in a notebook."""
+"""The Python examples of the README and docs/python.md, and uses of the public names."""
 
 import re
 import signal

@@ -26,7 +26,7 @@ from tests.helpers.places import ROOT
 
 pytestmark = pytest.mark.processes
 
-# As if neither peer were installed.
+# The script can import neither PyTorch nor JAX.
 ALONE = """
 import runpy, sys
 sys.modules["torch"] = sys.modules["jax"] = None
@@ -157,7 +157,7 @@ def test_an_n_gram_model_counts_as_by_hand() -> None:
 def test_witten_bell_counts_as_by_hand() -> None:
     a, b, c = 0, 1, 2
     ids = np.array([a, b, a, c, a, b, a, b])
-    # Of seven characters b came twice, of three kinds; after a came three, of two kinds, b twice.
+    # The seven characters have three kinds, and b occurs twice. Three follow a: two kinds, b twice.
     single_b = (2 + 3 / 3) / (7 + 3)
     assert np.isclose(witten_bell(ids, 7, 2)[0], (2 + 2 * single_b) / (3 + 2))
 
@@ -165,7 +165,7 @@ def test_witten_bell_counts_as_by_hand() -> None:
 def test_row_ends_are_those_of_char_rnn() -> None:
     text = "".join(map(chr, range(0x4E00, 0x4E00 + 3 * 4 * 41 + 5)))
     train, val, length = divided(text, batch_size=3, seq_length=4)
-    x = np.array(list(text[: 3 * 4 * 41])).reshape(3, -1)  # its view of the data
+    x = np.array(list(text[: 3 * 4 * 41])).reshape(3, -1)  # char-rnn's view of the data
     kept = 38 * 4  # 95 % of 41 windows, rounded down
     assert (train, val) == ("".join(x[:, :kept].ravel()), "".join(x[:, kept:].ravel()))
     assert length == 3 * 4

@@ -33,7 +33,7 @@ def test_a_short_campaign(campaign: str) -> None:
 
 
 def test_what_the_campaigns_watch_for_is_found(tmp_path: Path) -> None:
-    """A save that is not atomic is caught."""
+    """The campaign catches a save that is not atomic."""
     code = (
         "import sys, pathlib; import tests.campaigns.crash as crash\n"
         "from charnn.checkpoint import checkpoint\n"

@@ -1,6 +1,6 @@
-"""A cell is one file: the gated ones, and a leaky RNN that the tests register, work everywhere.
+"""The gated cells, and a leaky RNN that the tests register, work in every command.
 
-Their gradients are checked in tests/network/test_gradients.py.
+tests/network/test_gradients.py checks their gradients.
 """
 
 import json
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.processes
 
 SIZES = ["--set", "model.hidden_size=64", "--set", "model.num_layers=2"]
 SIZES += ["--set", "model.dropout=0.1", "--seed", "1", "-q"]
-# Two workers: a batch of 32 with 64 units is work enough for them.
+# A batch of 32 with 64 units is enough work for two workers.
 TRAIN = ["train", "--data", "t.txt", *SIZES, "--threads", "2", "--set", "training.eval_every=20"]
 
 Run = Callable[..., str]
@@ -47,7 +47,7 @@ def folder(cell: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(cell: str, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Return a function that runs a command which must succeed, in a Python that has the cell."""
+    """Return a function that runs a command in a Python with the cell. It must succeed."""
     model = ["--set", f"model.cell={cell}"]
     variables = os.environ | leaky.environment(tmp_path_factory.mktemp("site"))
 
@@ -147,7 +147,7 @@ def test_the_textbook_loop_has_the_same_state(network: Network) -> None:
 
 
 def test_gradients_go_back_through_time_by_every_path(network: Network) -> None:
-    """Also past W, where a leaky cell keeps a share of h."""
+    """One path goes past W: a leaky cell keeps a share of h."""
     exact = Network.from_config(network.spec, network.vocab_size, np.float64)
     exact.parameters.flat[...] = network.parameters.flat
     ids = np.random.default_rng(1).integers(0, network.vocab_size, 12)
@@ -160,9 +160,9 @@ def test_gradients_go_back_through_time_by_every_path(network: Network) -> None:
     L, states_of_a_layer = exact.num_layers, exact.spec.cell_class.states
 
     def loss(lag: int, unit: int, change: float, of_s: bool) -> float:
-        """L(t) when one h, or s, of the top layer is changed at t − lag, from there on."""
+        """Return L(t) after a change of one h, or s, of the top layer at t − lag."""
         state = states[:, t - lag, None].copy()
-        if of_s:  # which changes h, too: q tanh(s)
+        if of_s:  # this changes h, too: h = q tanh(s)
             h, s = state[[L - 1, -1], 0, unit]
             state[-1, 0, unit] += change
             state[L - 1, 0, unit] = h / np.tanh(s) * np.tanh(s + change)

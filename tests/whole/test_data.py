@@ -304,7 +304,7 @@ def test_extracts_of_wikipedia_come_zipped_or_not(
     source, out = tmp_path / "source", tmp_path / "out.txt"
     source.write_bytes(zipped(name, content) if packed else content)
     monkeypatch.setenv(name.upper(), str(source))
-    assert build.main([name, str(out)]) == 1  # a stand-in is not the file
+    assert build.main([name, str(out)]) == 1  # the stand-in is not the real file
     assert not out.exists()
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     monkeypatch.setitem(build.SOURCE_MD5, name, digest)

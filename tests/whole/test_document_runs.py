@@ -1,4 +1,4 @@
-"""Runs on documents: gradients, resuming, drawing, scoring, and what a user may get wrong."""
+"""Runs on documents: gradients, resuming, drawing, scoring and mistakes of users."""
 
 import json
 import shutil
@@ -157,7 +157,7 @@ def test_unique_and_new_documents_are_neither_repeated_nor_in_the_text(named: Pa
     assert not set(lines) & set(NAMES)
     assert "documents drawn:" in result.stderr
     assert "novelty: 0 of 40 documents (0.0%) are in the training text" in result.stderr
-    # The model knows nothing else than these, if only the likeliest is drawn.
+    # Greedy draws always give the same document.
     result = run("sample", "--ckpt", "n.npz", "--samples", "2", "--unique", "--greedy", cwd=named)
     assert result.returncode == 1
     assert "only 1 of 2 documents were found" in result.stderr
@@ -177,7 +177,7 @@ def test_drawn_ends_and_first_characters_follow_the_model(named: Path) -> None:
     first = [text[:1] or BOUNDARY for text in drawn]
     counts = np.array([first.count(character) for character in known.characters])
     statistic = ((counts - 4000 * p) ** 2 / (4000 * p)).sum()
-    assert statistic < 45.3  # of 20 degrees of freedom once in 1000
+    assert statistic < 45.3  # 20 degrees of freedom exceed this once in 1000
     after = [text[1:2] or BOUNDARY for text in drawn if text[:1] == "a"]
     ids = np.array([[known.boundary], [known.encode("a")[0]]])
     o = model.logits(ids, model.zero_state())[1, 0].astype(float)
@@ -200,7 +200,7 @@ def test_each_document_gets_a_score(named: Path) -> None:
         (2, "zebra"),
         (3, "bk"),
     ]
-    for one, known in zip(found, ("ako", "eba", "bk"), strict=True):  # z and r are unknown
+    for one, known in zip(found, ("ako", "eba", "bk"), strict=True):  # z is unknown
         ids = checkpoint.vocabulary.encode(BOUNDARY + known.replace("r", "") + BOUNDARY)
         expected = evaluate(checkpoint.model, ids)
         if one["characters"] == len(ids) - 2:

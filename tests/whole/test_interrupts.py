@@ -1,4 +1,4 @@
-"""Interrupts at any time: an exit code, no traceback, nothing spoiled."""
+"""An interrupt at any time gives an exit code and no traceback, and spoils nothing."""
 
 import os
 import signal

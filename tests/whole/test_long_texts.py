@@ -1,4 +1,4 @@
-"""Training on a long text: little memory, and one line when its temporary file does not fit."""
+"""Training on a long text takes little memory. A full temporary folder gives one line."""
 
 import os
 import resource
@@ -29,7 +29,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
             peak = max(peak, *map(int, anonymous), 0)
             time.sleep(0.02)
     assert process.returncode == 0
-    assert 10_000 < peak < 200_000  # kB, of which libraries and a model take the most
+    assert 10_000 < peak < 200_000  # kB; libraries and the model take most of it
 
 
 def test_a_full_disk_for_temporary_files_is_one_line(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_full_disk_for_temporary_files_is_one_line(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        # The limit of a file's size stands for a full disk.
+        # A limit on the size of files stands for a full disk.
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)),
     )
     assert result.returncode == 1

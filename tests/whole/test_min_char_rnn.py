@@ -1,4 +1,4 @@
-"""configs/min-char-rnn.yaml gives the losses of that script, step by step."""
+"""configs/min-char-rnn.yaml gives the losses of the original script, step by step."""
 
 import json
 import subprocess
@@ -17,8 +17,8 @@ CONFIG = ROOT / "configs" / "min-char-rnn.yaml"
 def script_losses(text: str, parameters: dict[str, np.ndarray], steps: int) -> list[float]:
     """Return each step's summed loss, by the script's rules.
 
-    A pointer moves 25 characters a step and goes back to 0, with a zero state, when fewer than
-    26 + 1 characters are left; Adagrad keeps 1e-8 inside its root; elements are clipped at ±5.
+    A pointer moves 25 characters a step. It returns to 0, with a zero state, when fewer than 26 + 1
+    characters are left. Adagrad has 1e-8 inside its root. Clipping limits elements to ±5.
     """
     characters = sorted(set(text))
     ids = [characters.index(character) for character in text]
@@ -75,7 +75,7 @@ def charnn_train(folder: Path, *options: str) -> None:
     subprocess.run(command, check=True, cwd=folder)
 
 
-# 5,001 characters make a last window that is whole but that nothing follows: the script's edge.
+# With 5,001 characters the last window is whole and nothing follows it, the script's edge case.
 @pytest.mark.parametrize(("length", "steps"), [(25_100, 1000), (5_001, 450)])
 def test_the_losses_are_the_script_s(tmp_path: Path, length: int, steps: int) -> None:
     text = english(length)

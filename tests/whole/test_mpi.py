@@ -1,4 +1,4 @@
-"""A run of several ranks: the same numbers, each message once, and all ranks end together."""
+"""Several ranks compute the same numbers, print each message once and end together."""
 
 import os
 import re
@@ -58,7 +58,7 @@ def ranks(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a text, and the run of a single process on it, alone.npz."""
+    """A folder with a text, and alone.npz, the run of a single process on it."""
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "text.txt").write_text(english(30_000))
     ok(*RUN, "--out", "alone.npz", cwd=folder)
@@ -119,7 +119,7 @@ def test_what_some_ranks_begin_others_finish(folder: Path) -> None:
 
 
 def test_a_rank_without_a_share_of_the_validation_prints_no_error(folder: Path) -> None:
-    # So short a validation text is read in one piece, by the first rank.
+    # The first rank reads such a short validation text in one piece.
     short = ["--set", "data.val_fraction=0.01", "--max-steps", "5", "--out", "dry.npz"]
     result = ranks(2, *RUN, *short, "--dry-run", cwd=folder)
     assert result.returncode == 0, result.stderr
@@ -267,7 +267,7 @@ def test_a_run_alone_has_nothing_of_mpi(folder: Path) -> None:
         "try:\n main()\nfinally:\n assert not any('mpi4py' in name for name in sys.modules)"
     )
     command = [sys.executable, "-c", code, *RUN, "--max-steps", "1", "--out", "plain.npz"]
-    # These variables are set in a Slurm job whose command was started without srun.
+    # A Slurm job sets these variables even if its command starts without srun.
     slurm = {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_JOB_ID": "1"}
     subprocess.run(command, cwd=folder, env=os.environ | slurm, check=True, timeout=60)
 
@@ -316,7 +316,7 @@ def test_what_goes_wrong_on_one_rank_ends_all(
 
 @contextmanager
 def running(folder: Path, out: str) -> Iterator[tuple[Any, list[int]]]:
-    """Start a long run of two ranks; yield it and its ranks when it has trained a while."""
+    """Start a long run of two ranks; after 250 steps, yield it and its ranks."""
     command = [MPIEXEC, "-n", "2", *CHARNN, *RUN, "--out", out, "--overwrite"]
     command += ["--max-steps", "1000000", "--set", "training.save_every=100"]
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""docs/notebook.md: its cells show what it says. The reprs of objects stay short."""
+"""The cells of docs/notebook.md show what the page says. Reprs of objects stay short."""
 
 import inspect
 import shutil
@@ -22,7 +22,7 @@ PAGE = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
 
 
 class Handle:
-    """Stands for what IPython's `display` returns; counts the updates."""
+    """A stand-in for IPython's display handle. It counts the updates."""
 
     updates = 0
 
@@ -37,7 +37,7 @@ def test_every_cell_of_the_page_shows_what_the_page_says(
     shutil.copy(ROOT / "tests" / "fixtures" / "village.txt", tmp_path)
     monkeypatch.chdir(tmp_path)
     matplotlib.use("Agg")
-    stub: Any = ModuleType("IPython.display")  # IPython is no requirement
+    stub: Any = ModuleType("IPython.display")  # the tests do not need IPython
     stub.display = lambda figure, display_id: Handle()
     monkeypatch.setitem(sys.modules, stub.__name__, stub)
     names: dict[str, Any] = {}
@@ -48,7 +48,7 @@ def test_every_cell_of_the_page_shows_what_the_page_says(
 
 
 def large() -> dict[str, Any]:
-    """Return objects that hold much."""
+    """Return objects with large contents."""
     characters = "".join(map(chr, range(0xE0000, 0xE1000))) + BOUNDARY
     vocabulary = charnn.Vocabulary(characters)
     network = Network(len(vocabulary), 3, 200, cell="lstm")

@@ -52,7 +52,7 @@ def test_log_eval_and_an_independent_loop_agree(tmp_path: Path, dtype: str) -> N
     charnn(tmp_path, *command)
     log = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
     logged = {line["step"]: line["val_loss"] for line in log if line["val_loss"] is not None}
-    # The best validation is not the last: the model learns its small text by heart.
+    # The model overfits its small text, so the best validation is not the last.
     best = min(logged, key=logged.__getitem__)
     assert best < STEPS
     for name, step, tolerance in (("run.npz", STEPS, 1e-6), ("run.best.npz", best, 1e-4)):
@@ -67,7 +67,7 @@ def test_log_eval_and_an_independent_loop_agree(tmp_path: Path, dtype: str) -> N
 
 
 def recomputed(members: dict[str, Any]) -> float:
-    """Return the mean loss over the last fifth of the text, by the textbook's loop."""
+    """Return the mean loss over the last fifth of the text, by the textbook loop."""
     points = {int(point): k for k, point in enumerate(members["vocabulary"])}
     ids = np.array([points[ord(character)] for character in TEXT[7200:]])
     parameters = {name: members[name] for name in ("U0", "W0", "b0", "U1", "W1", "b1", "V", "c")}

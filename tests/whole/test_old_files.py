@@ -1,9 +1,9 @@
 """Checkpoints of all earlier versions load and give the same logits.
 
-`tests/fixtures` has one of every state of the format: first.npz, of the first checkpoints, and
-second.npz, since a run can be rolled back; lstm.npz and gru.npz are of version 2, for cells with
-gates. All were trained for 150 of 200 steps on village.txt.
-When what a checkpoint holds changes, add another; never change one that is there.
+`tests/fixtures` has one of every state of the format. first.npz is one of the first checkpoints.
+second.npz came with rollbacks. lstm.npz and gru.npz have version 2, for cells with gates.
+All were trained for 150 of 200 steps on village.txt. Add another when the contents of checkpoints
+change. Never change an existing one.
 """
 
 import shutil
@@ -29,7 +29,7 @@ def test_an_old_checkpoint_gives_the_logits_it_gave(name: str) -> None:
     assert checkpoint.progress.step == 150
     ids = checkpoint.vocabulary.encode("Anna says: to the sea.")
     o = checkpoint.model.logits(ids[:, None], checkpoint.model.zero_state())
-    # Other libraries may round otherwise.
+    # Other libraries may round differently.
     np.testing.assert_allclose(o[:, 0], np.load(FIXTURES / f"{name}.logits.npy"), atol=1e-5)
 
 

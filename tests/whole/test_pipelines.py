@@ -27,7 +27,7 @@ SMALL += "--set model.num_layers=1"
 
 
 def make(*arguments: str, cwd: Path, settings: str = SMALL) -> subprocess.CompletedProcess[str]:
-    """Run make, unaware of the make that may be running the tests."""
+    """Run make without the variables of a make that runs the tests."""
     environment = {k: v for k, v in os.environ.items() if not re.match("MAKE|MFLAGS", k)}
     result = subprocess.run(
         [*MAKE, f"SETTINGS={settings}", *arguments],
@@ -51,14 +51,14 @@ def ok(*arguments: str, cwd: Path, settings: str = SMALL) -> str:
 
 
 def fails(*arguments: str, cwd: Path) -> str:
-    """Run a target that must fail; return what it said on stderr."""
+    """Run a target that must fail; return its stderr."""
     result = make(*arguments, cwd=cwd)
     assert result.returncode == 2, result.stdout
     return result.stderr
 
 
 def rows(printed: str, header: str) -> list[list[str]]:
-    """Return the lines of a table, cut at blanks, below the line that starts with `header`."""
+    """Return the rows of a table, split at blanks, below the line that starts with `header`."""
     lines = printed.splitlines()
     first = next(i for i, line in enumerate(lines) if line.split()[0] == header)
     return [line.split() for line in lines[first + 1 :]]
@@ -66,7 +66,7 @@ def rows(printed: str, header: str) -> list[list[str]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a text alone."""
+    """A folder with only a text."""
     (tmp_path / "text.txt").write_text(english(8000))
     return tmp_path
 
@@ -118,7 +118,7 @@ def test_words_are_counted_and_the_most_frequent_come_first(trained: Path) -> No
 
 
 def test_words_survive_more_of_them_than_a_pipe_holds(trained: Path) -> None:
-    """A pipeline that ends in `head` would fail here: `sort` writes on when nobody reads."""
+    """A pipeline that ends in `head` would fail here: `sort` writes after `head` has ended."""
     ok("words", "CKPT=runs/stdin.best.npz", "N=60000", cwd=trained)
 
 
@@ -227,14 +227,14 @@ def test_what_fails_in_a_pipe_fails_the_target(
     result = make("-s", *arguments, cwd=folder)
     assert result.returncode == 2
     assert expected in result.stderr
-    assert len(result.stdout.splitlines()) <= 1  # the head of a table, and no row of it
+    assert len(result.stdout.splitlines()) <= 1  # a table's header, but none of its rows
 
 
 # --- Slurm ---------------------------------------------------------------------------------------
 
 
 def sbatch(script: str, *arguments: str, cwd: Path, **variables: str) -> None:
-    """Run a script as Slurm would run a task of it."""
+    """Run a script as Slurm runs one of its tasks."""
     folder = str(Path(sys.executable).parent)
     path = {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
     command = ["bash", str(ROOT / "docs" / script), *arguments]

@@ -1,4 +1,4 @@
-"""The files that strangers rely on agree with the project: versions, Pythons, hooks and links."""
+"""The files that outsiders use agree with the project: versions, Pythons, hooks and links."""
 
 import re
 import tomllib

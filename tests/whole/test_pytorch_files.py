@@ -1,4 +1,4 @@
-"""Where PyTorch is installed: the lines of docs/pytorch.md, and models that PyTorch saved."""
+"""The code of docs/pytorch.md, and models that PyTorch saved. This needs PyTorch."""
 
 import json
 import re
@@ -76,7 +76,7 @@ def test_a_model_of_pytorch_gives_the_same_logits_here(
 
 
 def test_the_example_of_saving_is_read(tmp_path: Path) -> None:
-    """stoi.json as the docs write it."""
+    """The test writes stoi.json as the docs do."""
     stoi = {character: index for index, character in enumerate("ba\n")}
     with (tmp_path / "stoi.json").open("w") as file:
         json.dump(stoi, file)

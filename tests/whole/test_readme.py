@@ -16,7 +16,7 @@ from tests.helpers.places import ROOT
 from tests.helpers.texts import english
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# The README, and the pages with its longer examples. Other pages have tests of their own.
+# The README and these pages have the longer examples. Other pages have their own tests.
 PAGES = {
     name: (ROOT / name).read_text(encoding="utf-8")
     for name in (
@@ -31,7 +31,7 @@ PAGES = {
     )
 }
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-# "$ charnn …" and what it printed, page after page.
+# These are pairs, page after page: the arguments after "$ charnn", and the printed text.
 SHOWN = [
     (shlex.split(match[1]), match[2])
     for page in PAGES.values()
@@ -63,7 +63,7 @@ def charnn(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tour's own training, on a small text with a small model."""
+    """A folder with the tour's training, on a small text with a small model."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "data").mkdir()
     (folder / "data" / "shakespeare.txt").write_text(english(150_000))

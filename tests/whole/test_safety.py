@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def operations(run: Iterator[tuple[str, str]]) -> list[str]:
-    """Return the operations without repetitions; all temporary files have one name."""
+    """Return the operations without repetitions. All temporary files get the same name."""
     named = (f"{name} {'temporary' if path.endswith('.tmp') else path}" for name, path in run)
     return [name for name, _ in groupby(named)]
 
@@ -66,7 +66,7 @@ def test_a_line_of_the_log_is_one_write(tmp_path: Path) -> None:
         log.append(make_metrics(2))
         log.sync()
         log.close()
-    # `watching` does each write in two halves.
+    # `watching` splits each write into two halves.
     assert [name for name, _ in done] == ["open", "truncate", "write", "write", "fsync"]
 
 
@@ -94,7 +94,7 @@ def test_a_line_that_does_not_fit_leaves_no_half_behind(tmp_path: Path) -> None:
 
 
 def temporary(path: Path) -> Path:
-    """Return the name under which the content of a file was written."""
+    """Return the name of the temporary file that a write of this file uses."""
     names = list[str]()
     write_atomically(path, lambda _: names.extend(p.name for p in path.parent.glob(".*.tmp")))
     path.unlink()
@@ -112,7 +112,7 @@ def test_what_a_killed_run_left_goes_with_the_next(folder: Path) -> None:
 
 
 def test_an_empty_log_is_no_run(folder: Path) -> None:
-    """A run that is killed right after it took its lock leaves an empty log."""
+    """A run that is killed right after it takes its lock leaves an empty log."""
     (folder / "run.jsonl").touch()
     subprocess.run([*CHARNN, *TRAIN, "--quiet", "--stop-after", "1"], cwd=folder, check=True)
 
@@ -123,7 +123,7 @@ def test_files_that_appear_while_the_text_is_read_are_not_replaced(folder: Path)
     with subprocess.Popen(
         [*CHARNN, *command], cwd=folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as slow:
-        time.sleep(1)  # time to look for the output files
+        time.sleep(1)  # the run needs time to look for its output files
         subprocess.run([*CHARNN, *TRAIN, "--quiet", "--stop-after", "1"], cwd=folder, check=True)
         before = (folder / "run.npz").read_bytes()
         _, said = slow.communicate(english(20_000))

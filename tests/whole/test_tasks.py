@@ -1,4 +1,4 @@
-"""The texts of known entropy: what they say of themselves is true."""
+"""The texts of known entropy have the entropy that they report."""
 
 import math
 from collections import Counter
@@ -40,7 +40,7 @@ def test_recall_has_the_entropy_of_its_parts(gap: int) -> None:
 
 
 def test_reber_s_entropy_another_way() -> None:
-    """Characters and bits expected from each state on, by iteration from the end backwards."""
+    """Iterate backwards from the end: compute the expected characters and bits after each state."""
     automaton = GRAMMARS["reber"]
     n = dict.fromkeys(automaton, 0.0)
     bits = dict.fromkeys(automaton, 0.0)

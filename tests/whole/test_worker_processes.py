@@ -1,4 +1,4 @@
-"""Real commands with workers: however a run ends, its workers end and its checkpoint is whole."""
+"""However a real command with workers ends, its workers end and its checkpoint is whole."""
 
 import os
 import signal
@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def running(folder: Path, until: str = "step 20/") -> Iterator[tuple[Any, list[int]]]:
-    """Run without end in a group of its own; yield the process and its workers."""
+    """Start an endless run in its own process group; yield the process and its workers."""
     with subprocess.Popen(
         [*CHARNN, *ENDLESS], cwd=folder, stderr=subprocess.PIPE, text=True, process_group=0
     ) as process:
@@ -101,7 +101,7 @@ def test_stopped_and_resumed_ends_with_the_same_bytes(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_who_ends_the_whole_group_ends_it_with_a_save(folder: Path, number: int) -> None:
+def test_a_signal_to_the_whole_group_ends_it_with_a_save(folder: Path, number: int) -> None:
     with running(folder) as (process, workers):
         for worker in workers:  # as a service manager does
             os.kill(worker, number)
@@ -113,7 +113,7 @@ def test_who_ends_the_whole_group_ends_it_with_a_save(folder: Path, number: int)
         assert load(folder / "run.npz").progress.step >= 20
 
 
-def test_workers_that_only_begin_hear_no_signal_either(folder: Path) -> None:
+def test_workers_ignore_signals_while_they_start_too(folder: Path) -> None:
     with running(folder, until="plan: ") as (process, workers):
         for worker in workers:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
