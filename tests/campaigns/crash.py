@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,9 +118,7 @@ class Run:
             os.dup2(handle, 2)
             signal.alarm(60)
             sys.argv = ["charnn", *options(self.settings)]
-            if before is None:
-                app.main()
-            with watching(before or (lambda operation, path: None)):
+            with watching(before) if before else nullcontext():
                 app.main()
         except SystemExit as error:
             code = int(error.code or 0)

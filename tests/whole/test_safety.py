@@ -196,7 +196,7 @@ def test_no_error_shows_what_could_steer_a_terminal(
 
 
 @pytest.mark.terminal
-def test_tables_and_notes_show_escapes_and_json_stays_json(folder: Path) -> None:
+def test_a_terminal_gets_escapes_of_control_characters(folder: Path) -> None:
     (folder / "text.txt").write_text(f"{ESCAPE}\x7fking\n" * 900)
     command = [part if part != "run.npz" else f"{ESCAPE}.npz" for part in TRAIN]
     for arguments in (
