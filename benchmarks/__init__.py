@@ -1,1 +1,1 @@
-"""What charnn costs beside PyTorch, JAX and the bare machine; README.md says how it is measured."""
+"""The speed of charnn beside PyTorch, JAX and the bare machine. README.md explains the method."""

@@ -17,18 +17,22 @@ def case(given: str) -> Case:
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure the sections named on the command line and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
-    parser.add_argument("--rounds", type=int, default=11, help="turns of each side (11)")
-    parser.add_argument("--seconds", type=float, default=0.2, help="of each turn (0.2)")
-    parser.add_argument("--case", type=case, action="append", help="H,layers,B,T[,CELL] of a step")
-    parser.add_argument("--megabytes", type=int, default=300, help="of the large corpus (300)")
-    parser.add_argument("--json", action="store_true", help="for a program")
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"one of {', '.join(SECTIONS)}"
+    )
+    parser.add_argument("--rounds", type=int, default=11, help="turns of each program (11)")
+    parser.add_argument("--seconds", type=float, default=0.2, help="length of a turn (0.2)")
+    parser.add_argument("--case", type=case, action="append", help="step size, H,layers,B,T[,CELL]")
+    parser.add_argument("--megabytes", type=int, default=300, help="size of the large text (300)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
     unknown = set(given.sections) - set(SECTIONS)
     if unknown:
-        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+        parser.error(
+            f"unknown section {', '.join(sorted(unknown))}; choose from {', '.join(SECTIONS)}"
+        )
     options = Options(given.rounds, given.seconds, given.case or [], given.megabytes)
     try:
         tables = [SECTIONS[name](options) for name in given.sections or SECTIONS]

@@ -1,8 +1,8 @@
-"""How good is what a run chooses by itself? ``python -m benchmarks.choosing`` (an hour or two).
+"""Measure how good a run's own choices are: ``python -m benchmarks.choosing`` (an hour or two).
 
-Trains, on each text, what `charnn train --data TEXT` chooses, and eight configs made by hand, all
-with as many floating-point operations. The regret is the best validation loss of the choice minus
-that of the best of the eight. The rule was fitted on some of the texts; the others were left out.
+On each text, this trains the choice of `charnn train --data TEXT` and eight configs made by hand.
+All use the same number of floating-point operations. The regret is the best validation loss of the
+choice minus that of the best of the eight. The rule was fitted on some of the texts, not on all.
 """
 
 import argparse
@@ -45,12 +45,12 @@ HAND_MADE = {  # hidden_size, num_layers, learning_rate, dropout
 
 
 class Run(NamedTuple):
-    """A run that is over.
+    """A finished run.
 
     Attributes:
-        text: its name.
-        name: of the config.
-        steps: of the plan.
+        text: the name of the text.
+        name: the name of the config.
+        steps: the number of planned steps.
         best: the lowest validation loss, in nats per character.
         last: the validation loss at the end.
     """
@@ -100,8 +100,8 @@ def train(folder: Path, text: Path, name: str, keys: dict[str, Any]) -> Run:
 
 
 def table(runs: list[Run]) -> Table:
-    """Return a row for each text: what was chosen, what was best, and the regret."""
-    made = Table("Chosen, and the best of eight configs made by hand, nats per character")
+    """Return a table with a row for each text: the choice, the best of the eight, the regret."""
+    made = Table("The choice and the best of eight configs made by hand, nats per character")
     for text in dict.fromkeys(run.text for run in runs):
         own = {run.name: run for run in runs if run.text == text}
         chosen = own.pop("chosen")
@@ -122,13 +122,17 @@ def table(runs: list[Run]) -> Table:
 
 
 def main() -> None:
-    """Train all; print the table, and write all runs if asked to."""
+    """Train all configs and print the table; ``--out`` also writes all runs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.choosing", description=__doc__)
-    parser.add_argument("--only", default="", metavar="TEXT", help="texts that contain this")
-    parser.add_argument("--texts", type=Path, default=Path("runs/texts"), help="where they are")
-    parser.add_argument("--more", type=Path, nargs="*", default=[], help="files of your own")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each (2)")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write all runs")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only texts that contain TEXT")
+    parser.add_argument(
+        "--texts", type=Path, default=Path("runs/texts"), help="folder of the texts (runs/texts)"
+    )
+    parser.add_argument("--more", type=Path, nargs="*", default=[], help="more text files")
+    parser.add_argument("--jobs", type=int, default=2, help="parallel runs, one core each (2)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.json", help="also write all runs to this file"
+    )
     given = parser.parse_args()
     texts = [path for path in [*build(given.texts), *given.more] if given.only in path.stem]
     texts.sort(key=lambda path: path.stat().st_size)

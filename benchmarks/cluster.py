@@ -1,7 +1,8 @@
-"""Measure and predict training under MPI: `python -m benchmarks.cluster`, tables as Markdown.
+"""Measure and predict training under MPI: `python -m benchmarks.cluster` prints Markdown tables.
 
-The jobs of 1, 2, 4 and 8 ranks that it starts on this machine measure steps, products and sums;
-a model of a few constants is fitted to some of them, and tells the others and other networks.
+It starts jobs of 1, 2, 4 and 8 ranks on this machine, which measure steps, products and sums. A
+model with a few constants is fitted to some of the figures. It predicts the others, and the speed
+on other networks.
 """
 
 import json
@@ -44,14 +45,14 @@ Turn = Callable[[int], Any]
 
 @dataclass
 class Job:
-    """What the ranks of a job measure: they take turns together, or the first one alone."""
+    """The measurements of a job: all ranks work together, or the first one works alone."""
 
     ranks: Ranks
 
     def race(self, turns: dict[str, Turn], rounds: int = ROUNDS) -> dict[str, list[float]]:
-        """Let turns follow one another; return the seconds of a unit in each round.
+        """Run the turns one after the other; return the seconds per unit in each round.
 
-        Those whose name begins with "alone" are the first rank's while the others sleep.
+        Only the first rank runs a turn whose name begins with "alone". The others sleep.
         """
         units = {}
         for name, turn in turns.items():
@@ -75,7 +76,7 @@ class Job:
         return seconds / n
 
     def sums(self) -> list[float]:
-        """Return the seconds that summing arrays of each size takes."""
+        """Return the seconds of a sum over the ranks, for each size of array."""
 
         def turn(size: int) -> Turn:
             array = np.zeros(size // 4, np.float32)
@@ -91,7 +92,7 @@ class Job:
 
 
 def measure() -> None:
-    """Be one rank of a job; the first prints what was measured."""
+    """Run one rank of a job. The first rank prints the measurements as JSON."""
     job = Job(join())
     ranks, n = job.ranks, job.ranks.size
     record: dict[str, Any] = {"steps": {}, "sums": job.sums() if n > 1 else []}
@@ -129,12 +130,12 @@ def gradient_bytes(case: Case) -> int:
 
 
 def on(ranks: int, case: Case) -> Case:
-    """Return what one rank has of a case."""
+    """Return one rank's share of a case."""
     return case._replace(B=case.B // ranks)
 
 
 def relative_fit(terms: list[list[float]], seconds: list[float]) -> list[float]:
-    """Return the factors of the terms whose sums are nearest to the seconds, relatively."""
+    """Return the factors of the terms that minimise the squared relative errors of the seconds."""
     scaled = np.array(terms) / np.array(seconds)[:, None]
     factors: list[float] = np.linalg.lstsq(scaled, np.ones(len(seconds)), rcond=None)[0].tolist()
     return factors
@@ -142,7 +143,7 @@ def relative_fit(terms: list[list[float]], seconds: list[float]) -> list[float]:
 
 @dataclass
 class Compute:
-    """Seconds of a step on one core: FLOP, time steps and parameters, each times a constant."""
+    """The seconds of a step on one core: FLOP, time steps and parameters, each times a constant."""
 
     per_flop: float
     per_time_step: float
@@ -150,7 +151,7 @@ class Compute:
 
     @staticmethod
     def terms(case: Case) -> list[float]:
-        """Return what the constants are multiplied by."""
+        """Return the FLOP, time steps and parameters, in the order of the constants."""
         return [case.flop, case.T * case.layers, gradient_bytes(case) / 4]
 
     def __call__(self, case: Case) -> float:
@@ -161,9 +162,9 @@ class Compute:
 
 @dataclass
 class Network:
-    """Seconds of a sum over n machines: a latency for each turn, and bytes over a bandwidth.
+    """The seconds of a sum over n machines: a latency for each turn, plus bytes over bandwidth.
 
-    As MPICH sums long arrays, by halving, adding and collecting: 2 log₂ n turns, in which
+    MPICH sums long arrays by halving, adding and collecting. This takes 2 log₂ n turns, in which
     2 (n − 1) / n of the array pass every wire (Thakur, Rabenseifner & Gropp 2005).
     """
 
@@ -172,12 +173,12 @@ class Network:
     bandwidth: float
 
     def __call__(self, machines: int, size: int) -> float:
-        """Return the seconds for an array of so many bytes."""
+        """Return the seconds for an array of ``size`` bytes."""
         turns = 2 * math.ceil(math.log2(machines))
         return turns * self.latency + 2 * (machines - 1) / machines * size / self.bandwidth
 
 
-# Latencies of a message between two programs, as they are usually given for these networks.
+# The latencies are the usual figures for a message between two programs on these networks.
 NETWORKS = [
     Network("10 Gbit/s Ethernet", 30e-6, 10e9 / 8),
     Network("100 Gbit/s InfiniBand", 2e-6, 100e9 / 8),
@@ -186,11 +187,11 @@ NETWORKS = [
 
 @dataclass
 class Model:
-    """What a step is expected to take: here on so many ranks, or on machines like this one."""
+    """Predicts the seconds of a step, on this machine or on several machines like it."""
 
     compute: Compute
-    sums: dict[int, list[float]]  # of each number of ranks: latency, seconds a byte
-    slowdown: float  # of a core while all of them are busy
+    sums: dict[int, list[float]]  # latency and seconds per byte, by number of ranks
+    slowdown: float  # the slowdown of a core while all cores are busy
 
     def here(self, ranks: int, case: Case) -> float:
         """Return the seconds of a step on this machine."""
@@ -210,7 +211,7 @@ class Model:
 
 
 def start(ranks: int) -> dict[str, Any]:
-    """Let a job measure."""
+    """Start a job; return its measurements."""
     print(f"{ranks} ranks", file=sys.stderr, flush=True)
     mpiexec = str(Path(sys.executable).with_name("mpiexec"))
     launcher = [mpiexec, "-n", str(ranks)] if ranks > 1 else []
@@ -220,7 +221,7 @@ def start(ranks: int) -> dict[str, Any]:
 
 
 def tables(records: dict[int, dict[str, Any]]) -> list[Table]:
-    """Fit the model to what the jobs measured, and compare."""
+    """Fit the model to the measurements; return all tables."""
     alone = records[1]["steps"]
     seconds = [median(alone[str(tuple(case))]["together"]) for case in FITTED]
     compute = Compute(*relative_fit([Compute.terms(case) for case in FITTED], seconds))
@@ -241,7 +242,7 @@ def tables(records: dict[int, dict[str, Any]]) -> list[Table]:
 
 
 def fitted(model: Model, seconds: list[float]) -> Table:
-    """Show the constants, and how well they describe what they were fitted to."""
+    """Return the constants and the error of the fit."""
     table = Table("The constants")
     compute = model.compute
     rows = {
@@ -287,7 +288,7 @@ def scaling(records: dict[int, dict[str, Any]]) -> Table:
 
 
 def compared(model: Model, records: dict[int, dict[str, Any]]) -> Table:
-    """Compare what was measured with the model, for all numbers of ranks."""
+    """Compare the measurements with the model, for all numbers of ranks."""
     table = Table("Measured and predicted")
     for n, record in records.items():
         for case in CASES:
@@ -308,7 +309,7 @@ def compared(model: Model, records: dict[int, dict[str, Any]]) -> Table:
 
 
 def predicted(model: Model, network: Network) -> Table:
-    """Say what more machines would gain."""
+    """Predict the gain of more machines."""
     table = Table(f"Machines with {cores()} ranks each, {network.name}")
     for case in PREDICTED:
         one = model.across(1, case, network)
@@ -329,7 +330,7 @@ def predicted(model: Model, network: Network) -> Table:
 
 
 def main() -> None:
-    """Measure all jobs, then print; or be a rank of one."""
+    """Measure all jobs and print the tables. With ``--rank``, run one rank of a job."""
     if sys.argv[1:] == ["--rank"]:
         measure()
         return

@@ -1,7 +1,7 @@
-"""Taking turns: every side in a process of its own, one at work while the others wait.
+"""Measure programs in turns: each side has its own process, and one works while the others wait.
 
 The threads of OpenBLAS, OpenMP and XLA spin for a while after their work is done. In one process,
-or without a pause, one library's threads would take the cores from the next one's.
+or without a pause, the threads of one library would take the cores from the next library.
 """
 
 import multiprocessing
@@ -19,20 +19,20 @@ from typing import Any, Self
 
 from benchmarks.workload import Case
 
-Run = Callable[[int], Any]  # does n units of some work, and may return something about it
+Run = Callable[[int], Any]  # does n units of work; may return a result
 
-PAUSE = 0.1  # seconds before each turn, until the threads of the last one sleep
+PAUSE = 0.1  # seconds before each turn, so that the threads of the last turn fall asleep
 THREADS = sorted({1, os.cpu_count() or 1})
 
 
 @dataclass(frozen=True)
 class Options:
-    """How long to measure, and what of it."""
+    """How long to measure, and which sizes."""
 
     rounds: int
-    seconds: float  # of each turn
-    cases: list[Case]  # of the training step; none for the grid
-    megabytes: int  # of the corpus
+    seconds: float  # length of a turn
+    cases: list[Case]  # sizes of the training step; empty for the grid
+    megabytes: int  # size of the large text
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,19 @@ class Spread:
         return cls(statistics.median(ordered), ordered[0], ordered[-1])
 
     def scaled(self, factor: float) -> "Spread":
-        """Return the same in another unit."""
+        """Return the spread in another unit."""
         return Spread(self.median * factor, self.low * factor, self.high * factor)
 
     def rate(self, units: float = 1.0) -> "Spread":
-        """Return units per second for the seconds that so many units took."""
+        """Convert the seconds that ``units`` units took to units per second."""
         return Spread(units / self.median, units / self.high, units / self.low)
 
 
 class Worker:
-    """A process that has one side's libraries loaded and works only when asked to."""
+    """A process that loads one side's libraries and works only on request."""
 
     def __init__(self, side: str):
-        """Start it; `side` is a module of this package whose functions return a `Run`."""
+        """Start the process; `side` is a module of this package whose functions return a `Run`."""
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, side), daemon=True)
@@ -77,7 +77,7 @@ class Worker:
         return Job(self, self._jobs - 1)
 
     def work(self, job: int, n: int) -> tuple[float, Any]:
-        """Do n units of a job; return the seconds they took and what the `Run` returned."""
+        """Do n units of a job; return the seconds they took and the result of the `Run`."""
         time.sleep(PAUSE)
         seconds, result = self._ask(job, None, n)
         return seconds, result
@@ -87,7 +87,7 @@ class Worker:
         try:
             error, answer = self._connection.recv()
         except EOFError:
-            raise RuntimeError("a worker died; its reason is above") from None
+            raise RuntimeError("a worker process died; its error is printed above") from None
         if error:
             raise RuntimeError(error)
         return answer
@@ -132,7 +132,7 @@ def _serve(connection: Connection, side: str) -> None:
                 result = jobs[job](argument)
                 answer = time.perf_counter() - began, result
             connection.send((None, answer))
-        except Exception as error:  # whatever fails here, the main process reports
+        except Exception as error:  # the main process reports every failure
             connection.send((f"{side}: {type(error).__name__}: {error}", None))
 
 
@@ -144,15 +144,15 @@ class Job:
     number: int
 
     def __call__(self, n: int) -> Any:
-        """Do n units of it; return what its `Run` returns."""
+        """Do n units; return the result of the `Run`."""
         return self.worker.work(self.number, n)[1]
 
     def seconds(self, n: int) -> float:
-        """Do n units of it; return the seconds that one took."""
+        """Do n units; return the seconds per unit."""
         return self.worker.work(self.number, n)[0] / n
 
     def units(self, seconds: float) -> int:
-        """Return how many units take about so many seconds, having warmed up."""
+        """Warm up; return the number of units that take about ``seconds`` seconds."""
         n = 1
         self.seconds(n)
         while (taken := self.seconds(n) * n) < seconds / 4:
@@ -161,7 +161,7 @@ class Job:
 
 
 def race(jobs: dict[str, Job], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Let jobs take turns of about so many seconds; return the seconds per unit in each round."""
+    """Run the jobs in turns of about ``seconds``; return the seconds per unit in each round."""
     units = {name: job.units(seconds) for name, job in jobs.items()}
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
@@ -171,7 +171,7 @@ def race(jobs: dict[str, Job], rounds: int, seconds: float) -> dict[str, list[fl
 
 
 def quotient(over: list[float], under: list[float]) -> Spread:
-    """Return the ratio round by round: what slows the machine down slows both."""
+    """Return the ratio of each round, because a slow machine slows both sides of a round."""
     return Spread.of(a / b for a, b in zip(over, under, strict=True))
 
 
@@ -186,5 +186,5 @@ def best(forms: dict[str, Job], seconds: float) -> str:
 
 
 def progress(text: str) -> None:
-    """Say on stderr what is being measured."""
+    """Print the name of the current measurement to stderr."""
     print(text, file=sys.stderr, flush=True)

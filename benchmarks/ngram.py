@@ -1,8 +1,8 @@
-"""What n-gram models reach on a text: ``python -m benchmarks.ngram TEXT``, for scale.
+"""Print the losses of n-gram models on a text, for comparison: ``python -m benchmarks.ngram TEXT``.
 
-Witten and Bell's method, a usual baseline, and modified Kneser-Ney, the best of the models that
-count (both as in Chen & Goodman 1999), each with its best order. The last tenth of the text
-validates, as in charnn.
+The models are Witten-Bell, a common baseline, and modified Kneser-Ney, the best of the models that
+count. Both follow Chen & Goodman (1999), and each has its best order. The last tenth of the text is
+the validation text, as in charnn.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 def named(
     ids: NDArray[np.int64], order: int
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-    """Number the n-grams: grams[n][t] is the one that ends at t, contexts[n][t] the one before."""
+    """Number the n-grams: grams[n][t] ends at t, contexts[n][t] ends at t − 1."""
     vocab_size = int(ids.max()) + 1
     grams = [np.zeros(len(ids), np.int64)]
     contexts = [grams[0]]
@@ -28,7 +28,7 @@ def named(
 def witten_bell(ids: NDArray[np.int64], train: int, order: int) -> NDArray[np.float64]:
     """Return P(ids[t] | the order − 1 ids before it) for each t from ``train`` on.
 
-    In the letters of `kneser_ney`, and with plain counts for every order,
+    The symbols are those of `kneser_ney`, with plain counts for every order:
 
         P_n(x | h) = (N(hx) + N₊(h) · P_{n−1}(x | h without its first)) / (N(h) + N₊(h))
     """
@@ -49,21 +49,21 @@ def witten_bell(ids: NDArray[np.int64], train: int, order: int) -> NDArray[np.fl
 def kneser_ney(ids: NDArray[np.int64], train: int, order: int) -> NDArray[np.float64]:
     """Return P(ids[t] | the order − 1 ids before it) for each t from ``train`` on.
 
-    Counts are those of ids[:train]; what comes before t is known, and may begin in ids[:train].
+    The counts come from ids[:train]. The ids before t are known, and may lie in ids[:train].
 
         P_n(x | h) = (N(hx) − D(hx) + Σ_y D(hy) · P_{n−1}(x | h without its first)) / N(h)
 
-    N(hx) is how often hx came; below the highest order, after how many different characters (the
-    beginning counts as one). N(h) is its sum over x. With n_r the number of different hx for which
-    N(hx) = r, and Y = n₁ / (n₁ + 2 n₂), the discount D(hx) is r − (r + 1) Y n_{r+1} / n_r for
-    r = 1 and 2, and that of r = 3 for more, between 0 and r. P_0 is uniform; where N(h) = 0, P_n is
-    P_{n−1}.
+    At the highest order, N(hx) is how often hx occurs. Below it, N(hx) is the number of different
+    characters before hx; the beginning counts as one. N(h) is the sum of N(hx) over x, and n_r is
+    the number of different hx with N(hx) = r. With r = N(hx) and Y = n₁ / (n₁ + 2 n₂), the discount
+    D(hx) is r − (r + 1) Y n_{r+1} / n_r for r = 1, 2 and 3, limited to 0 to r. Above 3, it is that
+    of r = 3. P_0 is uniform. Where N(h) = 0, P_n is P_{n−1}.
     """
     vocab_size, (grams, contexts) = int(ids.max()) + 1, named(ids, order)
     p = np.full(len(ids) - train, 1 / vocab_size)
     for n in range(1, order + 1):
         seen = grams[n][:train]
-        if n < order:  # each different longer gram once
+        if n < order:  # count each longer n-gram once
             seen = seen[np.unique(grams[n + 1][:train], return_index=True)[1]]
         counts = np.bincount(seen, minlength=int(grams[n].max()) + 1)
         came, first = np.unique(grams[n][:train], return_index=True)
@@ -86,10 +86,10 @@ def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def main() -> None:
-    """Print the loss of each at its best order."""
+    """Print the loss of each model at its best order."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ngram", description=__doc__)
     parser.add_argument("text", type=Path)
-    parser.add_argument("--order", type=int, default=10, help="most characters in a gram (10)")
+    parser.add_argument("--order", type=int, default=10, help="highest order to try (10)")
     parser.add_argument("--val-fraction", type=float, default=0.1)
     given = parser.parse_args()
     characters = np.array([ord(character) for character in given.text.read_text(encoding="utf-8")])

@@ -1,9 +1,10 @@
-"""What each means of training is worth, at equal time: `make quality`.
+"""Measure how much each training technique helps, at equal time: `make quality`.
 
-The text is the beginning of data/tinyshakespeare.txt, whose last tenth validates: a run of minutes
-then reads its text some twenty times, as the long recipes do. Every variant trains for the same
-time: how many steps that is follows from the speed of its own first steps, the median of three
-turns, in which the variants take turns. The schedule always ends with the run.
+The text is the beginning of data/tinyshakespeare.txt; its last tenth is the validation text. It is
+so short that a run of minutes reads it some twenty times, as the long recipes do. Every variant
+trains for the same time. Its number of steps follows from the speed of its own first steps, the
+median of three measurements. The variants are measured in turn. The schedule always ends with the
+run.
 """
 
 import argparse
@@ -73,11 +74,15 @@ def main() -> None:
     """Measure all variants and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     parser.add_argument("--text", type=Path, default=Path("data/tinyshakespeare.txt"))
-    parser.add_argument("--characters", type=int, default=300_000, help="of it (300,000)")
-    parser.add_argument("--seconds", type=float, default=90, help="of training a run (90)")
+    parser.add_argument(
+        "--characters", type=int, default=300_000, help="characters of it to use (300,000)"
+    )
+    parser.add_argument("--seconds", type=float, default=90, help="training time of a run (90)")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each variant (3)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="variants that contain TEXT")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each (2)")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="only variants that contain TEXT"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="parallel runs, one core each (2)")
     given = parser.parse_args()
     variants = {name: settings for name, settings in VARIANTS.items() if given.only in name}
     table = Table(f"{given.seconds:g} s of training on one core, {given.characters:,} characters")

@@ -15,14 +15,14 @@ Value = str | float | Spread | None
 
 @dataclass
 class Table:
-    """Figures with names: a row is a dict from the names of the columns."""
+    """A table with a title and notes. Each row maps the names of columns to values."""
 
     title: str
     rows: list[dict[str, Value]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """Return it as people read it; a column that no row has a value for is left out."""
+        """Return the table as Markdown, without the columns that have no value in any row."""
         every = dict.fromkeys(name for row in self.rows for name in row)
         names = [name for name in every if any(row.get(name) is not None for row in self.rows)]
         lines = [names, ["---"] * len(names)]
@@ -31,12 +31,12 @@ class Table:
         return f"## {self.title}\n\n{table}\n" + "".join(f"{note}\n\n" for note in self.notes)
 
     def record(self) -> dict[str, Any]:
-        """Return it as a program reads it."""
+        """Return the table as a dict for JSON."""
         return asdict(self)
 
 
 def shown(value: Value) -> str:
-    """Return three digits of a number, or of a median with the lowest and the highest."""
+    """Return a number with three digits, or a median with the lowest and the highest value."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -48,7 +48,7 @@ def shown(value: Value) -> str:
 
 
 def machine() -> dict[str, str]:
-    """Return what the figures depend on beside the code."""
+    """Return the date, the hardware and the versions of libraries."""
     import numpy as np
     from threadpoolctl import threadpool_info
 

@@ -1,10 +1,10 @@
-"""Whether training learns, whatever the text: ``make robust`` (an hour), ``make robust-quick``.
+"""Check that training learns on any text: ``make robust`` (an hour), ``make robust-quick``.
 
-Trains recipes on the texts of `benchmarks.texts` with several seeds, a plan of 1,000 steps each,
-and compares the best validation loss with two models that count: the unigram entropy, which a
-network that has learnt nothing reaches, and Witten-Bell n-grams of the best order. A run passes if
-it closes at least half the gap between the two. The seeds of a recipe pass if their best and worst
-losses differ by less than 0.05 nats, or 0.1 on texts below 50 KB.
+This trains recipes on the texts of `benchmarks.texts` with several seeds, 1,000 steps each. It
+compares the best validation loss with two baselines. One is the unigram entropy, which a network
+that has learnt nothing reaches. The other is the loss of Witten-Bell n-grams of the best order. A
+run passes if it closes at least half the gap between the two. The seeds of a recipe pass if their
+best and worst losses differ by less than 0.05 nats, or 0.1 on texts below 50 KB.
 """
 
 import argparse
@@ -24,10 +24,10 @@ from benchmarks.report import Table, machine
 from benchmarks.texts import TEXTS, build
 from charnn.baselines import unigram_entropy
 
-_SMALL = 50_000  # bytes; below, seeds may differ by 0.1 nats
+_SMALL = 50_000  # bytes; on smaller texts, seeds may differ by 0.1 nats
 _ORDERS = range(2, 9)
 _VAL_FRACTION = 0.1
-_COUNTED = 1_000_000  # characters at the end of a longer text that the n-grams are counted in
+_COUNTED = 1_000_000  # of a longer text, the n-gram model reads only the last characters
 
 
 class Plan(NamedTuple):
@@ -55,7 +55,7 @@ QUICK = {"fast": Plan(_recipe("tinyshakespeare-fast"), ("c", "csv", "manual"), 2
 
 
 def counted(path: Path) -> tuple[int, float, float]:
-    """Return K, the unigram entropy, and the loss of the best Witten-Bell order, in nats."""
+    """Return K, the unigram entropy, and the loss of the best Witten-Bell model, both in nats."""
     points = np.frombuffer(path.read_text(encoding="utf-8").encode("utf-32-le"), np.uint32)
     ids = np.unique(points, return_inverse=True)[1].astype(np.int64)
     K = int(ids.max()) + 1
@@ -111,15 +111,17 @@ def rows(
 
 
 def main() -> int:
-    """Train all; print a table for each recipe. The exit code is 1 if a run fails."""
+    """Train every recipe and print its table. The exit code is 1 if a run fails."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robust", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one recipe, three texts, two seeds")
-    parser.add_argument("--only", default="", metavar="RECIPE", help="recipes that contain this")
     parser.add_argument(
-        "--texts", type=Path, default=Path("runs/texts"), help="where they are kept"
+        "--only", default="", metavar="RECIPE", help="only recipes that contain RECIPE"
     )
-    parser.add_argument("--steps", type=int, default=1000, help="of each plan (1,000)")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each (2)")
+    parser.add_argument(
+        "--texts", type=Path, default=Path("runs/texts"), help="folder of the texts (runs/texts)"
+    )
+    parser.add_argument("--steps", type=int, default=1000, help="steps of a run (1,000)")
+    parser.add_argument("--jobs", type=int, default=2, help="parallel runs, one core each (2)")
     given = parser.parse_args()
     plans = QUICK if given.quick else PLANS
     plans = {name: plan for name, plan in plans.items() if given.only in name}

@@ -1,12 +1,12 @@
-"""char-rnn's split, where the end of each row of the batch validates.
+"""Train and evaluate on char-rnn's split, which validates on the end of each row of the batch.
 
     python -m benchmarks.row_ends TEXT OUT --config configs/tinyshakespeare.yaml [--set KEY=VALUE]
 
 char-rnn lays a text out as B rows, cuts the rows into windows of T characters, and keeps the last
-twentieth of the windows for validation. So it validates on B pieces spread over the whole text, and
-what it trains on stands before and after each piece. That is easier than the text's last tenth, and
-figures of the two splits must not be compared. This trains on the rows' beginnings, one after the
-other, validates on their ends, and evaluates each end from the zero state, as char-rnn does.
+twentieth of the windows for validation. So it validates on B pieces spread over the whole text,
+each between two pieces of the training text. This is easier than the text's last tenth, so figures
+of the two splits must not be compared. This script trains on the beginnings of the rows, one after
+the other, and validates on their ends. It evaluates each end from the zero state, as char-rnn does.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 
 class RowEnds(NamedTuple):
-    """The two parts of a text, and how many characters of the second belong to one row."""
+    """The training and validation text, and the number of validation characters in a row."""
 
     train: str
     val: str
@@ -49,12 +49,16 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("text", type=Path)
-    parser.add_argument("out", type=Path, help="a folder for the parts and the run")
+    parser.add_argument("out", type=Path, help="folder for both texts and the run")
     parser.add_argument(
-        "--config", type=Path, required=True, help="of the network and its training"
+        "--config", type=Path, required=True, help="config of the network and its training"
     )
-    parser.add_argument("--batch-size", type=int, default=50, help="rows (50, as char-rnn)")
-    parser.add_argument("--seq-length", type=int, default=50, help="T of the split (50)")
+    parser.add_argument(
+        "--batch-size", type=int, default=50, help="number of rows (50, as in char-rnn)"
+    )
+    parser.add_argument(
+        "--seq-length", type=int, default=50, help="window length of the split (50)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()
     parts = divided(given.text.read_text(encoding="utf-8"), given.batch_size, given.seq_length)

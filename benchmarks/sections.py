@@ -1,4 +1,4 @@
-"""What is measured: each section prepares the sides, lets them take turns and makes a table."""
+"""The sections of the benchmark: each measures several programs in turns and returns a table."""
 
 import contextlib
 import subprocess
@@ -30,7 +30,7 @@ from charnn.config.loading import load_config
 
 
 def sampling(options: Options) -> Table:
-    """Measure how fast text is drawn, H 256."""
+    """Measure the speed of sampling, H 256."""
     table = Table("Sampling")
     sizes = [("rnn", layers, streams) for streams in (1, 64) for layers in (1, 2)]
     sizes += [(cell, 1, streams) for cell in ("lstm", "gru") for streams in (1, 64)]
@@ -58,13 +58,13 @@ def sampling(options: Options) -> Table:
     table.notes.append(
         "Characters per second, all streams together; ÷: how many times faster charnn is. nn.*: "
         "nn.RNN, nn.LSTM or nn.GRU, stepped under inference_mode. By hand: bare tensors. "
-        "TorchScript: that loop, compiled."
+        "TorchScript: the loop by hand, compiled."
     )
     return table
 
 
 def _checkpoint(worker: Worker, folder: str, case: Case) -> str:
-    """Return the path of a model of some sizes, not trained."""
+    """Write an untrained model of the case's sizes; return its path."""
     path = str(Path(folder, "model.npz"))
     worker.prepare("training", checkpoint=path, case=case)(1)
     return path
@@ -98,7 +98,7 @@ def _torch_loops(
 
 
 def evaluation(options: Options) -> Table:
-    """Measure the exact single stream against the bare matrix-vector product."""
+    """Measure exact evaluation of one stream beside the bare matrix-vector product."""
     table = Table("Evaluation")
     for H in (256, 512):
         progress(f"evaluation H {H}")
@@ -120,14 +120,14 @@ def evaluation(options: Options) -> Table:
         row["% of W h"] = quotient(taken["W h"], taken["charnn"]).scaled(100)
         table.rows.append(row)
     table.notes.append(
-        "Exact evaluation of one stream, characters per second, one layer, beside the bare "
-        "products W h per second, numpy.dot in a loop."
+        "charnn: characters per second in exact evaluation of one stream, one layer. W h: bare "
+        "matrix-vector products per second, by numpy.dot in a loop."
     )
     return table
 
 
 def validation(options: Options) -> Table:
-    """Measure what validating every 250 steps costs a run of the sizes that the config ships."""
+    """Measure the cost of a validation every 250 steps, at the sizes of shakespeare.yaml."""
     config = load_config(Path(__file__).parents[1] / "configs" / "shakespeare.yaml")
     model, training = config.model, config.training
     assert training.seq_length != "full"
@@ -152,7 +152,7 @@ def validation(options: Options) -> Table:
             progress(f"validation {turn} of {options.rounds}")
             for name, job in jobs.items():
                 measured = job(1)
-                if turn > 0:  # the first warms up
+                if turn > 0:  # the first turn warms up
                     found[name].append(measured)
     for name, turns in found.items():
         steps = Spread.of(step for step, _, _ in turns)
@@ -169,9 +169,9 @@ def validation(options: Options) -> Table:
             }
         )
     table.notes.append(
-        f"H {shipped.H}, {shipped.layers} layers, B {shipped.B}, T {shipped.T}; the last tenth "
-        "of a text of such a length validates. Last column: a validation every 250 steps, as a "
-        "share of the time of the steps."
+        f"H {shipped.H}, {shipped.layers} layers, B {shipped.B}, T {shipped.T}. The validation "
+        "text is the last tenth of a text of that length. Last column: the time of a validation "
+        "as a share of the time of 250 steps."
     )
     return table
 
@@ -199,7 +199,7 @@ def startup(options: Options) -> Table:
             for name, arguments in commands.items():
                 began = time.perf_counter()
                 _python(arguments)
-                if turn > 0:  # the first compiles and fills the caches
+                if turn > 0:  # the first turn compiles and fills the caches
                     taken[name].append(time.perf_counter() - began)
     torch = taken.get('python -c "import torch"')
     for name, seconds in taken.items():
@@ -215,7 +215,7 @@ def _python(arguments: list[str]) -> None:
 
 
 def corpora(options: Options) -> Table:
-    """Measure how fast a large text is read, and the memory that takes."""
+    """Measure the time and the memory that reading a large text takes."""
     table = Table("Corpora")
     with tempfile.TemporaryDirectory() as folder:
         block = text(1_000_000)
@@ -239,7 +239,7 @@ def corpora(options: Options) -> Table:
     speed = (options.megabytes - 1) / (large.median - small.median)
     table.notes.append(
         "`charnn train --max-steps 1` on a generated text, from start to exit; peak: anonymous "
-        f"memory. What the large text has more of is read at {speed:.0f} MB/s."
+        f"memory. The additional MB of the large text are read at {speed:.0f} MB/s."
     )
     return table
 
@@ -258,7 +258,7 @@ def _one_step(path: str, out: str) -> tuple[float, int]:
 
 
 def _peak_until(pid: int, over: Callable[[], bool]) -> int:
-    """Return the most anonymous memory that a process had until it was over, in bytes."""
+    """Return the peak of a process's anonymous memory in bytes, until `over` returns true."""
     peak = 0
     while not over():
         with contextlib.suppress(OSError, IndexError):

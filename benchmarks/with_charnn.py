@@ -1,4 +1,4 @@
-"""charnn by its public functions, with its own choice of threads."""
+"""The work in charnn, by its public functions. charnn chooses its number of threads itself."""
 
 import statistics
 import time
@@ -27,7 +27,7 @@ def _trainer(
     training: dict[str, Any],
     ranks: Ranks = ALONE,
 ) -> charnn.Trainer:
-    """Return a run on a text made for it, which writes its files at `checkpoint`."""
+    """Return a trainer for a generated text. It writes its files at `checkpoint`."""
     config = charnn.Config.model_validate(
         {
             "data": data,
@@ -70,7 +70,7 @@ def training(
     threads: int | None = None,
     ranks: Ranks = ALONE,
 ) -> Run:
-    """Train as `charnn train` does; the start is saved at `checkpoint` before the first step."""
+    """Train as `charnn train` does, after saving the initial parameters at `checkpoint`."""
     rarely = {"eval_every": NEVER, "save_every": NEVER, "log_every": NEVER}
     trainer = _trainer(
         checkpoint,
@@ -90,10 +90,10 @@ def training(
 
 
 def validation(checkpoint: str, case: Case, characters: int) -> Run:
-    """Train, and after every tenth step validate; each unit is one validation.
+    """Train, and validate after every tenth step; each unit is one validation.
 
-    A unit returns the median seconds of its steps, the seconds of its validation with all that
-    belongs to it, and the predictions made in it.
+    A unit returns the median seconds of its steps, the seconds of the whole validation, and its
+    number of predictions.
     """
     every = {"eval_every": 10, "log_every": 10, "save_every": NEVER}
     events = _trainer(checkpoint, case, characters, {"val_fraction": 0.1}, every).run()
@@ -130,7 +130,7 @@ def resident(checkpoint: str, case: Case, characters: int) -> Run:
 
 
 def sampling(checkpoint: str, streams: int) -> Run:
-    """Draw from the loop of `charnn sample`, a character of each text at a time."""
+    """Sample with the loop of `charnn sample`; each unit draws a character for each text."""
     writer = Writer(charnn.load(checkpoint).model)
     writer.read(np.zeros(1, np.intp))
     turns = writer.fork(streams).draw(Sampling(), seed=1)
@@ -143,7 +143,7 @@ def sampling(checkpoint: str, streams: int) -> Run:
 
 
 def evaluation(checkpoint: str) -> Run:
-    """Evaluate exactly, as `charnn eval` does, a text of n + 1 characters."""
+    """Evaluate a text of n + 1 characters exactly, as `charnn eval` does."""
     model, ids = charnn.load(checkpoint).model, character_ids(2_000_000).astype(np.uint8)
 
     def run(n: int) -> float:

@@ -1,4 +1,4 @@
-"""JAX on the CPU: the whole training step is one compiled function."""
+"""The work in JAX on the CPU. The whole training step is one compiled function."""
 
 from typing import Any
 
@@ -31,10 +31,10 @@ STEPS: dict[str, Any] = {
 
 
 def training(checkpoint: str, case: Case, embedding: bool, unroll: int) -> Run:
-    """Train with one jit-compiled step a window: loss, clipping and Adam, buffers donated.
+    """Train with one jit-compiled step per window: loss, clipping and Adam, with donated buffers.
 
-    What does not wait for the character before is outside of the scan, one product for the
-    whole window; the windows are cut from the text inside the step.
+    Everything that does not depend on the previous character is outside the scan, as one product
+    for the whole window. The step itself cuts its window from the text.
     """
     _, _, B, T, cell = case
 
@@ -100,7 +100,7 @@ def training(checkpoint: str, case: Case, embedding: bool, unroll: int) -> Run:
         for _ in range(n):
             *held[:], loss = compiled(*held, data, made % WINDOWS * T)
             made += 1
-        # Steps are queued; the loss is there when all are done.
+        # JAX queues the steps. Reading the loss waits until all of them are done.
         return float(loss)
 
     return run

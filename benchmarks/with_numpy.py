@@ -1,4 +1,4 @@
-"""The bare machine, through NumPy's BLAS with all its threads."""
+"""The speed of the bare machine: products by NumPy's BLAS with all its threads."""
 
 import numpy as np
 

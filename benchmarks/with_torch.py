@@ -1,4 +1,4 @@
-"""PyTorch on the CPU: nn.RNN, nn.LSTM, nn.GRU, and the best that was found with bare tensors."""
+"""The work in PyTorch on the CPU: nn.RNN, nn.LSTM, nn.GRU, and fast loops of bare tensors."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import nn
 from benchmarks.measuring import Run
 from benchmarks.workload import CLIP_NORM, LEARNING_RATE, WINDOWS, Case, K, Start, streams
 
-NOISE = 1024  # turns whose noise is drawn at once
+NOISE = 1024  # noise is drawn for so many turns at once
 
 
 CELLS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -17,9 +17,9 @@ CELLS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.
 def network(start: Start, cell: str, embedding: bool) -> tuple[nn.Embedding, nn.RNNBase, nn.Linear]:
     """Return input, recurrent and output layers that compute what charnn's parameters do.
 
-    One-hot vectors are rows of an identity, looked up. An embedding has Uᵀ as its table and the
-    identity as the first layer's input matrix, so that it starts from the same function, but has
-    more to learn.
+    One-hot vectors are rows of an identity matrix, which are looked up. An embedding has Uᵀ as its
+    table, and the first layer's input matrix is the identity. So it starts from the same function
+    but has more to learn.
     """
     L, H, U = len(start.layers), start.V.shape[1], start.layers[0]["U"]
     inputs = len(U) if embedding else K
@@ -39,7 +39,7 @@ def network(start: Start, cell: str, embedding: bool) -> tuple[nn.Embedding, nn.
                 ("bias_hh", second),
             ):
                 getattr(rnn, f"{name}_l{n}").copy_(value)
-            # A second bias would learn b twice as fast. The GRU needs a part of it.
+            # With a second bias, b would learn twice as fast. The GRU needs a part of that bias.
             getattr(rnn, f"bias_hh_l{n}").requires_grad_(cell == "gru")
         output.weight.copy_(torch.tensor(start.V))
         output.bias.copy_(torch.tensor(start.c))
@@ -47,7 +47,7 @@ def network(start: Start, cell: str, embedding: bool) -> tuple[nn.Embedding, nn.
 
 
 def training(checkpoint: str, case: Case, embedding: bool, threads: int) -> Run:
-    """Train nn.RNN, nn.LSTM or nn.GRU: cross entropy, clip_grad_norm_, fused Adam."""
+    """Train nn.RNN, nn.LSTM or nn.GRU with cross entropy, clip_grad_norm_ and fused Adam."""
     modules = nn.ModuleList(network(Start.read(checkpoint), case.cell, embedding))
     entry, rnn, output = modules
     parameters = [p for p in modules.parameters() if p.requires_grad]
@@ -80,7 +80,7 @@ def training(checkpoint: str, case: Case, embedding: bool, threads: int) -> Run:
 
 
 def stepped(checkpoint: str, streams: int, threads: int, cell: str = "rnn") -> Run:
-    """Sample as a PyTorch script does: a character at a time, softmax, multinomial."""
+    """Sample as PyTorch scripts do: one character at a time, by softmax and multinomial."""
     start = Start.read(checkpoint)
     entry, rnn, output = network(start, cell, embedding=False)
     state: Any = torch.zeros(len(start.layers), streams, start.V.shape[1])
@@ -101,10 +101,10 @@ def stepped(checkpoint: str, streams: int, threads: int, cell: str = "rnn") -> R
 
 
 class _Tensors:
-    """The parameters laid out for sampling by hand.
+    """The parameters in the layout for sampling by hand.
 
-    U of the first layer and its bias make a table of rows; the layers above multiply [U W] by
-    the two states that lie side by side. Matrices are stored by columns, which is faster.
+    U of the first layer and its bias make a table of rows. The layers above multiply [U W] by
+    the two states, which lie side by side. Matrices are stored by columns, which is faster.
     """
 
     def __init__(self, start: Start):
@@ -120,7 +120,7 @@ class _Tensors:
         return matrix.T.contiguous().T
 
     def noise(self, *shape: int) -> Any:
-        """Return Gumbel noise plus c: the largest of V h + noise is a draw from the softmax."""
+        """Return Gumbel noise plus c. The argmax of V h + noise is a draw from the softmax."""
         return self.c - torch.empty(*shape, K).exponential_().log_()
 
 
@@ -136,7 +136,7 @@ def _loop(
     o: torch.Tensor,
     i: int,
 ) -> list[int]:
-    """Draw a character for each row of noise, in place, without an allocation."""
+    """Draw a character for each row of noise, in place and without allocations."""
     drawn: list[int] = []
     for z in noise:
         torch.addmv(rows[i], matrices[0], read[0], out=a)
@@ -151,7 +151,7 @@ def _loop(
 
 
 def by_hand(checkpoint: str, script: bool) -> Run:
-    """Sample one stream with bare tensors and one thread; `script` compiles it by TorchScript."""
+    """Sample one stream with bare tensors and one thread; `script` compiles the loop."""
     start = Start.read(checkpoint)
     tensors, L, H = _Tensors(start), len(start.layers), start.V.shape[1]
     state, i = torch.zeros(L * H), 0
@@ -217,7 +217,7 @@ def gated_by_hand(checkpoint: str, cell: str) -> Run:
 
 
 def by_hand_batched(checkpoint: str, streams: int, threads: int) -> Run:
-    """Sample several streams with bare tensors: `_loop` with matrices for vectors."""
+    """Sample several streams with bare tensors: `_loop` with matrices instead of vectors."""
     start = Start.read(checkpoint)
     tensors, L, H = _Tensors(start), len(start.layers), start.V.shape[1]
     matrices = [matrix.T for matrix in tensors.matrices]

@@ -1,4 +1,4 @@
-"""What every side works on: the same characters, from the same parameters, with the same rule."""
+"""The work that all sides share: characters, initial parameters and the rule of the updates."""
 
 from typing import Any, NamedTuple
 
@@ -11,8 +11,8 @@ K = 65  # different characters, as in tiny Shakespeare
 ALPHABET = "".join(map(chr, range(ord("0"), ord("0") + K)))
 LEARNING_RATE = 2e-3
 CLIP_NORM = 5.0
-SGEMM = 2048  # rows and columns of the matrices whose product is the ceiling
-WINDOWS = 50  # windows in the training text, read again and again
+SGEMM = 2048  # rows and columns of the matrices whose product shows the machine's full speed
+WINDOWS = 50  # windows in the training text, which is read repeatedly
 
 
 class Case(NamedTuple):
@@ -31,7 +31,7 @@ class Case(NamedTuple):
 
 
 def character_ids(n: int) -> NDArray[np.intp]:
-    """Return n ids, the same every time; the first K are all of them."""
+    """Return n ids, the same in every call; the first K ids are all different."""
     ids = np.random.default_rng(0).integers(K, size=n)
     ids[:K] = np.arange(K)
     return ids
@@ -51,13 +51,13 @@ def streams(B: int, T: int) -> NDArray[np.intp]:
 class Start(NamedTuple):
     """The parameters that charnn starts from, read from its checkpoint."""
 
-    layers: list[dict[str, NDArray[Any]]]  # by the letters U, W, b, and d of a GRU
+    layers: list[dict[str, NDArray[Any]]]  # arrays named U, W, b, and d for a GRU
     V: NDArray[Any]
     c: NDArray[Any]
 
     @classmethod
     def read(cls, checkpoint: str) -> "Start":
-        """Read a checkpoint with nothing but NumPy."""
+        """Read a checkpoint with NumPy alone."""
         with np.load(checkpoint, allow_pickle=False) as file:
             L = sum(name.startswith("W") for name in file.files)
             layers = [

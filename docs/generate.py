@@ -23,8 +23,8 @@ INTRODUCTION = """\
 
 - `auto` is the default of keys that depend on the text. The run chooses their values when it begins
   ([choosing.md](choosing.md)).
-- An unknown key is an error, and so is a value out of bounds. charnn reports all errors at once,
-  each with its line.
+- An unknown key or a value out of bounds is an error. charnn reports all errors at once, each with
+  its line.
 - `2e-3` is a number and `1e4` a whole number. YAML's tags and aliases are not allowed.
 - Relative paths are relative to the current directory, not to the file.
 - A resumed run (`--resume`) uses the config in its checkpoint. You may then change the keys with a

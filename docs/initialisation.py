@@ -1,8 +1,8 @@
-"""Draw initialisation.svg: how far gradients reach in networks that have learnt nothing yet.
+"""Draw initialisation.svg: how far gradients reach in networks without training.
 
     python docs/initialisation.py data/shakespeare.txt
 
-Prints the table of docs/initialisation.md. Takes matplotlib, and half a minute.
+This also prints the table of docs/initialisation.md. It needs matplotlib and half a minute.
 """
 
 import json
@@ -30,7 +30,7 @@ NETWORKS = {
 
 
 def looked_at(text: str, cell: str, activation: str, init: str) -> dict[str, Any]:
-    """Return what `charnn inspect --view gradients` prints of a network after no steps."""
+    """Return the output of `charnn inspect --view gradients` for a network after no steps."""
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/start.npz"
         keys: dict[str, Any] = {"model.cell": cell, "model.init": init}
@@ -57,7 +57,7 @@ def looked_at(text: str, cell: str, activation: str, init: str) -> dict[str, Any
 
 
 def main(text: str) -> None:
-    """Look at every network; print the table and draw the curves."""
+    """Inspect every network; print the table and draw the curves."""
     print("| network | spectral radius of W | 1 % is left after | left after 200 characters |")
     print("|---|---|---|---|")
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "charnn", "font.size": 9}):

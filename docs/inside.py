@@ -2,7 +2,8 @@
 
     PYTHONPATH=. python docs/inside.py CHECKPOINT UNIT
 
-CHECKPOINT is of a run whose text is still there, UNIT one of its units; takes a Chromium.
+CHECKPOINT belongs to a run whose text still exists. UNIT is one of its units, as LAYER:INDEX. This
+needs Chromium.
 """
 
 import subprocess
@@ -42,7 +43,7 @@ def terminal(ckpt: str, unit: str) -> None:
 
 @contextmanager
 def opened(command: str, ckpt: str, height: int) -> Iterator[Page]:
-    """Open the page that a command writes about a checkpoint; the height is in pixels."""
+    """Open the page that a command writes for a checkpoint; the height is in pixels."""
     with tempfile.TemporaryDirectory() as folder, Page() as page:
         path = Path(folder) / "page.html"
         words = [sys.executable, "-m", "charnn", command, "--ckpt", ckpt, "-o", str(path)]
@@ -64,7 +65,7 @@ def browser(ckpt: str, unit: str) -> None:
 
 
 def writing(ckpt: str) -> None:
-    """Draw the page that runs the model, with continuations to choose from."""
+    """Draw the page that runs the model, with three continuations to choose from."""
     with opened("export", ckpt, 820) as page:
         page.type("ROMEO:\nWhat light")
         page.run("at('pace').value = 0; at('length').value = 380; write()")

@@ -3,8 +3,8 @@
     cat /usr/include/*.h | head -c 60000 > headers.txt
     PYTHONPATH=. python docs/learning.py headers.txt
 
-Trains configs/tinyshakespeare-fast.yaml on the text for 600 steps of 1,000; at every tenth a fixed
-window shows what the parameters make of it. Takes matplotlib.
+This trains configs/tinyshakespeare-fast.yaml on the text for the first 600 of 1,000 steps. After
+every tenth step it measures the network on a fixed window. It needs matplotlib.
 """
 
 import math
@@ -41,7 +41,7 @@ TITLES = {
 
 
 def profile(corpus: Corpus, *, small: bool) -> dict[str, list[list[float]]]:
-    """Train; return each quantity's values, one a layer or one in all, at every tenth step."""
+    """Train; return each quantity at every tenth step, one value per layer or a single one."""
     with tempfile.TemporaryDirectory() as folder:
         values: dict[str, Any] = {
             "training.max_steps": 1000,
@@ -79,7 +79,7 @@ def profile(corpus: Corpus, *, small: bool) -> dict[str, list[list[float]]]:
 
 
 def look(network: Network, ids: np.ndarray) -> tuple[dict[str, list[float]], list[float]]:
-    """Read a window of the text; return what the layers do, and their gradients' norms."""
+    """Read a window of the text; return figures of the layers, and their gradients' norms."""
     T, B = 64, 32
     window = ids[: (T + 1) * B].reshape(B, T + 1).T.astype(np.intp)
     bptt = BPTT(network, T, B)
@@ -91,7 +91,7 @@ def look(network: Network, ids: np.ndarray) -> tuple[dict[str, list[float]], lis
     for layer, h in enumerate(reader.states):
         by_letter = network.parameters.of_layer(layer)
         from_before = h[:-1] @ by_letter["W"].T
-        # Where tanh is nearly flat, a is out of sight; U x + b is computed anew.
+        # Where tanh is nearly flat, h does not determine a, so U x + b is computed again.
         below = by_letter["U"].T[window[:-1]] if layer == 0 else reader.states[layer - 1, 1:]
         from_below = (below if layer == 0 else below @ by_letter["U"].T) + by_letter["b"]
         found["saturated"].append(float((np.abs(h[1:]) > SATURATED).mean()))

@@ -1,8 +1,8 @@
-"""How far back each cell remembers: `make memory` trains, prints the table and draws memory.svg.
+"""Measure how far back each cell remembers: `make memory` prints a table and draws memory.svg.
 
-Each cell learns data/tasks.py's recall for several mean gaps, with about equal parameters and equal
-steps. Windows are longer than the gaps, so that truncation does not limit them. It takes
-matplotlib.
+Each cell learns the task recall of data/tasks.py for several mean gaps, with about equal parameters
+and equal steps. Windows are longer than the gaps, so that truncation does not limit the memory.
+This needs matplotlib.
 """
 
 import argparse
@@ -39,12 +39,12 @@ CHARNN = [sys.executable, "-m", "charnn"]
 
 
 class Found(NamedTuple):
-    """What a run has learnt.
+    """The measurements of a trained network.
 
     Attributes:
-        parameters: of its network.
-        excess: bits a line above those of the best possible model, of which three are the letter.
-        reach: how many characters back the gradient of a loss fades to 1 %; 200 is the most.
+        parameters: the number of parameters.
+        excess: bits per line above the best possible model; guessing the letter costs three.
+        reach: how many characters back the gradient of a loss fades to 1 %, at most 200.
     """
 
     parameters: int
@@ -72,7 +72,11 @@ def run(folder: Path, cell: str, gap: int, optimum: float, steps: int) -> Found:
     held = json.loads(subprocess.check_output([*CHARNN, "info", best[1], "--json"]))
     reach = max(200 if layer["reach"] is None else layer["reach"] for layer in layers)
     excess = (figures["bits_per_char"] - optimum) * (gap + 4)
-    print(f"{cell}, gap {gap}: {excess:.3f} bits a line too many", file=sys.stderr, flush=True)
+    print(
+        f"{cell}, gap {gap}: {excess:.3f} bits per line above the optimum",
+        file=sys.stderr,
+        flush=True,
+    )
     return Found(held["parameters"], excess, reach)
 
 
@@ -103,8 +107,8 @@ def draw(found: dict[tuple[str, int], Found]) -> None:
 def main() -> None:
     """Train all cells on all gaps, print the table and draw."""
     parser = argparse.ArgumentParser(prog="python docs/memory.py", description=__doc__)
-    parser.add_argument("--steps", type=int, default=2000, help="of each run (2000)")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each (2)")
+    parser.add_argument("--steps", type=int, default=2000, help="steps of a run (2000)")
+    parser.add_argument("--jobs", type=int, default=2, help="parallel runs, one core each (2)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(given.jobs) as pool:
         folder, optimum = Path(name), {}

@@ -2,7 +2,7 @@
 
     python docs/picture.py TEXT
 
-Trains configs/quick.yaml on TEXT and stops before the end, with the bar still there.
+This trains configs/quick.yaml on TEXT and stops before the end, so the picture has a progress bar.
 """
 
 import io
@@ -25,12 +25,12 @@ HERE = Path(__file__).parent
 
 
 def screen() -> Console:
-    """Return a console that records."""
+    """Return a console that records its output."""
     return Console(record=True, width=92, file=io.StringIO(), force_terminal=True, highlight=False)
 
 
 def draw(console: Console, name: str) -> None:
-    """Write what a console has recorded, in the reader's own monospaced font."""
+    """Write the recorded output as SVG, in the reader's own monospaced font."""
     drawing = console.export_svg(title="charnn", unique_id=name)
     drawing = re.sub(r"@font-face \{.*?\}\n", "", drawing, flags=re.DOTALL)
     (HERE / f"{name}.svg").write_text(drawing.replace("Fira Code", "ui-monospace"))
@@ -50,7 +50,7 @@ def train(text: str) -> None:
         console.print("[bold]$ charnn train --config configs/quick.yaml[/bold]")
         for line in headline(trainer):
             console.print(line)
-        # The display is not started: what it would redraw in place is printed once, at the end.
+        # A started display would redraw itself in place, so this prints it once, at the end.
         reporter = LiveReporter(
             trainer, lambda: preview(trainer.averaged, corpus.vocabulary, seed=3), console
         )

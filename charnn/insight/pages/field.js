@@ -1,16 +1,16 @@
-// The text of the live page: its characters, the field they are written in, what undo goes back to.
+// The text of the live page: its characters, its text field, and the history for undo and redo.
 
 const LIMIT = 20000;  // characters
 const characters = Array.from(data.characters), ids = new Map(characters.map((character, id) => [character, id]));
 
-// --- the text, and the field it is written in ---
+// --- the text and its field ---
 const field = at("text");
-let text = [], ended = false;  // its characters; whether the model drew the end of the document
+let text = [], ended = false;  // the characters; whether the model drew the end of the document
 let version = 0, writing = "", kind = "", changed = 0;  // writing: "one" text, or "several"
-const past = [], future = [];  // what undo and redo go to
+const past = [], future = [];  // the texts for undo and redo
 
-// A text field cannot show control and format characters, and some reorder the text around them. So
-// the field has other characters for those of the model.
+// A text field cannot show control and format characters, and some of them reorder the text around
+// them. So the field shows other characters in their place.
 const standIns = new Map(), meant = new Map();
 let free = 0xe000;
 for (const character of characters) {
@@ -22,7 +22,7 @@ for (const character of characters) {
 }
 const fieldText = list => list.map(character => standIns.get(character) ?? character).join("");
 
-// What is in the field. What the model does not know and nobody can see is left out.
+// Returns the characters in the field, without invisible ones that the model does not know.
 function written() {
   const known = field.value.replace(/\p{Cs}|[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, c => ids.has(c) && c !== boundary || "\n\t\u200c\u200d".includes(c) ? c : "");
   return Array.from(known, character => meant.get(character) ?? character).slice(0, LIMIT);
@@ -57,7 +57,7 @@ function same(one, other) {
   return place;
 }
 
-// Replaces the text. Changes of one kind in quick succession are one to undo.
+// Replaces the text. Quick typing becomes one step for undo.
 function change(next, what, end = false) {
   if (what !== kind || what !== "typing" || Date.now() - changed > 1000) remember(what);
   changed = Date.now();

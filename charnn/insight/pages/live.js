@@ -1,7 +1,7 @@
-// The live page: the model in a worker, what it writes, and what it shows of a place.
+// The live page: the model in a worker, its writing, and the panel for one place.
 
 // --- the model, in a worker ---
-const places = [];  // what the worker posted of each place
+const places = [];  // the worker's message for each place
 const worker = new Worker(URL.createObjectURL(new Blob([at("worker").textContent], {type: "text/javascript"})));
 worker.postMessage({spec: data, weights: at("weights").textContent});
 worker.onmessage = ({data: message}) => {
@@ -91,7 +91,7 @@ function pick(character) {
   focusField();
 }
 
-// On a phone, the focus would open the keyboard.
+// Phones get no focus, because it would open the keyboard.
 const focusField = () => { if (!matchMedia("(pointer: coarse)").matches) field.focus({preventScroll: true}); };
 
 const say = words => { at("status").textContent = words; };
@@ -164,7 +164,7 @@ function describe() {
   const surprise = known ? `${place.bits.toFixed(2)} bits` + (place.rank > 1 ? `, expected in place ${place.rank}` : ", the likeliest")
     : character === undefined ? "Choose a character, or write." : "The model does not know this character.";
   const below = [];
-  const did = place.unit ?? places[here - 1]?.unit;  // at the end of the text, that of the last character
+  const did = place.unit ?? places[here - 1]?.unit;  // at the end of the text, show the last character's
   if (did) {
     const [h, ...gates] = did;
     const values = [["activation", h, signed(h)], ...data.gates.map((gate, g) => [gate, gates[g], isOpening(gate) ? gates[g].toFixed(2) : signed(gates[g])])];
@@ -175,7 +175,7 @@ function describe() {
   showPlace(title, surprise, known ? "expected here, the true one marked ●" : "expected here", rows, ...below);
 }
 
-// Tells a screen reader what was expected where the caret rests.
+// A screen reader reads what was expected at the caret, once the caret rests.
 let resting = 0;
 function speak() {
   clearTimeout(resting);
@@ -207,11 +207,11 @@ at("editor").addEventListener("pointerleave", () => {
 at("editor").addEventListener("click", event => { if (event.target.id === "editor") field.focus(); });
 
 // --- colours ---
-const isOpening = gate => gate !== "new";  // from 0, shut, to 1, open; the new value is from −1 to 1
+const isOpening = gate => gate !== "new";  // gates go from 0 (shut) to 1 (open); the new value goes from −1 to 1
 const choice = at("colour"), chosen = {layer: data.num_layers - 1, index: 0};
 choice.append(...["surprise", "activation of a unit", ...data.gates.map(gate => gate + (isOpening(gate) ? " gate" : " value") + " of a unit"), "nothing"]
   .map((label, value) => element("option", {value}, label)));
-const part = () => Number(choice.value) - 1;  // of what a unit does; −1 for surprise
+const part = () => Number(choice.value) - 1;  // index into place.unit; −1 for surprise
 const bounded = data.activation !== "relu";
 
 function paint(from = 0) {

@@ -1,6 +1,6 @@
-// The network, in the letters of Goodfellow, Bengio & Courville, "Deep Learning", chapter 10. With K
-// characters, H units in a layer and G gates in a cell, each layer reads x(t): a character in the
-// first, h(t) of the layer below in the others. U is (G·H, K) or (G·H, H), W (G·H, H), b (G·H), V (K, H)
+// The network, in the symbols of Goodfellow, Bengio & Courville, "Deep Learning", chapter 10. It has K
+// characters, H units in a layer and G gates in a cell. Each layer reads x(t): the first reads a
+// character, the others h(t) of the layer below. U is (G·H, K) or (G·H, H), W (G·H, H), b (G·H), V (K, H)
 // and c (K). A matrix is an array of its rows, one after the other.
 
 // M x
@@ -28,8 +28,8 @@ function times(M, x, out) {
   }
 }
 
-// One step of a layer, given U x(t), W h(t-1) and its biases. It replaces h and s by those after x(t),
-// and leaves in `gates` what the gates did, H numbers each.
+// One step of a layer, given U x(t), W h(t-1) and its biases. It replaces h and s by their values after
+// x(t), and writes the values of the gates to `gates`, H numbers each.
 const cells = {
   // h(t) = f(U x(t) + W h(t-1) + b)
   rnn(Ux, Wh, {b}, h, s, gates, f) {
@@ -63,14 +63,14 @@ const cells = {
   },
 };
 
-// float16 as its bits: a sign, 5 bits of exponent, 10 of mantissa.
+// Decodes a float16: a sign, 5 bits of exponent, 10 bits of mantissa.
 function half(bits) {
   const exponent = bits >>> 10 & 31, mantissa = bits & 1023;
   const size = exponent ? (1024 + mantissa) * powersOfTwo[exponent - 25 + 1022] : mantissa * powersOfTwo[-24 + 1022];
   return bits & 0x8000 ? -size : size;
 }
 
-// The parameters by their names, from little-endian numbers in base64.
+// Returns the parameters by their names, from little-endian numbers in base64.
 function parametersOf({shapes, dtype}, packed) {
   const text = atob(packed), bytes = new Uint8Array(text.length);
   for (let k = 0; k < bytes.length; k++) bytes[k] = text.charCodeAt(k);
@@ -105,7 +105,7 @@ class Model {
       for (let x = 0; x < K; x++) this.columns[x * this.Ux.length + i] = p.U0[i * K + x];
   }
 
-  // Reads a character: the state before becomes the state after.
+  // Reads a character and updates the state.
   read(x) {
     let below = null;
     for (const {U, W, own, h, s, gates} of this.layers) {
@@ -117,7 +117,7 @@ class Model {
     }
   }
 
-  // o(t) = V h(t) + c, and log ŷ(t) = o(t) − log Σ exp o(t), from the state.
+  // Computes o(t) = V h(t) + c and log ŷ(t) = o(t) − log Σ exp o(t) from the state.
   predict() {
     const {o, log_y, c} = this;
     times(this.V, this.layers.at(-1).h, o);
@@ -128,8 +128,8 @@ class Model {
     for (let k = 0; k < o.length; k++) log_y[k] = o[k] - shift;
   }
 
-  // Draws from softmax(o / temperature), cut to the smallest set of the likeliest whose mass reaches
-  // topP. `share`, from 0 to 1, says where in the mass that is left, in the order of the ids.
+  // Draws from softmax(o / temperature), cut to the smallest set of likeliest characters whose mass
+  // reaches topP. `share`, from 0 to 1, is a position in the remaining mass, in the order of the ids.
   draw({temperature, topP}, share) {
     const largest = this.o.reduce((a, b) => Math.max(a, b));
     const p = this.o.map(value => exp((value - largest) / temperature));
@@ -152,7 +152,7 @@ class Model {
     return last;
   }
 
-  // The ids of the n likeliest, of equals the smaller first.
+  // Returns the ids of the n likeliest characters. Of equals, the smaller id is first.
   likeliest(n) {
     const found = [];
     for (let k = 0; k < this.K; k++) {

@@ -1,6 +1,6 @@
 "use strict";
-// exp, log and tanh made of + − × ÷, and random numbers. Browsers differ in the last bits of
-// Math.exp and Math.tanh, and one bit can become another character. These give the same everywhere.
+// exp, log and tanh made of + − × ÷, and random numbers. Browsers differ in the last bits of Math.exp
+// and Math.tanh, and one bit can change a character. These functions give the same bits everywhere.
 
 const LN2 = 0.6931471805599453;
 const LN2_HIGH = 0.6931471803691238, LN2_LOW = 1.9082149292705877e-10;  // LN2 in two parts
@@ -10,8 +10,8 @@ powersOfTwo[1022] = 1;
 for (let k = 1023; k < 2046; k++) powersOfTwo[k] = 2 * powersOfTwo[k - 1];
 for (let k = 1021; k >= 0; k--) powersOfTwo[k] = powersOfTwo[k + 1] / 2;
 
-// With x = k ln 2 + r and |r| ≤ ln 2 / 2: exp(x) = 2^k · Σ rⁿ / n!, of which the even n and the odd n are
-// two sums, because a processor can compute both at a time.
+// With x = k ln 2 + r and |r| ≤ ln 2 / 2: exp(x) = 2^k · Σ rⁿ / n!. The even n and the odd n are two
+// sums, because a processor can compute both at the same time.
 function exp(x) {
   if (x > 709) return Infinity;
   if (x < -708) return 0;
@@ -37,7 +37,7 @@ const tanh = a => 1 - 2 / (1 + exp(2 * a));
 const sigmoid = a => 1 / (1 + exp(-a));  // σ
 const relu = a => a > 0 ? a : 0;
 
-// The upper 32 of the 64 bits of a product.
+// Returns the upper 32 of the 64 bits of a product.
 function productHigh(a, b) {
   const a0 = a & 0xffff, a1 = a >>> 16, b0 = b & 0xffff, b1 = b >>> 16;
   const middle = a1 * b0 + Math.floor(a0 * b0 / 65536);
@@ -57,7 +57,7 @@ function philox(counter, key) {
   return [a >>> 0, b >>> 0, c >>> 0, d >>> 0];
 }
 
-// A number from 0 to 1, without 1, of 53 bits: the draw of a seed for a place of a text.
+// Returns the draw of a seed for a place of a text: a number of 53 bits from 0 to 1, without 1.
 function uniform(seed, text, place) {
   const [a, b] = philox([place, text, 0, 0], [seed >>> 0, Math.floor(seed / 4294967296)]);
   return ((a >>> 5) * 67108864 + (b >>> 6)) / 9007199254740992;

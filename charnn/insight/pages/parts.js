@@ -1,5 +1,5 @@
 "use strict";
-// What all pages share: elements, names of characters, the panel on one place, colours.
+// The parts that all pages share: elements, names of characters, the panel for one place, colours.
 
 const at = id => document.getElementById(id);
 const data = JSON.parse(at("data").textContent);
@@ -19,7 +19,7 @@ const code = character => "U+" + character.codePointAt(0).toString(16).toUpperCa
 const percent = p => p >= 0.0995 ? Math.round(100 * p) + " %" : p >= 0.001 ? (100 * p).toFixed(1) + " %" : "< 0.1 %";
 const signed = value => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 
-// A character as it can be seen: control and format characters by their code.
+// Returns a visible form of a character. Control and format characters become their code.
 function visible(character) {
   if (character === "\n") return "↵";
   if (character === boundary) return "⟨end⟩";
@@ -28,7 +28,7 @@ function visible(character) {
   return hidden(character) ? code(character) : character;
 }
 
-// The same for a voice.
+// Returns a name that a screen reader can read.
 const name = character => ({"\n": "line end", "\t": "tab", " ": "space"})[character] ?? visible(character);
 
 // --- the panel: what was expected in one place ---
@@ -58,7 +58,7 @@ const surpriseColour = bits => mix("hot", Math.min((bits || 0) / 10, 1));
 const unitColour = value => mix(value < 0 ? "negative" : "positive", Math.min(Math.abs(value), 1));
 const isRare = bits => bits >= 8;
 
-// The scale beside the choice of a colour, from one text to another.
+// Shows the scale beside the choice of a colour, with a label at each end.
 function showScale(low, high, ...colours) {
   at("low").textContent = low;
   at("high").textContent = high;

@@ -52,7 +52,7 @@ function describe() {
   at("spoken").textContent = name(characters[here]) + ", " + surprise + (here ? "; expected " + heard.join(", ") : "");
 }
 
-// The character on the next visual line up or down that is nearest in x.
+// Returns the place on the next visual line up or down that is nearest in x.
 function vertical(direction) {
   const box = spans[here].getBoundingClientRect(), middle = (box.left + box.right) / 2;
   let best = here, nearest = Infinity, line = null;
@@ -88,7 +88,7 @@ text.addEventListener("keydown", event => {
 });
 
 // --- colours ---
-// Colours the characters before this one by how much they mattered to its loss.
+// Colours the previous characters by how much they mattered to the loss of this one.
 function trace(colour) {
   for (let k = 1; k <= Math.min(data.back, here); k++)
     spans[here - k].style.backgroundColor = colour(origins[here * data.back + k - 1] / 255);
@@ -128,7 +128,7 @@ choice.addEventListener("change", () => {
 
 const peaks = Array.from(bits.keys()).slice(1).sort((a, b) => bits[b] - bits[a]).slice(0, 8);
 at("peaks").append(...peaks.map(place => {
-  const before = characters.slice(Math.max(0, place - 8), place);  // of its own document
+  const before = characters.slice(Math.max(0, place - 8), place);  // cut below to its own document
   const button = element("button", {type: "button", class: "mono"},
     before.slice(before.lastIndexOf(boundary) + 1).map(c => c === " " ? " " : visible(c)).join(""),
     element("b", {}, "[" + visible(characters[place]) + "]"), " " + bits[place].toFixed(1));
@@ -152,7 +152,7 @@ function short(value) {
   return size && size < 1e-3 ? value.toExponential(0) : String(Number(value.toPrecision(6)));
 }
 
-// The largest value worth showing: the first steps of a loss must not flatten the rest.
+// Returns the upper end of an axis, because the first steps of a loss must not flatten the rest.
 function highest(ys) {
   const later = ys.slice(Math.floor(ys.length / 10)).sort((a, b) => a - b);
   return later[Math.floor(0.98 * (later.length - 1))];
@@ -188,7 +188,7 @@ function chart(title, series, xName, log, rollbacks, isLoss) {
     const path = one.x.map((value, k) => (k ? "L" : "M") + px(value).toFixed(1) + " " + py(y(one.y[k])).toFixed(1)).join("");
     svg.append(element("path", {class: "curve", style: look(number), d: path + (one.x.length === 1 ? "h1" : "")}, element("title", {}, one.name)));
   });
-  let free = Infinity;  // the end values stand one above the other, the lowest first
+  let free = Infinity;  // stack the end values from the bottom up, so that they do not overlap
   for (const one of isLoss ? [...series].sort((a, b) => a.y.at(-1) - b.y.at(-1)) : []) {
     free = Math.min(Math.max(py(one.y.at(-1)), top) + 4, free - 13);
     const label = element("text", {x: px(one.x.at(-1)) + 4, y: free}, one.y.at(-1).toFixed(3));

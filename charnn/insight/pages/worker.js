@@ -1,7 +1,7 @@
-// The worker: it reads the text that the page sends, and writes on. For each place of the text it posts
-// what was expected there, and after its character what one unit did.
+// The worker reads the text that the page sends, and continues it. For each place of the text, it posts
+// the expected characters, and the values of one unit after the character.
 
-const EVERY = 64;  // places between two states that are kept, to come back to
+const EVERY = 64;  // places between two kept states, from which reading can start again
 const LIKELIEST = 9;
 const TURN = 40;  // milliseconds between two messages
 
@@ -14,7 +14,7 @@ function restore(place) {
   model.state.set(kept[place / EVERY]);
 }
 
-// The last place with a kept state before which a text is the one that was read.
+// Returns the last place with a kept state up to which `ids` and the text already read agree.
 function common(ids) {
   let place = 0;
   while (place < ids.length && place < text.length && ids[place] === text[place]) place++;
@@ -28,7 +28,7 @@ function expectation() {
   return {likeliest, probabilities: likeliest.map(k => exp(model.log_y[k]))};
 }
 
-// Reads the character x of a place. An unknown one is −1, and is not read.
+// Reads the character x of a place. An unknown character is −1, and the model does not read it.
 function take(here, x) {
   here.id = x;
   if (x < 0) return;
@@ -39,8 +39,8 @@ function take(here, x) {
   here.unit = [h[unit.index], ...Array.from({length: model.G}, (_, g) => gates[g * h.length + unit.index])];
 }
 
-// Yields each place from the present one: those of the given ids, then what is drawn up to `end`
-// places, and at last the place after them. Only the page's text is kept, number 0 of one.
+// Yields each place from the current one: those of the given ids, then drawn ones up to `end` places,
+// and finally the place after them. Only the page's own text keeps its states (`keeps`).
 function* places(given, end, sampling, number, keeps) {
   for (let place = keeps ? text.length : given.length; ; place++) {
     if (keeps && place % EVERY === 0) kept[place / EVERY] = model.state.slice();
@@ -54,8 +54,8 @@ function* places(given, end, sampling, number, keeps) {
   }
 }
 
-// Posts the places that a generator yields, some at a time. Returns whether nothing else was asked
-// for meanwhile.
+// Posts the places that a generator yields, in batches. Returns false if a new request arrived
+// meanwhile.
 async function send(found, from, message, pace, current) {
   let batch = [], since = performance.now(), drawn = 0;
   const begun = since;
