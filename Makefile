@@ -23,7 +23,7 @@ LIMIT  ?= 8m
 .PHONY: anew help train sample eval test lint bench quality choosing robust robust-quick memory cluster peers docs clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-zA-Z0-9%\/. ]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-zA-Z0-9%\/. -]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 train: $(READY) data/shakespeare.txt ## train on Shakespeare's plays (minutes; repeat to go on), then print a sample
 	$(CHARNN) train --config $(CONFIG) --resume --time-limit $(LIMIT)

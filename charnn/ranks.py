@@ -4,8 +4,8 @@ All communication between ranks is in this file. A single process uses `ALONE`, 
 exchange nothing. Under a launcher, `join` returns the ranks of the job.
 
 If one rank fails, the others may wait for it forever in an exchange. So ranks exchange the errors
-that one of them may see alone (`agreeing`, `first`). Any other failure of a rank ends the whole job
-(`all_end`, `abort`).
+that may occur on one rank only (`agreeing`, `first`). Any other failure of a rank ends the whole
+job (`all_end`, `abort`).
 """
 
 import os

@@ -130,7 +130,10 @@ def load(path: Path | str) -> Checkpoint:
                 raise CheckpointError(f"{path}: not a file; write the checkpoint to a file first")
             return _build(Members.read(file, status.st_size))
     except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+        named = f"{path}.npz"
+        known = isinstance(error, FileNotFoundError) and os.path.exists(named)  # noqa: PTH110
+        hint = f"; did you mean {named}?" if known else ""
+        raise CheckpointError(f"{path}: {error.strerror or error}{hint}") from None
     except (ConfigError, *UNREADABLE) as error:
         # The messages of zipfile may quote the file at length.
         reason = f"{error!s:.200}" if isinstance(error, zipfile.BadZipFile) else error

@@ -3,7 +3,6 @@
 Heavy modules are imported by the command that needs them, so that `charnn --help` is instant.
 """
 
-import re
 import sys
 import traceback
 from pathlib import Path
@@ -135,39 +134,12 @@ def _outcome() -> tuple[int, list[str]]:
         # Only the parser's own errors, such as an unknown option, have this method.
         if not hasattr(error, "format_message"):
             raise
-        return 2, [_parser_error(error)]
+        from charnn.commands.hints import advised
 
-
-def _parser_error(error: Any) -> str:
-    """Return the line for an error of the command line's parser, with advice where it helps."""
-    # The error of an option without its value does not know its command.
-    name = next((word for word in sys.argv[1:2] if word in _names()), "")
-    reason = re.sub(", unable to parse.*", "", error.format_message())
-    reason = reason.replace("Input should be", "must be").replace("Value error, ", "")
-    if "extra argument" in reason and name in ("train", "plan", "eval"):
-        reason += "; put --data before each text, or quote a glob"
-    if reason.startswith("Missing option '--ckpt'"):
-        named = next((word for word in sys.argv[2:] if word.endswith(".npz")), "FILE.npz")
-        reason = f"no checkpoint given: use --ckpt {named}"
-    hint = _config_key_hint(getattr(error, "option_name", "")) if name == "train" else ""
-    if hint:
-        reason = re.sub(r" \(Possible options: .*\)", "", reason) + hint
-    return f"{one_line(reason)} (see {' '.join(filter(None, ('charnn', name)))} --help)"
+        return 2, [advised(error.format_message(), sys.argv[1:], _names())]
 
 
 def _names() -> list[str]:
     """Return the names of the commands."""
     commands = app.registered_commands
     return [str(command.name or getattr(command.callback, "__name__", "")) for command in commands]
-
-
-def _config_key_hint(option: str) -> str:
-    """Return how to set the config key of the same name as an unknown option, if there is one."""
-    from charnn.config.keys import known_keys
-    from charnn.config.problems import usual_name
-
-    name = usual_name(option.lstrip("-").replace("-", "_"))
-    for section, keys in known_keys().items():
-        if name in keys:
-            return f"; it is a key of the config: --set {section}.{name}=VALUE"
-    return ""

@@ -27,7 +27,7 @@ def eval_(
         list[Path],
         typer.Option(
             "--ckpt",
-            help="A checkpoint; repeatable with --each.",
+            help="Checkpoint to read; repeatable with --each.",
             metavar="FILE.npz",
             parser=file_path,
         ),

@@ -24,8 +24,8 @@ def inspect(
         list[int] | None,
         typer.Option(
             metavar="N",
-            help="Show the origins of this place, counted from 0, instead of the most surprising "
-            "places; repeatable.",
+            help="Show the origins at character N (from 0), not at the most surprising places; "
+            "repeatable.",
         ),
     ] = None,
     top: Annotated[

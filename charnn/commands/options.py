@@ -19,7 +19,9 @@ def file_path(name: str) -> Path:
     return Path(name)
 
 
-CKPT = typer.Option("--ckpt", help="A checkpoint.", metavar="FILE.npz", parser=file_path)
+CKPT = typer.Option(
+    "--ckpt", help="Checkpoint to read, such as run.best.npz.", metavar="FILE.npz", parser=file_path
+)
 
 JSON = typer.Option("--json", help="Print one JSON object.")
 
@@ -38,7 +40,7 @@ READ = typer.Option(
 
 UNIT = typer.Option(
     metavar="LAYER:INDEX",
-    help="Show this hidden unit, counted from 0, instead of those found; repeatable.",
+    help="Show this hidden unit, counted from 0, instead of those charnn picks; repeatable.",
 )
 
 DATA = typer.Option(

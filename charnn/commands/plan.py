@@ -91,7 +91,7 @@ def _about(made: "Plan", seconds: float, reading: float) -> list[str]:
         share_read(made.epochs),
     ]
     if made.exhausted:
-        lines.append(f"{duration(seconds)} are more than this text can use")
+        lines.append(f"this text cannot use {duration(seconds)}: more steps would gain little")
     if made.expected:
         low, high = made.expected
         lines.append(f"expect a validation loss of {low:.2f} to {high:.2f} nats per character")
@@ -115,5 +115,5 @@ def _alternative(made: "Plan", seconds: float) -> str:
     work = seconds * made.speed
     H, L = size_for(made.config.model.cell, made.characters, work)
     if work > most_work(made.characters):
-        return "more than this text can use"
+        return f"this text cannot use more than {duration(most_work(made.characters) / made.speed)}"
     return f"{L} layers of {H} units"

@@ -219,7 +219,7 @@ def _encode(
         announces: whether to print a note if text is added between the files.
         quiet: whether to show no progress.
         ranks: the processes that read together.
-        options: of `Corpus.from_text`.
+        options: passed on to `Corpus.from_text`.
     """
     from charnn.errors import ReadError
     from charnn.showing import BOUNDARY

@@ -78,7 +78,9 @@ def train(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all random draws.")] = None,
-    threads: Annotated[int | None, typer.Option(metavar="N", help="Cores to use.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Cores to use. Default: all.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the config and its costs; train nothing.")
     ] = False,
@@ -87,7 +89,8 @@ def train(
     """Train a model on a text.
 
     Writes FILE.npz (everything that --resume needs), FILE.best.npz (the model with the lowest
-    validation loss) and FILE.jsonl (the metrics log). Without a config, every key has its default.
+    validation loss) and FILE.jsonl (the metrics log). Sizes, steps, learning rate and dropout that
+    are given nowhere are chosen for the text.
 
     \b
     Examples:
@@ -137,7 +140,10 @@ def train(
         )
     )
     if resume and start.resumed is None:
-        note(f"{Path(settings.output.checkpoint)} does not exist yet: starting a new run")
+        missing = f"{Path(settings.output.checkpoint)} does not exist yet"
+        if not settings.data.path:
+            raise RequestError(f"{missing}: name the run to resume with --out")
+        note(f"{missing}: starting a new run")
     corpus = read_corpus(
         start.config,
         start.resumed or (None if extend else start.init),
@@ -153,8 +159,11 @@ def train(
         costs = dry_run_costs(trainer)
         if job.rank == 0:
             print(*costs, sep="\n")
-        if not overwrite and not resume:
-            job.first(trainer.outputs.refuse_existing)
+        if not overwrite and not resume and trainer.outputs.existing():
+            note(
+                f"note: {trainer.outputs.checkpoint} exists; training will need --resume, "
+                "--overwrite or another --out"
+            )
         return
     note(*headline(trainer))
     if trainer.finished and start.resumed:

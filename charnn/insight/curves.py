@@ -90,8 +90,9 @@ def read_curves(path: Path, name: str | None = None) -> Curves:
                 raise ValueError
         except (ValueError, RecursionError):
             if line.endswith(b"\n"):
+                hint = f"; the log is {path.stem}.jsonl" if path.suffix == ".npz" else ""
                 raise CharnnError(
-                    f"{path}:{number}: not a line of a metrics log (one JSON object a line)"
+                    f"{path}:{number}: not a line of a metrics log (one JSON object a line){hint}"
                 ) from None
             break
         (rollbacks if "rollback" in entry else kept).append(entry)

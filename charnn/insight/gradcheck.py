@@ -32,10 +32,10 @@ class Window(NamedTuple):
     """A small network in float64 and the characters for the check.
 
     Attributes:
-        network: with random parameters, biases too.
+        network: all its parameters are random, including the biases.
         inputs: (T, B) character ids.
         targets: (T, B), the character after each input.
-        state: (S, B, H), the state before.
+        state: (S, B, H), the state before the first character.
     """
 
     network: Network

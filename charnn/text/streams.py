@@ -32,12 +32,12 @@ class Streams:
 
     @cached_property
     def predictions(self) -> int:
-        """Predictions in the whole text."""
+        """The number of predictions in the whole text."""
         return len(self.ids) - 1
 
     @property
     def stream_length(self) -> int:
-        """Predictions in each stream."""
+        """The number of predictions in each stream."""
         return self.predictions // self.batch_size
 
     @property

@@ -52,7 +52,7 @@ _ZIPS: list[tuple[bytes, str, str]] = [
 
 
 def is_packed(head: bytes) -> bool:
-    """Return whether a file with these first bytes is compressed, and can be read."""
+    """Return whether a file with these first bytes is compressed in a format that charnn reads."""
     return _packing(head) is not None
 
 

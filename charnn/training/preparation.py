@@ -187,8 +187,8 @@ def prepare(
             raise CharnnError(f"{path} cannot be resumed; start from it with --init")
         if total_steps < resume.progress.step:
             raise RequestError(
-                f"the plan is {total_steps:,} steps, but the run has made "
-                f"{resume.progress.step:,}; raise training.max_steps"
+                f"the run has made {resume.progress.step:,} steps already, and its plan would end "
+                f"at {total_steps:,}; raise training.max_steps"
             )
     return Preparation(config, corpus, streams, total_steps, step, choices, warnings)
 

@@ -62,7 +62,7 @@ class Cell(ABC):
     gate_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, activation: Activation, own: Mapping[str, Array]):
-        """Take f, and the parameters of `own_shapes` by name."""
+        """Store the activation f and this cell's own parameters (see `own_shapes`)."""
         self.activation = activation
         self.own = own
 
