@@ -73,7 +73,8 @@ class Trainer(Shown):
             config: of the run.
             corpus: the text. If it is not divided, the config divides it. Otherwise the config
                 takes over its fractions.
-            resume: the checkpoint to continue from, or None for a new run.
+            resume: the checkpoint to continue from, or None for a new run. Keys that `config` does
+                not give have the checkpoint's values.
             init: a checkpoint whose model a new run starts from, or None to draw the parameters.
                 New characters of the text get drawn parameters.
             ranks: the processes that share the run. All make the same steps, each with its share
@@ -82,8 +83,8 @@ class Trainer(Shown):
         Raises:
             CharnnError: if the buffers do not fit in memory, or the checkpoint cannot be resumed
                 with this text.
-            ConfigError: if the corpus and the config divide the text differently, or `init` has
-                other sizes.
+            ConfigError: if the corpus and the config divide the text differently, or given keys
+                contradict `resume` or `init`.
             CorpusError: if the text is too short for its parts.
             RequestError: if there are more ranks than streams, or a resumed run has made more
                 steps than the config asks for.
@@ -94,7 +95,7 @@ class Trainer(Shown):
         self.choices = preparation.choices
         self.streams, self.total_steps = preparation.streams, preparation.total_steps
         self.corpus, self.ranks = preparation.corpus, ranks
-        self.outputs = Outputs(Path(config.output.checkpoint))
+        self.outputs = Outputs(Path(self.config.output.checkpoint))
         self._files = RunFiles(self.outputs, ranks)
         self._is_new = resume is None
 

@@ -13,7 +13,6 @@ from charnn.network.spec import Spec
 from charnn.text.corpus import Corpus
 from charnn.training.events import Ended, Reason
 from charnn.training.metrics import Metrics
-from charnn.training.preparation import resumed_config
 from charnn.training.shares import StepSpec
 from charnn.training.trainer import Trainer
 from tests.helpers.texts import english
@@ -73,9 +72,7 @@ def train(folder: Path, **changes: Any) -> Trainer:
 def resume(config: Config, text: str = TEXT) -> Trainer:
     """Return a trainer that resumes from the checkpoint of a config."""
     checkpoint = load(config.output.checkpoint)
-    return Trainer(
-        resumed_config(config, checkpoint.config), make_corpus(config, text), resume=checkpoint
-    )
+    return Trainer(config, make_corpus(config, text), resume=checkpoint)
 
 
 def arrays(path: Path) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from charnn.text.corpus import Corpus
 from charnn.training.divergence import MAX_ROLLBACKS, diverged, is_suspect
 from charnn.training.events import RolledBack, Saved
 from charnn.training.metrics import MetricsLog, Rollback
-from charnn.training.preparation import resumed_config
 from charnn.training.trainer import Trainer
 from tests.helpers.texts import english
 
@@ -57,8 +56,7 @@ def resumed(folder: Path, **changes: Any) -> Trainer:
     stored = load(folder / "run.npz")
     values = {key.replace("__", "."): value for key, value in changes.items()}
     given = load_config(None, {key: Override(value, "") for key, value in values.items()})
-    config = resumed_config(given, stored.config)
-    return Trainer(config, Corpus.from_text(TEXT, val_fraction=0.1), resume=stored)
+    return Trainer(given, Corpus.from_text(TEXT, val_fraction=0.1), resume=stored)
 
 
 def exploding(run: Trainer, step: int, factor: float) -> AbstractContextManager[Any]:
