@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from charnn.training.planning import Plan
 
 _OTHERS = {"1m": 60.0, "20m": 1200.0, "1h": 3600.0}  # seconds of the alternatives
-_GATES_PAY = 30.0  # seconds from which a GRU reaches a lower loss; see docs/choosing.md
+_GATES_PAY = 30.0  # seconds of a run, from which a GRU reaches a lower loss; see docs/choosing.md
 
 
 def plan(
@@ -95,7 +95,7 @@ def _about(made: "Plan", seconds: float, reading: float) -> list[str]:
     if made.expected:
         low, high = made.expected
         lines.append(f"expect a validation loss of {low:.2f} to {high:.2f} nats per character")
-    if made.config.model.cell == "rnn" and not made.exhausted and seconds >= _GATES_PAY:
+    if made.config.model.cell == "rnn" and made.seconds >= _GATES_PAY:
         lines.append(
             "a GRU makes more of so much time: charnn plan --set model.cell=gru (tiny "
             "Shakespeare, 100 seconds: 1.45; this cell: 1.51)"
