@@ -131,7 +131,7 @@ def load(path: Path | str) -> Checkpoint:
             return _build(Members.read(file, status.st_size))
     except OSError as error:
         named = f"{path}.npz"
-        known = isinstance(error, FileNotFoundError) and os.path.exists(named)  # noqa: PTH110
+        known = isinstance(error, FileNotFoundError) and os.access(named, os.R_OK)
         hint = f"; did you mean {named}?" if known else ""
         raise CheckpointError(f"{path}: {error.strerror or error}{hint}") from None
     except (ConfigError, *UNREADABLE) as error:

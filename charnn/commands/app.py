@@ -136,7 +136,7 @@ def _outcome() -> tuple[int, list[str]]:
             raise
         from charnn.commands.hints import advised
 
-        return 2, [advised(error.format_message(), sys.argv[1:], _names())]
+        return 2, [advised(error.format_message(), words, _names())]
 
 
 def _names() -> list[str]:

@@ -21,10 +21,7 @@ _GATES_PAY = 30.0  # seconds of a run, from which a GRU reaches a lower loss; se
 
 
 def plan(
-    data: Annotated[
-        list[str] | None,
-        DATA,
-    ] = None,
+    data: Annotated[list[str] | None, DATA] = None,
     time: Annotated[
         str, typer.Option("--time", metavar="TIME", help="Time limit of the run: 90s, 10m, 1h.")
     ] = "5m",

@@ -159,11 +159,11 @@ def train(
         costs = dry_run_costs(trainer)
         if job.rank == 0:
             print(*costs, sep="\n")
-        if not overwrite and not resume and trainer.outputs.existing():
-            note(
-                f"note: {trainer.outputs.checkpoint} exists; training will need --resume, "
-                "--overwrite or another --out"
-            )
+        if not overwrite and not resume:
+            try:
+                trainer.outputs.refuse_existing()
+            except RequestError as refused:
+                note(f"note: {refused}")
         return
     note(*headline(trainer))
     if trainer.finished and start.resumed:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
 from charnn.errors import CharnnError
+from charnn.training.outputs import Outputs
 
 _LARGEST = 1e100  # far above the range of float32; matplotlib fails near the largest float
 
@@ -90,7 +91,7 @@ def read_curves(path: Path, name: str | None = None) -> Curves:
                 raise ValueError
         except (ValueError, RecursionError):
             if line.endswith(b"\n"):
-                hint = f"; the log is {path.stem}.jsonl" if path.suffix == ".npz" else ""
+                hint = f"; the log is {Outputs.of(path).log}" if path.suffix == ".npz" else ""
                 raise CharnnError(
                     f"{path}:{number}: not a line of a metrics log (one JSON object a line){hint}"
                 ) from None

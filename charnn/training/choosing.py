@@ -114,7 +114,8 @@ def choose(
     epochs = steps / steps_per_epoch(config, characters)
     table = _REGULARISED if cell_class(config.model.cell).gates == 1 else _REGULARISED_GATED
     dropout, decay = next(rest for least, *rest in table if epochs >= least)
-    take(share_read(epochs), dropout=dropout)
+    reads = share_read(epochs)
+    take(reads, dropout=dropout)
     if config.training.optimizer == "adam":
         take(
             f"for {config.model.hidden_size} units and {steps:,} steps",
@@ -123,7 +124,7 @@ def choose(
             ),
             warmup_steps=min(400, steps // 20),
         )
-        take(share_read(epochs), weight_decay=decay)
+        take(reads, weight_decay=decay)
         take("good on every text tried", clip_norm=1.0, ema_decay=0.99)
     return found
 

@@ -23,23 +23,24 @@ from tests.helpers.in_process import ok_here, refused_here
         ("plan --n_layer 3", "--set model.num_layers=VALUE"),
         ("plot --ckpt run.npz", "charnn plot run.jsonl"),
         ("plot run.npz -o a.svg", "the log is run.jsonl"),
+        ("plot run.best.npz -o a.svg", "the log is run.jsonl"),
+        ("help generate", "use charnn sample"),
         ("gradcheck mine.py", "name your file with --mine"),
         ("train --gpu 0", "on the CPU only"),
         ("train --input text.txt", "use --data"),
         ("train -rnn_size 128", "-rnn_size; it is a key of the config: --set model.hidden_size"),
         ("train --model.cell=lstm", "--set model.cell=VALUE"),
         ("train --resume run.npz", "--resume takes no name"),
-        ("train --resume", "run.npz does not exist yet: name the run to resume with --out"),
+        ("train --resume --out gone.npz", "gone.npz does not exist yet: name the run to resume"),
         ("train --set model.cell lstm", "--set takes KEY=VALUE"),
         ("train --data text.txt --set model.type=lstm", "did you mean model.cell?"),
         ("eval --ckpt one", "did you mean one.npz?"),
     ],
 )
 def test_the_error_names_what_was_meant(folder: Path, words: str, expected: str) -> None:
-    (folder / "run.npz").write_bytes(b"PK\n")
+    for name in ("run.npz", "run.best.npz"):
+        (folder / name).write_bytes(b"PK\n")
     (folder / "one.npz").touch()
-    if words == "train --resume":
-        (folder / "run.npz").unlink()
     code = 1 if words.startswith(("plot run", "eval --ckpt one")) else 2
     assert expected in refused_here(code, *words.split(), cwd=folder)
 

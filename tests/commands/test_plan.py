@@ -1,14 +1,17 @@
 """`charnn plan` prints a config for a given time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from charnn.commands.plan import _about
 from charnn.config.loading import load_config
 from charnn.text.corpus import Corpus
 from charnn.training.planning import plan
 from charnn.training.trainer import Trainer
 from tests.helpers.commands import ok, refused, run
+from tests.helpers.in_process import ok_here
 from tests.helpers.texts import english
 
 
@@ -83,6 +86,28 @@ def test_more_time_plans_more_until_the_text_is_used_up() -> None:
     trainer = Trainer(much.config, corpus)
     assert trainer.choices == []
     assert trainer.total_steps == much.config.training.max_steps
+
+
+def test_the_comments_count_reading_and_mention_a_gru_where_it_pays() -> None:
+    made = plan(load_config(None, {}), Corpus.from_text(english(8000)), 2.0)
+    lines = _about(replace(made, seconds=40.0), 60.0, reading=20.0)
+    assert lines[0].startswith("# about 1m00s on ")
+    assert any("a GRU makes more of so much time" in line for line in lines)
+    gru = made.config.with_values({"model.cell": "gru"})
+    for other in (replace(made, seconds=20.0), replace(made, seconds=40.0, config=gru)):
+        assert not any("GRU" in line for line in _about(other, 60.0, reading=20.0))
+
+
+def test_reading_the_text_leaves_less_time_for_steps(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.5)
+    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer: 0.0)
+    clock = iter([0.0, 30.0])
+    monkeypatch.setattr("charnn.commands.plan.perf_counter", lambda: next(clock))
+    planned = ok_here("plan", "--data", "text.txt", "--time", "61s", cwd=folder)
+    assert planned.startswith("# about 1m01s on ")
+    assert "max_steps: 60 " in planned
 
 
 def test_validations_of_a_long_text_get_shorter(monkeypatch: pytest.MonkeyPatch) -> None:

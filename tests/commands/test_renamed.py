@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from charnn.commands.renamed import as_now
 from tests.helpers.in_process import run_here
 
 
@@ -34,6 +35,19 @@ def test_old_spellings_work_with_a_note(
     assert before.returncode == now.returncode == 0
     assert before.stdout == now.stdout
     assert before.stderr == f"note: {note}\n{now.stderr}"
+
+
+def test_every_old_option_has_a_new_one() -> None:
+    assert as_now(["report", "--text", "a"]) == ["report", "--data", "a"]
+    assert as_now(["plot", "a", "--against=seconds"]) == ["plot", "a", "--x=seconds"]
+    unchanged = ["eval", "--novelty", "--against", "--text"]
+    assert as_now(unchanged) == unchanged
+    for named in (
+        ["info", "--ckpt", "a", "b"],
+        ["info", "--ckpt=a", "b"],
+        ["info", "b", "--ckpt=a"],
+    ):
+        assert as_now(named) == named
 
 
 def test_new_spellings_get_no_note(trained: Path) -> None:

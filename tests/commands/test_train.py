@@ -224,6 +224,11 @@ def test_dry_run_prints_a_config_and_its_costs_and_writes_nothing(folder: Path) 
     assert [path.name for path in folder.iterdir()] == ["text.txt"]
     (folder / "again.yaml").write_text(printed)
     ok("train", "--config", "again.yaml", cwd=folder)
+    again = run_here(*TRAIN, "--dry-run", cwd=folder)
+    assert (again.returncode, again.stdout) == (0, printed)
+    assert again.stderr.startswith("note: run.npz exists; continue it with --resume, or replace ")
+    for way in ("--overwrite", "--resume", "--quiet"):
+        assert "exists" not in run_here(*TRAIN, "--dry-run", way, cwd=folder).stderr
 
 
 def test_a_validation_that_takes_long_is_announced(

@@ -12,7 +12,14 @@ from charnn.config.keys import Config, ModelConfig, TrainingConfig, section_mode
 from charnn.config.loading import Override, load_config
 from charnn.config.writing import config_json
 from charnn.text.corpus import Corpus
-from charnn.training.choosing import Choice, choose, most_work, size_for, usual_work
+from charnn.training.choosing import (
+    Choice,
+    choose,
+    most_work,
+    share_read,
+    size_for,
+    usual_work,
+)
 from charnn.training.preparation import resumed_config, training_characters
 from charnn.training.trainer import Trainer
 from tests.helpers.texts import english
@@ -153,3 +160,10 @@ def test_a_given_plan_wins_over_the_steps_that_the_time_allows() -> None:
         if choice.key == "training.max_steps"
     }
     assert reasons == {"as many as the time allows", "more would gain little"}
+
+
+def test_a_clause_tells_how_much_of_the_text_is_read() -> None:
+    assert share_read(18.519) == "the text is read 18.5 times"
+    assert share_read(0.346) == "34.6% of the text is read"
+    assert share_read(0.0027) == "0.27% of the text is read"
+    assert share_read(0.99999) == "100% of the text is read"
