@@ -1,8 +1,10 @@
 """Measure how good a run's own choices are: ``python -m benchmarks.choosing`` (an hour or two).
 
 On each text, this trains the choice of `charnn train --data TEXT` and eight configs made by hand.
-All use the same number of floating-point operations. The regret is the best validation loss of the
-choice minus that of the best of the eight. The rule was fitted on some of the texts, not on all.
+With ``--time 60`` the choice is that of `charnn plan --time 60s`, on a machine that does 10¹¹
+floating-point operations a second. All runs do the same number of operations. The regret is the
+best validation loss of the choice minus that of the best of the eight. The rule was fitted on some
+of the texts, not on all.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from charnn.config.keys import Config
 from charnn.config.loading import Override, load_config
 from charnn.network.spec import Spec
 from charnn.text.corpus import Corpus
-from charnn.training.choosing import choose
+from charnn.training.choosing import choose, most_work, network_for, operations
 from charnn.training.preparation import training_characters
 
 FITTED = ("c", "manual", "chinese", "chat", "python", "russian", "html", "csv", "names")
@@ -32,15 +34,26 @@ ALIKE = {
     "training.weight_decay": 0.1,
     "training.ema_decay": 0.99,
 }
-HAND_MADE = {  # hidden_size, num_layers, learning_rate, dropout
-    "1 × 128": (128, 1, 6e-3, 0.0),
-    "1 × 256": (256, 1, 4e-3, 0.0),
-    "1 × 512": (512, 1, 2e-3, 0.1),
-    "2 × 128": (128, 2, 6e-3, 0.0),
-    "2 × 256": (256, 2, 3e-3, 0.1),
-    "3 × 192": (192, 3, 4e-3, 0.0),
-    "3 × 256": (256, 3, 3e-3, 0.0),
-    "3 × 256, dropout": (256, 3, 3e-3, 0.2),
+SPEED = 1e11
+HAND_MADE = {  # cell, hidden_size, num_layers, learning_rate, dropout
+    "1 × 128": ("rnn", 128, 1, 6e-3, 0.0),
+    "1 × 256": ("rnn", 256, 1, 4e-3, 0.0),
+    "1 × 512": ("rnn", 512, 1, 2e-3, 0.1),
+    "2 × 128": ("rnn", 128, 2, 6e-3, 0.0),
+    "2 × 256": ("rnn", 256, 2, 3e-3, 0.1),
+    "3 × 192": ("rnn", 192, 3, 4e-3, 0.0),
+    "3 × 256": ("rnn", 256, 3, 3e-3, 0.0),
+    "3 × 256, dropout": ("rnn", 256, 3, 3e-3, 0.2),
+}
+TIMED = {  # as good as one can guess for a minute or more
+    "2 × 256": ("rnn", 256, 2, 3e-3, 0.1),
+    "3 × 256": ("rnn", 256, 3, 3e-3, 0.0),
+    "3 × 384": ("rnn", 384, 3, 2e-3, 0.1),
+    "GRU 1 × 256": ("gru", 256, 1, 5e-3, 0.0),
+    "GRU 2 × 128": ("gru", 128, 2, 8e-3, 0.0),
+    "GRU 2 × 256, dropout": ("gru", 256, 2, 4e-3, 0.2),
+    "LSTM 2 × 128": ("lstm", 128, 2, 8e-3, 0.0),
+    "LSTM 2 × 256, dropout": ("lstm", 256, 2, 4e-3, 0.2),
 }
 
 
@@ -62,20 +75,32 @@ class Run(NamedTuple):
     last: float
 
 
-def plans(corpus: Corpus) -> Iterator[tuple[str, dict[str, Any]]]:
+def choice(corpus: Corpus, seconds: float | None) -> dict[str, Any]:
+    """Return the keys that charnn chooses for a text, and for a time if one is given."""
+    N, config = training_characters(corpus), Config()
+    if seconds is None:
+        return {choice.key: choice.value for choice in choose(config, N)}
+    work = min(seconds * SPEED, most_work(N))
+    cell, H, L = network_for(None, N, work)
+    steps = int(work / (32 * 64 * operations(cell, H, L)))
+    choices = choose(config.with_values({"model.cell": cell}), N, work, steps)
+    return {"model.cell": cell} | {choice.key: choice.value for choice in choices}
+
+
+def plans(corpus: Corpus, seconds: float | None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the keys of each config for a text, the choice first."""
     K = len(corpus.vocabulary)
-    chosen = {c.key: c.value for c in choose(Config(), training_characters(corpus))}
-    yield "chosen", chosen
+    yield "chosen", (chosen := choice(corpus, seconds))
     config = load_config(None, {key: Override(value, "") for key, value in chosen.items()})
     step = Spec.from_config(config.model, K, "float32").step_flop(64, config.training.batch_size)
     work = (config.training.max_steps or 0) * step
-    for name, (H, L, rate, dropout) in HAND_MADE.items():
-        steps = max(1, round(work / Spec(K, H, L).step_flop(64, 32)))
+    for name, (cell, H, L, rate, dropout) in (TIMED if seconds else HAND_MADE).items():
+        steps = max(1, round(work / Spec(K, H, L, cell).step_flop(64, 32)))
         yield (
             name,
             ALIKE
             | {
+                "model.cell": cell,
                 "model.hidden_size": H,
                 "model.num_layers": L,
                 "model.dropout": dropout,
@@ -129,6 +154,7 @@ def main() -> None:
         "--texts", type=Path, default=Path("runs/texts"), help="folder of the texts (runs/texts)"
     )
     parser.add_argument("--more", type=Path, nargs="*", default=[], help="more text files")
+    parser.add_argument("--time", type=float, metavar="SECONDS", help="compare plans for this time")
     parser.add_argument("--jobs", type=int, default=2, help="parallel runs, one core each (2)")
     parser.add_argument(
         "--out", type=Path, metavar="FILE.json", help="also write all runs to this file"
@@ -140,7 +166,7 @@ def main() -> None:
         jobs = []
         for path in texts:
             text = path.read_text(encoding="utf-8-sig")
-            for plan, keys in plans(Corpus.from_text(text, val_fraction=0.1)):
+            for plan, keys in plans(Corpus.from_text(text, val_fraction=0.1), given.time):
                 jobs.append(pool.submit(train, Path(name), path, plan, keys))
         runs = []
         for job in jobs:

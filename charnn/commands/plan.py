@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from charnn.training.planning import Plan
 
 _OTHERS = {"1m": 60.0, "20m": 1200.0, "1h": 3600.0}  # seconds of the alternatives
-_GATES_PAY = 30.0  # seconds of a run, from which a GRU reaches a lower loss; see docs/choosing.md
 
 
 def plan(
@@ -92,11 +91,6 @@ def _about(made: "Plan", seconds: float, reading: float) -> list[str]:
     if made.expected:
         low, high = made.expected
         lines.append(f"expect a validation loss of {low:.2f} to {high:.2f} nats per character")
-    if made.config.model.cell == "rnn" and made.seconds >= _GATES_PAY:
-        lines.append(
-            "a GRU makes more of so much time: charnn plan --set model.cell=gru (tiny "
-            "Shakespeare, 100 seconds: 1.45; this cell: 1.51)"
-        )
     lines += [
         f"charnn plan --time {name}: {_alternative(made, other)}"
         for name, other in _OTHERS.items()
@@ -107,10 +101,12 @@ def _about(made: "Plan", seconds: float, reading: float) -> list[str]:
 
 def _alternative(made: "Plan", seconds: float) -> str:
     """Return a description of the network for another time."""
-    from charnn.training.choosing import most_work, size_for
+    from charnn.network.spec import Spec
+    from charnn.training.choosing import most_work, network_for
 
     work = seconds * made.speed
-    H, L = size_for(made.config.model.cell, made.characters, work)
     if work > most_work(made.characters):
         return f"this text cannot use more than {duration(most_work(made.characters) / made.speed)}"
-    return f"{L} layers of {H} units"
+    chosen = "model.cell" in {choice.key for choice in made.choices}
+    cell, H, L = network_for(None if chosen else made.config.model.cell, made.characters, work)
+    return Spec(1, H, L, cell, made.config.model.activation).stack

@@ -19,6 +19,7 @@ from charnn.text.streams import fitting_batch_size
 _VANILLA = ((128, 2), (192, 2), (192, 3), (256, 3), (384, 3), (512, 3))
 _USUAL = (256, 3)  # if no time is given
 _GATED = ((128, 2), (192, 2), (256, 2), (320, 2), (512, 2))
+_GATES_PAY = 2e12  # operations from which a GRU reaches a lower loss than the vanilla cell
 _SHORT = 300_000  # characters; a run exhausts a shorter text soon
 _FEWEST_STEPS, _MOST_STEPS, _MOST_EPOCHS = 100, 8000, 60  # of a plan without a given time
 # Epochs, and from there on the dropout and the weight decay against overfitting.
@@ -59,6 +60,18 @@ def usual_work(characters: int) -> float:
 def most_work(characters: int) -> float:
     """Return the operations after which more make the model of a text no better."""
     return usual_work(characters) * (2 if characters < _SHORT else 10)
+
+
+def network_for(cell: str | None, characters: int, work: float) -> tuple[str, int, int]:
+    """Return the best (cell, hidden_size, num_layers) for a number of operations.
+
+    Args:
+        cell: the cell, if it was given.
+        characters: N, in the training text.
+        work: operations of the whole plan.
+    """
+    cell = cell or ("gru" if work >= _GATES_PAY else "rnn")
+    return cell, *size_for(cell, characters, work)
 
 
 def size_for(cell: str, characters: int, work: float) -> tuple[int, int]:

@@ -11,14 +11,15 @@ from charnn.training.choosing import (
     Choice,
     choose,
     most_work,
+    network_for,
     operations,
-    size_for,
     steps_per_epoch,
     usual_work,
 )
 from charnn.training.preparation import needed_memory, step_spec, training_characters
 from charnn.training.trainer import Trainer
 
+_BETTER = "reaches the lowest loss in so much time (docs/choosing.md)"
 _GUESS = 1e11  # floating-point operations a second, before a network is measured
 _START = 1.0  # seconds before the first step and after the last
 _VALIDATING = 0.2  # share of the time that validations may take
@@ -79,14 +80,18 @@ def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
         CharnnError: as `Trainer` does.
     """
     N, work = _characters(config, corpus), seconds * _GUESS
-    measured: dict[tuple[int, int], tuple[int, float, float]] = {}
-    while (size := size_for(config.model.cell, N, work)) not in measured:
+    model = {key for key, _ in config.given()} & {"model.cell", "model.activation"}
+    cell = config.model.cell if model else None
+    measured: dict[tuple[str, int, int], tuple[int, float, float]] = {}
+    while (network := network_for(cell, N, work)) not in measured:
+        config = config.with_values({"model.cell": network[0]})
         trainer = Trainer(_chosen(config, choose(config, N, work)), corpus)
         step, validation = trainer.seconds_per_step(), trainer.seconds_per_validation()
-        measured[size] = _operations(trainer), step, validation
+        measured[network] = _operations(trainer), step, validation
         work = min(seconds * _operations(trainer) / step, most_work(N))
-    each, step, validation = measured[size]  # perhaps not the size that was measured last
+    each, step, validation = measured[network]  # perhaps not the one that was measured last
     speed = each / step
+    config = config.with_values({"model.cell": network[0]})
     config, validation = _validating_less(config, validation, seconds)
     N = _characters(config, corpus)
     exhausted = seconds * speed > most_work(N)
@@ -95,6 +100,8 @@ def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
     else:
         steps = _fitting_steps(seconds - _START, step, validation)
     choices = choose(config, N, work, steps)
+    if cell is None:
+        choices.insert(0, Choice("model.cell", network[0], _BETTER))
     config = _chosen(config, choices)
     trainer = Trainer(config, corpus)
     spec = step_spec(trainer.config, len(corpus.vocabulary), trainer.streams, ALONE)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from charnn.commands.plan import _about
-from charnn.config.loading import load_config
+from charnn.config.loading import Override, load_config
 from charnn.text.corpus import Corpus
 from charnn.training.planning import plan
 from charnn.training.trainer import Trainer
@@ -88,14 +88,33 @@ def test_more_time_plans_more_until_the_text_is_used_up() -> None:
     assert trainer.total_steps == much.config.training.max_steps
 
 
-def test_the_comments_count_reading_and_mention_a_gru_where_it_pays() -> None:
+def test_the_comments_count_reading() -> None:
     made = plan(load_config(None, {}), Corpus.from_text(english(8000)), 2.0)
     lines = _about(replace(made, seconds=40.0), 60.0, reading=20.0)
     assert lines[0].startswith("# about 1m00s on ")
-    assert any("a GRU makes more of so much time" in line for line in lines)
-    gru = made.config.with_values({"model.cell": "gru"})
-    for other in (replace(made, seconds=20.0), replace(made, seconds=40.0, config=gru)):
-        assert not any("GRU" in line for line in _about(other, 60.0, reading=20.0))
+
+
+@pytest.mark.parametrize(
+    ("sets", "little", "much"),
+    [
+        ({}, "rnn", "gru"),
+        ({"model.cell": "lstm"}, "lstm", "lstm"),
+        ({"model.activation": "relu"}, "rnn", "rnn"),
+    ],
+)
+def test_a_plan_takes_gates_where_they_pay_and_no_cell_was_given(
+    sets: dict[str, str], little: str, much: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.05)
+    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer: 0.0)
+    config = load_config(None, {key: Override(value, "") for key, value in sets.items()})
+    corpus = Corpus.from_text(english(400_000))
+    for seconds, cell in ((5.0, little), (300.0, much)):
+        made = plan(config, corpus, seconds)
+        assert made.config.model.cell == cell
+        assert ("model.cell" in {choice.key for choice in made.choices}) == (not sets)
+    lines = _about(made, 300.0, reading=0.0)
+    assert any("GRU units" in line for line in lines) == (much == "gru")
 
 
 def test_reading_the_text_leaves_less_time_for_steps(
@@ -125,7 +144,8 @@ def test_the_time_is_that_of_the_size_that_is_planned(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Trainer, "seconds_per_step", step)
     monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer: 0.0)
-    made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 20.0)
+    vanilla = load_config(None, {"model.cell": Override("rnn", "")})
+    made = plan(vanilla, Corpus.from_text(english(400_000)), 20.0)
     assert made.config.model.hidden_size == 128
     assert made.seconds == pytest.approx(1 + 0.0001 * (made.config.training.max_steps or 0))
 
