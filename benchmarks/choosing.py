@@ -80,8 +80,8 @@ def choice(corpus: Corpus, seconds: float | None) -> dict[str, Any]:
     N, config = training_characters(corpus), Config()
     if seconds is None:
         return {choice.key: choice.value for choice in choose(config, N)}
-    work = min(seconds * SPEED, most_work(N))
-    cell, H, L = network_for(None, N, work)
+    cell, H, L = network_for(None, N, seconds * SPEED)
+    work = min(seconds * SPEED, most_work(cell, N))
     steps = int(work / (32 * 64 * operations(cell, H, L)))
     choices = choose(config.with_values({"model.cell": cell}), N, work, steps)
     return {"model.cell": cell} | {choice.key: choice.value for choice in choices}

@@ -105,8 +105,9 @@ def _alternative(made: "Plan", seconds: float) -> str:
     from charnn.training.choosing import most_work, network_for
 
     work = seconds * made.speed
-    if work > most_work(made.characters):
-        return f"this text cannot use more than {duration(most_work(made.characters) / made.speed)}"
     chosen = "model.cell" in {choice.key for choice in made.choices}
     cell, H, L = network_for(None if chosen else made.config.model.cell, made.characters, work)
+    most = most_work(cell, made.characters)
+    if work > most:
+        return f"this text cannot use more than {duration(most / made.speed)}"
     return Spec(1, H, L, cell, made.config.model.activation).stack

@@ -20,11 +20,13 @@ _VANILLA = ((128, 2), (192, 2), (192, 3), (256, 3), (384, 3), (512, 3))
 _USUAL = (256, 3)  # if no time is given
 _GATED = ((128, 2), (192, 2), (256, 2), (320, 2), (512, 2))
 _GATES_PAY = 2e12  # operations from which a GRU reaches a lower loss than the vanilla cell
+_GATES_NEVER_PAY = 9_000  # characters; on fewer, a GRU reaches no lower loss
 _SHORT = 300_000  # characters; a run exhausts a shorter text soon
 _FEWEST_STEPS, _MOST_STEPS, _MOST_EPOCHS = 100, 8000, 60  # of a plan without a given time
 # Epochs, and from there on the dropout and the weight decay against overfitting.
 _REGULARISED = ((45, 0.2, 0.6), (14, 0.0, 0.6), (0, 0.0, 0.1))
 _REGULARISED_GATED = ((12, 0.3, 0.1), (6, 0.2, 0.1), (0, 0.0, 0.1))
+_REGULARISED_GATED_SHORT = ((0, 0.2, 0.6),)
 
 
 class Choice(NamedTuple):
@@ -57,9 +59,10 @@ def usual_work(characters: int) -> float:
     return usual_steps(characters) * 32 * 64 * operations("rnn", *_USUAL)
 
 
-def most_work(characters: int) -> float:
+def most_work(cell: str, characters: int) -> float:
     """Return the operations after which more make the model of a text no better."""
-    return usual_work(characters) * (2 if characters < _SHORT else 10)
+    short = 2 if cell_class(cell).gates == 1 else 1
+    return usual_work(characters) * (short if characters < _SHORT else 10)
 
 
 def network_for(cell: str | None, characters: int, work: float) -> tuple[str, int, int]:
@@ -70,7 +73,9 @@ def network_for(cell: str | None, characters: int, work: float) -> tuple[str, in
         characters: N, in the training text.
         work: operations of the whole plan.
     """
-    cell = cell or ("gru" if work >= _GATES_PAY else "rnn")
+    if cell is None:
+        pay = work >= min(_GATES_PAY, usual_work(characters)) and characters > _GATES_NEVER_PAY
+        cell = "gru" if pay else "rnn"
     return cell, *size_for(cell, characters, work)
 
 
@@ -120,13 +125,12 @@ def choose(
     if steps is None or given & {"training.max_steps", "training.epochs"}:
         steps, limited = _steps(config, characters), False
     else:
-        limited = work < most_work(characters)
+        limited = work < most_work(config.model.cell, characters)
     if "training.epochs" not in given:
         reason = "as many as the time allows" if limited else "more would gain little"
         take(reason, max_steps=steps)
     epochs = steps / steps_per_epoch(config, characters)
-    table = _REGULARISED if cell_class(config.model.cell).gates == 1 else _REGULARISED_GATED
-    dropout, decay = next(rest for least, *rest in table if epochs >= least)
+    dropout, decay = _against_overfitting(config.model.cell, characters, epochs)
     reads = share_read(epochs)
     take(reads, dropout=dropout)
     if config.training.optimizer == "adam":
@@ -167,6 +171,14 @@ def _steps(config: Config, characters: int) -> int:
     T = characters if training.seq_length == "full" else training.seq_length
     steps = _rounded(usual_steps(characters) * 32 * 64 / (training.batch_size * T))
     return max(1, min(steps, _MOST_EPOCHS * steps_per_epoch(config, characters)))
+
+
+def _against_overfitting(cell: str, characters: int, epochs: float) -> tuple[float, float]:
+    """Return the dropout and the weight decay."""
+    table = _REGULARISED
+    if cell_class(cell).gates > 1:
+        table = _REGULARISED_GATED_SHORT if characters < _SHORT else _REGULARISED_GATED
+    return next((dropout, decay) for least, dropout, decay in table if epochs >= least)
 
 
 def _learning_rate(model: ModelConfig, steps: int) -> float:

@@ -88,17 +88,15 @@ def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
         trainer = Trainer(_chosen(config, choose(config, N, work)), corpus)
         step, validation = trainer.seconds_per_step(), trainer.seconds_per_validation()
         measured[network] = _operations(trainer), step, validation
-        work = min(seconds * _operations(trainer) / step, most_work(N))
+        work = min(seconds * _operations(trainer) / step, most_work(network[0], N))
     each, step, validation = measured[network]  # perhaps not the one that was measured last
     speed = each / step
     config = config.with_values({"model.cell": network[0]})
     config, validation = _validating_less(config, validation, seconds)
     N = _characters(config, corpus)
-    exhausted = seconds * speed > most_work(N)
-    if exhausted:
-        steps = int(most_work(N) / each)
-    else:
-        steps = _fitting_steps(seconds - _START, step, validation)
+    most = most_work(config.model.cell, N)
+    exhausted = seconds * speed > most
+    steps = int(most / each) if exhausted else _fitting_steps(seconds - _START, step, validation)
     choices = choose(config, N, work, steps)
     if cell is None:
         choices.insert(0, Choice("model.cell", network[0], _BETTER))

@@ -16,6 +16,7 @@ from charnn.training.choosing import (
     Choice,
     choose,
     most_work,
+    network_for,
     share_read,
     size_for,
     usual_work,
@@ -76,7 +77,7 @@ def test_more_work_takes_no_smaller_network(text: int, work: float, cell: str) -
         return (2 * L - 1) * H * H
 
     assert weights(work) <= weights(2 * work)
-    assert usual_work(text) < most_work(text)
+    assert usual_work(text) <= most_work(cell, text)
 
 
 def test_values_follow_what_is_given() -> None:
@@ -167,3 +168,22 @@ def test_a_clause_tells_how_much_of_the_text_is_read() -> None:
     assert share_read(0.346) == "34.6% of the text is read"
     assert share_read(0.0027) == "0.27% of the text is read"
     assert share_read(0.99999) == "100% of the text is read"
+
+
+@given(TEXTS, st.floats(1e9, 1e18))
+def test_gates_come_with_work_and_stay_when_the_text_limits_it(text: int, work: float) -> None:
+    cell, *sizes = network_for(None, text, work)
+    assert (cell, *sizes) == network_for(cell, text, work)
+    if cell == "gru":
+        assert text > 9000
+        assert network_for(None, text, 2 * work)[0] == "gru"
+        assert network_for(None, text, min(work, most_work("gru", text)))[0] == "gru"
+    else:
+        assert work < 2e12 or text <= 9000
+    assert network_for("lstm", text, work)[0] == "lstm"
+
+
+def test_a_short_text_holds_gates_by_weight_decay_and_dropout() -> None:
+    for text, expected in ((54_000, (0.2, 0.6)), (4_000_000, (0.0, 0.1))):
+        found = chosen(config(model__cell="gru"), text)
+        assert (found["model.dropout"], found["training.weight_decay"]) == expected
