@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.choosing import TIMED, choice, plans
 from benchmarks.cluster import CASES, FITTED, RANKS, SUMMED, Compute, Model, tables
 from benchmarks.measuring import Spread, Worker, quotient
 from benchmarks.ngram import kneser_ney, witten_bell
@@ -18,11 +19,14 @@ from benchmarks.row_ends import divided
 from benchmarks.steps import _same
 from benchmarks.workload import ALPHABET, Case, streams, text
 from charnn.checkpoint.checkpoint import load
+from charnn.config.loading import Override, load_config
 from charnn.evaluation import evaluate
 from charnn.machine import cores
+from charnn.network.spec import Spec
 from charnn.text.corpus import Corpus
 from charnn.text.streams import Streams
 from tests.helpers.places import ROOT
+from tests.helpers.texts import english
 
 pytestmark = pytest.mark.processes
 
@@ -160,6 +164,20 @@ def test_witten_bell_counts_as_by_hand() -> None:
     # The seven characters have three kinds, and b occurs twice. Three follow a: two kinds, b twice.
     single_b = (2 + 3 / 3) / (7 + 3)
     assert np.isclose(witten_bell(ids, 7, 2)[0], (2 + 2 * single_b) / (3 + 2))
+
+
+def test_configs_compared_with_a_plan_do_equal_work() -> None:
+    corpus = Corpus.from_text(english(60_000), val_fraction=0.1)
+    work = []
+    for name, keys in plans(corpus, 10.0):
+        config = load_config(None, {key: Override(value, "") for key, value in keys.items()})
+        model, steps = config.model, config.training.max_steps or 0
+        spec = Spec.from_config(model, len(corpus.vocabulary), "float32")
+        work.append(steps * spec.step_flop(64, 32))
+        assert name == "chosen" or name in TIMED
+        assert keys.keys() >= choice(corpus, 10.0).keys()
+    assert len(work) == 9
+    assert max(work) < 1.03 * min(work)
 
 
 def test_row_ends_are_those_of_char_rnn() -> None:
