@@ -50,8 +50,9 @@ def operations(cell: str, hidden_size: int, num_layers: int) -> int:
 
 def usual_steps(characters: int) -> int:
     """Return how many steps of 32 × 64 characters a text is worth if no time is given."""
-    steps = 500 * (characters / 54_000) ** 0.77
-    return _rounded(min(max(steps, _FEWEST_STEPS), _MOST_STEPS))
+    steps = max(_FEWEST_STEPS, 500 * (characters / 54_000) ** 0.77)
+    most = min(_MOST_STEPS, _MOST_EPOCHS * characters / (32 * 64))
+    return max(1, _rounded(min(steps, most)))
 
 
 def usual_work(characters: int) -> float:
@@ -169,8 +170,7 @@ def _steps(config: Config, characters: int) -> int:
     if "epochs" in training.model_fields_set:
         return training.epochs * steps_per_epoch(config, characters)
     T = characters if training.seq_length == "full" else training.seq_length
-    steps = _rounded(usual_steps(characters) * 32 * 64 / (training.batch_size * T))
-    return max(1, min(steps, _MOST_EPOCHS * steps_per_epoch(config, characters)))
+    return max(1, _rounded(usual_steps(characters) * 32 * 64 / (training.batch_size * T)))
 
 
 def _against_overfitting(cell: str, characters: int, epochs: float) -> tuple[float, float]:
