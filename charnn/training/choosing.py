@@ -50,9 +50,13 @@ def operations(cell: str, hidden_size: int, num_layers: int) -> int:
 
 def usual_steps(characters: int) -> int:
     """Return how many steps of 32 × 64 characters a text is worth if no time is given."""
-    steps = max(_FEWEST_STEPS, 500 * (characters / 54_000) ** 0.77)
     most = min(_MOST_STEPS, _MOST_EPOCHS * characters / (32 * 64))
-    return max(1, _rounded(min(steps, most)))
+    return max(1, _rounded(min(max(_FEWEST_STEPS, _unlimited_steps(characters)), most)))
+
+
+def _unlimited_steps(characters: int) -> float:
+    """Return the steps for a text of any length."""
+    return 500 * (characters / 54_000) ** 0.77
 
 
 def usual_work(characters: int) -> float:
@@ -62,8 +66,9 @@ def usual_work(characters: int) -> float:
 
 def most_work(cell: str, characters: int) -> float:
     """Return the operations after which more make the model of a text no better."""
-    short = 2 if cell_class(cell).gates == 1 else 1
-    return usual_work(characters) * (short if characters < _SHORT else 10)
+    if characters < _SHORT:
+        return usual_work(characters) * (2 if cell_class(cell).gates == 1 else 1)
+    return 10 * _unlimited_steps(characters) * 32 * 64 * operations("rnn", *_USUAL)
 
 
 def network_for(cell: str | None, characters: int, work: float) -> tuple[str, int, int]:
