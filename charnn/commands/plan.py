@@ -39,14 +39,14 @@ def plan(
     """Write a config that uses a given time well.
 
     The command reads the text, measures this machine for a few seconds, and prints a config for
-    `charnn train --config`. It has sizes, steps, learning rate and dropout. Comments give the
-    reasons, the expected loss, and the network for a minute or an hour. Keys given by --set or
+    `charnn train --config`. It has the cell, sizes, steps, learning rate and dropout. Comments give
+    the reasons, the expected loss, and the network for a minute or an hour. Keys given by --set or
     --config stay as they are.
 
     \b
     Examples:
       charnn plan --data mine.txt > mine.yaml && charnn train --config mine.yaml
-      charnn plan --data mine.txt --time 20m --set model.cell=lstm > mine.yaml
+      charnn plan --data mine.txt --time 20m --set model.cell=rnn > mine.yaml
       charnn plan --data names.txt --time 1m --set data.documents=lines
     """
     from charnn.config.writing import reasoned_yaml
