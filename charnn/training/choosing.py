@@ -26,7 +26,7 @@ _FEWEST_STEPS, _MOST_STEPS, _MOST_EPOCHS = 100, 8000, 60  # of a plan without a 
 # Epochs, and from there on the dropout and the weight decay against overfitting.
 _REGULARISED = ((45, 0.2, 0.6), (14, 0.0, 0.6), (0, 0.0, 0.1))
 _REGULARISED_GATED = ((12, 0.3, 0.1), (6, 0.2, 0.1), (0, 0.0, 0.1))
-_REGULARISED_GATED_SHORT = ((0, 0.2, 0.6),)
+_SHORT_REGULARISED_GATED = 0.2, 0.6  # for any number of epochs
 
 
 class Choice(NamedTuple):
@@ -56,7 +56,7 @@ def usual_steps(characters: int) -> int:
 
 def _unlimited_steps(characters: int) -> float:
     """Return the steps for a text of any length."""
-    return 500 * (characters / 54_000) ** 0.77
+    return float(500 * (characters / 54_000) ** 0.77)
 
 
 def usual_work(characters: int) -> float:
@@ -180,9 +180,9 @@ def _steps(config: Config, characters: int) -> int:
 
 def _against_overfitting(cell: str, characters: int, epochs: float) -> tuple[float, float]:
     """Return the dropout and the weight decay."""
-    table = _REGULARISED
-    if cell_class(cell).gates > 1:
-        table = _REGULARISED_GATED_SHORT if characters < _SHORT else _REGULARISED_GATED
+    if cell_class(cell).gates > 1 and characters < _SHORT:
+        return _SHORT_REGULARISED_GATED
+    table = _REGULARISED if cell_class(cell).gates == 1 else _REGULARISED_GATED
     return next((dropout, decay) for least, dropout, decay in table if epochs >= least)
 
 
