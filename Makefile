@@ -161,7 +161,7 @@ quality: $(VENV)/run data/tinyshakespeare.txt ## measure how much each training 
 choosing: $(VENV)/run ## compare a run's own choices with eight configs, on twelve texts (two hours)
 	@$(BIN)/python -m benchmarks.choosing
 
-robust: $(VENV)/run ## train all recipes on twelve kinds of text, with several seeds (an hour)
+robust: $(VENV)/run ## train all recipes on twelve kinds of text, with several seeds (two hours)
 	@$(BIN)/python -m benchmarks.robust
 
 robust-quick: $(VENV)/run ## train one recipe on three texts (minutes)

@@ -34,7 +34,7 @@ ALIKE = {
     "training.weight_decay": 0.1,
     "training.ema_decay": 0.99,
 }
-SPEED = 1e11
+SPEED = 1e11  # operations a second, of two cores with AVX-512
 HAND_MADE = {  # cell, hidden_size, num_layers, learning_rate, dropout
     "1 × 128": ("rnn", 128, 1, 6e-3, 0.0),
     "1 × 256": ("rnn", 256, 1, 4e-3, 0.0),
@@ -46,8 +46,7 @@ HAND_MADE = {  # cell, hidden_size, num_layers, learning_rate, dropout
     "3 × 256, dropout": ("rnn", 256, 3, 3e-3, 0.2),
 }
 TIMED = {  # as good as one can guess for a minute or more
-    "2 × 256": ("rnn", 256, 2, 3e-3, 0.1),
-    "3 × 256": ("rnn", 256, 3, 3e-3, 0.0),
+    **{name: HAND_MADE[name] for name in ("2 × 256", "3 × 256")},
     "3 × 384": ("rnn", 384, 3, 2e-3, 0.1),
     "GRU 1 × 256": ("gru", 256, 1, 5e-3, 0.0),
     "GRU 2 × 128": ("gru", 128, 2, 8e-3, 0.0),
@@ -75,7 +74,7 @@ class Run(NamedTuple):
     last: float
 
 
-def choice(corpus: Corpus, seconds: float | None) -> dict[str, Any]:
+def chosen_keys(corpus: Corpus, seconds: float | None) -> dict[str, Any]:
     """Return the keys that charnn chooses for a text, and for a time if one is given."""
     N, config = training_characters(corpus), Config()
     if seconds is None:
@@ -90,7 +89,7 @@ def choice(corpus: Corpus, seconds: float | None) -> dict[str, Any]:
 def plans(corpus: Corpus, seconds: float | None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the keys of each config for a text, the choice first."""
     K = len(corpus.vocabulary)
-    yield "chosen", (chosen := choice(corpus, seconds))
+    yield "chosen", (chosen := chosen_keys(corpus, seconds))
     config = load_config(None, {key: Override(value, "") for key, value in chosen.items()})
     step = Spec.from_config(config.model, K, "float32").step_flop(64, config.training.batch_size)
     work = (config.training.max_steps or 0) * step

@@ -1,4 +1,4 @@
-"""Check that training learns on any text: ``make robust`` (an hour), ``make robust-quick``.
+"""Check that training learns on any text: ``make robust`` (two hours), ``make robust-quick``.
 
 This trains recipes on the texts of `benchmarks.texts` with several seeds, 1,000 steps each. It
 compares the best validation loss with two baselines. One is the unigram entropy, which a network

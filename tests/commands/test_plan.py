@@ -113,8 +113,21 @@ def test_a_plan_takes_gates_where_they_pay_and_no_cell_was_given(
         made = plan(config, corpus, seconds)
         assert made.config.model.cell == cell
         assert ("model.cell" in {choice.key for choice in made.choices}) == (not sets)
-    lines = _about(made, 300.0, reading=0.0)
-    assert any("GRU units" in line for line in lines) == (much == "gru")
+        lines = _about(made, seconds, reading=0.0)
+        assert any("GRU units" in line for line in lines) == (much == "gru")
+
+
+def test_the_rate_is_that_of_the_cell_that_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gates run so much slower here that the last cell measured is not the one planned."""
+
+    def step(trainer: Trainer) -> float:
+        return 0.0001 if trainer.config.model.cell == "rnn" else 5.0
+
+    monkeypatch.setattr(Trainer, "seconds_per_step", step)
+    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer: 0.0)
+    made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 60.0).config
+    assert (made.model.cell, made.model.hidden_size) == ("rnn", 128)
+    assert made.training.learning_rate == 0.006  # a GRU's would be 0.01
 
 
 def test_reading_the_text_leaves_less_time_for_steps(

@@ -19,6 +19,7 @@ from charnn.training.choosing import (
     network_for,
     share_read,
     size_for,
+    usual_steps,
     usual_work,
 )
 from charnn.training.preparation import resumed_config, training_characters
@@ -184,6 +185,17 @@ def test_gates_come_with_work_and_stay_when_the_text_limits_it(text: int, work: 
 
 
 def test_a_short_text_holds_gates_by_weight_decay_and_dropout() -> None:
-    for text, expected in ((54_000, (0.2, 0.6)), (4_000_000, (0.0, 0.1))):
-        found = chosen(config(model__cell="gru"), text)
+    for cell, text, expected in (
+        ("gru", 54_000, (0.2, 0.6)),
+        ("gru", 4_000_000, (0.0, 0.1)),
+        ("rnn", 54_000, (0.0, 0.6)),
+    ):
+        found = chosen(config(model__cell=cell), text)
         assert (found["model.dropout"], found["training.weight_decay"]) == expected
+
+
+def test_the_work_that_a_text_is_worth_follows_its_length_and_the_cell() -> None:
+    assert usual_steps(450) == 13  # some 60 epochs
+    assert most_work("rnn", 54_000) == 2 * usual_work(54_000)
+    assert most_work("gru", 54_000) == usual_work(54_000)
+    assert most_work("gru", 4_000_000) > 1.5 * most_work("gru", 2_000_000)

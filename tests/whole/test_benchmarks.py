@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.choosing import TIMED, choice, plans
+from benchmarks.choosing import TIMED, chosen_keys, plans
 from benchmarks.cluster import CASES, FITTED, RANKS, SUMMED, Compute, Model, tables
 from benchmarks.measuring import Spread, Worker, quotient
 from benchmarks.ngram import kneser_ney, witten_bell
@@ -175,8 +175,9 @@ def test_configs_compared_with_a_plan_do_equal_work() -> None:
         spec = Spec.from_config(model, len(corpus.vocabulary), "float32")
         work.append(steps * spec.step_flop(64, 32))
         assert name == "chosen" or name in TIMED
-        assert keys.keys() >= choice(corpus, 10.0).keys()
+        assert keys.keys() >= chosen_keys(corpus, 10.0).keys()
     assert len(work) == 9
+    assert chosen_keys(corpus, 1e5) == chosen_keys(corpus, 1e6)  # the text is used up
     assert max(work) < 1.03 * min(work)
 
 
