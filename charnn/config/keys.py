@@ -233,7 +233,8 @@ class TrainingConfig(_Section):
         lt=1,
     )
     eval_every: Count | None = Field(
-        None, description="steps between validations; null = a tenth of the run, at most 1000"
+        None,
+        description="steps between validations; null = 10 to 40 times a run, at most 1000 steps",
     )
     save_every: Count = Field(500, description="steps between checkpoints")
     log_every: Count = Field(100, description="steps between lines of the metrics log")

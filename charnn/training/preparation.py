@@ -28,7 +28,10 @@ from charnn.training.choosing import Choice, choose
 from charnn.training.extension import changed_characters
 from charnn.training.shares import StepSpec, worker_count
 
-_VALIDATIONS = 10  # in any run, so that advice comes early and one of them is near the best step
+# Validations in a run: at least so many, so that advice comes early, and more while they cost little,
+# so that one of them is near the best step. A short text is overfitted within a few epochs.
+_VALIDATIONS = 10, 40
+_READ = 20  # characters read in training for each one read to validate
 _MAX_EVAL_EVERY = 1000  # steps
 
 
@@ -181,7 +184,7 @@ def prepare(
     if not resume:
         warnings += idle_settings(config, total_steps, len(corpus.split("val")) > 0)
     if training.eval_every is None:
-        every = max(1, min(total_steps // _VALIDATIONS, _MAX_EVAL_EVERY))
+        every = eval_every(total_steps, streams.characters(total_steps), len(corpus.split("val")))
         config = config.with_values({"training.eval_every": every})
     if resume:
         shape = step.network.state_shape(B)
@@ -270,6 +273,19 @@ def _cut_streams(config: Config, corpus: Corpus, warnings: list[str]) -> Streams
         return Streams(ids, B, T, training.drop_last)
     assert training.seed is not None
     return DocumentStreams(ids, B, T, training.drop_last, documents=documents, seed=training.seed)
+
+
+def eval_every(steps: int, characters: int, validation_characters: int) -> int:
+    """Return the steps between validations.
+
+    Args:
+        steps: of the run.
+        characters: that the run reads.
+        validation_characters: that each validation reads.
+    """
+    least, most = _VALIDATIONS
+    cheap = characters // (_READ * max(1, validation_characters))
+    return max(1, min(steps // max(least, min(cheap, most)), _MAX_EVAL_EVERY))
 
 
 def available_cores(training: TrainingConfig, ranks: Ranks) -> int:

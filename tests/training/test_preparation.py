@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from charnn.checkpoint.checkpoint import load
 from charnn.config.loading import Override, load_config
 from charnn.errors import CharnnError, ConfigError, RequestError
 from charnn.text.corpus import Corpus
-from charnn.training.preparation import initial_config, resumed_config
+from charnn.training.preparation import eval_every, initial_config, resumed_config
 from charnn.training.trainer import Trainer
 from tests.helpers.blocks import short_blocks
 from tests.helpers.ranks import OneRank
@@ -42,11 +44,32 @@ def test_a_changed_key_or_a_changed_text_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    ("steps", "every"), [(1, 1), (9, 1), (25, 2), (1000, 100), (9999, 999), (50_000, 1000)]
+    ("steps", "every"), [(1, 1), (9, 1), (25, 2), (1000, 76), (9999, 249), (50_000, 1000)]
 )
-def test_every_run_is_validated_at_least_ten_times(tmp_path: Path, steps: int, every: int) -> None:
+def test_a_short_text_is_validated_up_to_forty_times(
+    tmp_path: Path, steps: int, every: int
+) -> None:
     config = make_config(tmp_path, training__max_steps=steps, training__eval_every=None)
     assert Trainer(config, make_corpus(config)).config.training.eval_every == every
+
+
+@given(
+    steps=st.integers(1, 10**6),
+    each=st.integers(1, 10**5),
+    validation_characters=st.integers(0, 10**7),
+)
+def test_validations_are_ten_or_more_and_the_others_cost_little(
+    steps: int, each: int, validation_characters: int
+) -> None:
+    every = eval_every(steps, steps * each, validation_characters)
+    times = -(-steps // every)
+    assert 1 <= every <= 1000
+    assert times >= min(steps, 10)
+    if every == 1000:  # of a long run
+        return
+    assert times <= 41 or steps < 4000
+    if steps >= 1000 and times > 11:
+        assert times * validation_characters <= 1.1 * steps * each / 20
 
 
 def test_the_interval_between_validations_is_settled_when_a_run_begins(tmp_path: Path) -> None:
