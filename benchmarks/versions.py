@@ -47,7 +47,7 @@ def serve(handle: int) -> None:
 def main() -> None:
     """Measure both versions and print the ratios."""
     from benchmarks.measuring import Job, Spread, Worker, quotient, race
-    from benchmarks.steps import GRID
+    from benchmarks.steps import GATED_GRID, GRID
 
     class Checkout(Worker):
         """A worker that runs a checkout's own charnn and benchmarks."""
@@ -86,11 +86,13 @@ def main() -> None:
     parser.add_argument("--restarts", type=int, default=5, help="processes of each version (5)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each process (3)")
     parser.add_argument("--seconds", type=float, default=0.5, help="length of a turn (0.5)")
-    parser.add_argument("--only", choices=["step", "sampling", "evaluation"])
+    parser.add_argument("--only", choices=["step", "gated", "sampling", "evaluation"])
     given = parser.parse_args()
     work: list[tuple[str, str, tuple[Any, ...]]] = []
     for case in GRID:
         work.append((f"step {tuple(case)}", "step", ("training", "{0}", tuple(case)[:4])))
+    for case in GATED_GRID:
+        work.append((f"step {tuple(case)}", "gated", ("training", "{0}", tuple(case))))
     case = next(one for one in GRID if one.B == 1)
     loop = ("training", "{0}", tuple(case)[:4], "textbook")
     work.append((f"textbook step {tuple(case)}", "step", loop))
