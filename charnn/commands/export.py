@@ -22,7 +22,7 @@ def export(
         Literal["float16", "float32"] | None,
         typer.Option(
             help="Number format of a page. float16 halves its size and changes log-probabilities "
-            "by about 0.001, seldom 0.01; float32 by 0.00001.  [default: float16]",
+            "by 0.001 to 0.007; float32 by 0.00001.  [default: float16]",
             show_default=False,
         ),
     ] = None,
@@ -31,7 +31,7 @@ def export(
     """Write a model for PyTorch, or as a page that runs it.
 
     FILE.safetensors has the names and shapes of nn.RNN, nn.LSTM or nn.GRU and nn.Linear;
-    docs/pytorch.md has the ten lines that load it. `charnn import` reads it back. This format needs
+    docs/pytorch.md has the lines that load it. `charnn import` reads it back. This format needs
     safetensors: pip install 'charnn[safetensors]'.
 
     FILE.html runs the model in a browser: you write, and the model continues. The page is one file

@@ -35,7 +35,7 @@ def sample(
     n: Annotated[
         int,
         typer.Option(
-            "--n", "-n", min=0, metavar="N", help="Characters to draw; the longest document."
+            "--n", "-n", min=0, metavar="N", help="Characters to draw; the limit per document."
         ),
     ] = 500,
     prime: Annotated[
@@ -43,7 +43,7 @@ def sample(
         typer.Option(metavar="TEXT", help="Begin with this text, which is printed first."),
     ] = None,
     prime_file: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Read that text from a file, or - for stdin.")
+        str | None, typer.Option(metavar="PATH", help="Read the prime from a file, or - for stdin.")
     ] = None,
     temperature: Annotated[
         float, typer.Option(metavar="T", help="Below 1: safer text; above 1: more varied text.")
@@ -78,7 +78,7 @@ def sample(
     ] = False,
     new: Annotated[
         bool,
-        typer.Option("--new", help="Leave out documents of the model's text, and draw others."),
+        typer.Option("--new", help="Leave out documents found in the run's text; draw others."),
     ] = False,
     adapt: Annotated[
         bool, typer.Option("--adapt", help="Learn from the given beginning first.")

@@ -89,8 +89,8 @@ def train(
     """Train a model on a text.
 
     Writes FILE.npz (everything that --resume needs), FILE.best.npz (the model with the lowest
-    validation loss) and FILE.jsonl (the metrics log). Sizes, steps, learning rate and dropout that
-    are given nowhere are chosen for the text.
+    validation loss) and FILE.jsonl (the metrics log). charnn chooses sizes, steps, learning rate
+    and dropout for the text, unless you set them.
 
     \b
     Examples:
