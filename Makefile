@@ -20,7 +20,7 @@ LIMIT  ?= 8m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: anew help train sample eval test lint bench quality choosing robust robust-quick memory cluster peers docs clean
+.PHONY: anew help train sample eval test lint bench choosing robust robust-quick memory cluster peers docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%\/. -]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -155,13 +155,10 @@ lint: $(VENV)/dev ## check style and strict types
 bench: $(VENV)/run ## measure speed; ONLY="step sampling" for parts; see benchmarks/README.md
 	@$(BIN)/python -m benchmarks $(ONLY)
 
-quality: $(VENV)/run data/tinyshakespeare.txt ## measure how much each training technique helps (half an hour)
-	@$(BIN)/python -m benchmarks.quality
-
 choosing: $(VENV)/run ## compare a run's own choices with eight configs, on twelve texts (two hours)
 	@$(BIN)/python -m benchmarks.choosing
 
-robust: $(VENV)/run ## train all recipes on twelve kinds of text, with several seeds (two hours)
+robust: $(VENV)/run ## train the recipes on up to twelve kinds of text, with several seeds (two hours)
 	@$(BIN)/python -m benchmarks.robust
 
 robust-quick: $(VENV)/run ## train one recipe on three texts (minutes)

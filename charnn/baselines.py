@@ -35,29 +35,31 @@ def unigram_entropy(ids: Ids, vocab_size: int) -> float:
     return float((p * np.log(1 / p)).sum())
 
 
-def unigram_bits(ids: Ids, vocab_size: int) -> float:
-    """Return the bits per character of an adaptive unigram model over ids[1:].
+def counting_bits(ids: Ids, vocab_size: int) -> tuple[float, float]:
+    """Return the bits per character of two models that count as they read, over ids[1:].
 
-    After t characters, P(k) = (count of k + 1) / (t + K), which is Laplace's rule of succession.
-
-    Args:
-        ids: (N,) character ids, N at least 2.
-        vocab_size: K, the number of different ids.
-    """
-    return _bits(ids, vocab_size)[0]
-
-
-def bigram_bits(ids: Ids, vocab_size: int) -> float:
-    """Return the bits per character of an adaptive bigram model over ids[1:].
-
-    P(k | j) = (count of k after j + P(k)) / (count of j + 1), where P is the unigram model. So the
+    The unigram model is Laplace's rule of succession: after t characters, P(k) = (count of k + 1) /
+    (t + K). The bigram model has P(k | j) = (count of k after j + P(k)) / (count of j + 1). So the
     unigram model weighs as much as one observation after each j (MacKay & Peto 1995).
 
     Args:
         ids: (N,) character ids, N at least 2.
         vocab_size: K, the number of different ids.
+
+    Returns:
+        Those of the unigram model and of the bigram model.
     """
-    return _bits(ids, vocab_size)[1]
+    symbols, contexts, pairs = Counter({int(ids[0]): 1}), Counter[int](), Counter[int]()
+    unigram = bigram = 0.0
+    for at in range(1, len(ids), _BLOCK):
+        following = ids[at : at + _BLOCK]
+        before = ids[at - 1 : at - 1 + len(following)].astype(np.int64)
+        t = np.arange(at, at + len(following))
+        p = (_seen(following, symbols) + 1) / (t + vocab_size)
+        unigram -= float(np.log2(p).sum())
+        p += _seen(before * vocab_size + following, pairs)
+        bigram -= float(np.log2(p / (_seen(before, contexts) + 1)).sum())
+    return unigram / (len(ids) - 1), bigram / (len(ids) - 1)
 
 
 def xz_bits(ids: Ids, vocabulary: Vocabulary) -> float | None:
@@ -80,21 +82,6 @@ def xz_bits(ids: Ids, vocabulary: Vocabulary) -> float | None:
         text = vocabulary.decode(ids[at : at + _BLOCK])
         size += len(xz.compress(text.encode("utf-8", "surrogatepass")))
     return 8 * (size + len(xz.flush())) / len(ids)
-
-
-def _bits(ids: Ids, vocab_size: int) -> tuple[float, float]:
-    """Return the bits per character of the unigram model and of the bigram model."""
-    symbols, contexts, pairs = Counter({int(ids[0]): 1}), Counter[int](), Counter[int]()
-    unigram = bigram = 0.0
-    for at in range(1, len(ids), _BLOCK):
-        following = ids[at : at + _BLOCK]
-        before = ids[at - 1 : at - 1 + len(following)].astype(np.int64)
-        t = np.arange(at, at + len(following))
-        p = (_seen(following, symbols) + 1) / (t + vocab_size)
-        unigram -= float(np.log2(p).sum())
-        p += _seen(before * vocab_size + following, pairs)
-        bigram -= float(np.log2(p / (_seen(before, contexts) + 1)).sum())
-    return unigram / (len(ids) - 1), bigram / (len(ids) - 1)
 
 
 def _seen(symbols: NDArray[np.integer[Any]], counts: Counter[int]) -> NDArray[np.int64]:

@@ -195,7 +195,7 @@ def join() -> Ranks:
 
 
 def all_end() -> bool:
-    """Return whether no rank is at work after this one failed. True at once for one process."""
+    """Return whether all ranks have failed. For a single process this is true at once."""
     if _job is None and launched().rank:
         time.sleep(_GRACE)  # A launcher ends rank 0 with this one, and rank 0 should report.
     return _job is None or _job.all_end()

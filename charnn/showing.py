@@ -89,11 +89,25 @@ def show_loss(nats: float) -> str:
 
 
 def json_line(value: Any) -> str:
-    """Return a value as one line of JSON that is safe on a terminal. Use it for `--json`."""
+    """Return a value as one line of JSON that is safe on a terminal. Use it for `--json`.
+
+    JSON has no NaN and no infinity, so they become null.
+    """
     # JSON escapes the control characters below 0x20 only. Terminals also obey 0x7F to 0x9F.
     escapes = {point: f"\\u{point:04x}" for point in range(0x7F, 0xA0)}
     escapes[ord(BOUNDARY)] = BOUNDARY_NAME
-    return json.dumps(value, ensure_ascii=False).translate(escapes)
+    return json.dumps(_finite(value), ensure_ascii=False).translate(escapes)
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value with None for each number that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return value
 
 
 class Shown:

@@ -146,7 +146,7 @@ def _several(
         over = ended | (lengths >= n)
         for stop in stops:
             at = lengths - len(stop) + np.arange(len(stop))[:, None]
-            over |= (at[0] >= 0) & (ids[at, columns] == stop[:, None]).all(axis=0)
+            over |= (at[0] >= 0) & (ids[np.maximum(at, 0), columns] == stop[:, None]).all(axis=0)
         for m in np.flatnonzero(over):
             finished[numbers[m]] = ids[: lengths[m] - ended[m] if n else 0, m].copy()
             numbers[m], lengths[m] = begun, 0

@@ -275,6 +275,12 @@ def test_a_stop_text_that_began_in_the_prime_does_not_count(cycle: RNN, samples:
     assert text.split("\n---\n") == ["cabca"] * samples
 
 
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_stop_text_may_be_longer_than_the_text(cycle: RNN, samples: int) -> None:
+    text = text_of(cycle, 2, ABC, prime="a", stop="bcabcab", greedy=True, samples=samples)
+    assert text.split("\n---\n") == ["abc"] * samples
+
+
 @pytest.mark.parametrize("stop", ["a", "ba"])
 def test_each_of_many_texts_ends_at_its_own_stop(model: RNN, stop: str) -> None:
     whole = text_of(model, 30, samples=6).split("\n---\n")

@@ -1,10 +1,11 @@
 """charnn shows characters safely."""
 
+import math
 from collections.abc import Callable
 
 import pytest
 
-from charnn.showing import escaped, excerpt, one_line, printable, show_character
+from charnn.showing import escaped, excerpt, json_line, one_line, printable, show_character
 
 # These are control characters, a surrogate, a zero-width space, a byte-order mark, a soft hyphen, a
 # direction override, an isolate, the separators of lines and paragraphs, and a tag.
@@ -30,3 +31,8 @@ def test_what_is_invisible_or_turns_a_line_around_is_escaped(
 def test_whole_texts_keep_what_belongs_to_writing() -> None:
     text = "line\n\tAl\u200cefba \U0001f469\u200d\U0001f4bb e\u0301 漢\u3000字 5\xa0km"
     assert escaped(text) == text
+
+
+def test_json_has_no_numbers_that_are_not_finite() -> None:
+    value = {"a": math.nan, "b": [1.5, (math.inf, "NaN")], "c": None, "d": True}
+    assert json_line(value) == '{"a": null, "b": [1.5, [null, "NaN"]], "c": null, "d": true}'

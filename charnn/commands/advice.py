@@ -97,6 +97,6 @@ class Advisor:
             return None
         return (
             f"after {metrics.step:,} steps the training loss, {metrics.train_loss:.3f}, is no "
-            f"better than knowing how often each character comes, {self._unigram:.3f}; "
+            f"better than guessing from character frequencies, {self._unigram:.3f}; "
             "try training.learning_rate three times lower, then higher, and model.activation tanh"
         )

@@ -77,7 +77,12 @@ def _divided(
     else:
         name = " ".join("standard input" if path == "-" else path for path in data)
         with reading_bar(name) as on_read:
-            pieces = read_blocks(data, separator=BOUNDARY, on_read=on_read)
+            pieces = read_blocks(
+                data,
+                normalize_newlines=checkpoint.config.data.normalize_newlines,
+                separator=BOUNDARY,
+                on_read=on_read,
+            )
             text = BOUNDARY + "".join(divider.divide(pieces))
     if divider.empty:
         say(f"note: {divider.empty:,} empty documents were left out")

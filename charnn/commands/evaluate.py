@@ -107,7 +107,7 @@ def eval_(
     if novelty and unknown == "skip":
         raise RequestError("--novelty looks for exact copies; leave out --unknown skip")
     rate = adapt_rate_of(adapt, adapt_rate)
-    from charnn.baselines import bigram_bits, unigram_bits, xz_bits
+    from charnn.baselines import counting_bits, xz_bits
     from charnn.checkpoint.checkpoint import load
     from charnn.commands.advice import better_checkpoint
     from charnn.evaluation import evaluating
@@ -129,9 +129,10 @@ def eval_(
             )
         )
     with waiting("counting and compressing"):
+        unigram, bigram = counting_bits(ids, len(known))
         scale = {
-            "unigram_bits": unigram_bits(ids, len(known)),
-            "bigram_bits": bigram_bits(ids, len(known)),
+            "unigram_bits": unigram,
+            "bigram_bits": bigram,
             "xz_bits": xz_bits(ids, known),
         }
     figures: dict[str, Any] = {

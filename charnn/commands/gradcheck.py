@@ -96,7 +96,7 @@ def _config(assignments: list[str]) -> "Config":
     given = dict(parse_override(text) for text in assignments)
     for key in given.keys() - _USED:
         if key in all_keys():
-            raise RequestError(f"{key} plays no part here; gradcheck takes {listed(sorted(_USED))}")
+            raise RequestError(f"{key} is not for gradcheck; it takes {listed(sorted(_USED))}")
     small = {key: Override(value, "--set") for key, value in _SMALL.items()}
     return load_config(None, small | given)
 
@@ -108,9 +108,7 @@ def _hint(found: dict[str, Any], window: Any, parameter: str) -> str:
     if spec.num_layers > 1 or spec.cell != "rnn" or spec.activation != "tanh":
         return "common mistakes are known only for one layer of tanh units"
     if len(window.inputs) < _TELLING:
-        return (
-            f"so few steps do not distinguish mistakes; use training.seq_length {_TELLING} or more"
-        )
+        return f"too few steps to identify the mistake; use training.seq_length {_TELLING} or more"
     return likely_slip(found, window, parameter)
 
 

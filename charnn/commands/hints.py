@@ -1,4 +1,4 @@
-"""Advice for a command line that the parser refuses: what the same thing is called here."""
+"""Advice for a command line that the parser refuses: charnn's name for a command or an option."""
 
 import re
 from collections.abc import Collection

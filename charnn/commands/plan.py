@@ -1,5 +1,6 @@
 """The command `charnn plan`."""
 
+import re
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +32,7 @@ def plan(
             "-c",
             metavar="FILE",
             parser=file_path,
-            help="YAML config whose keys to keep.",
+            help="YAML config. The plan keeps its keys.",
         ),
     ] = None,
     assignments: Annotated[list[str] | None, SET] = None,
@@ -56,8 +57,7 @@ def plan(
         raise RequestError("--config - and --data - cannot both read standard input")
     given = config_of(config, assignments or [], {"--data": ("data.path", data or None)})
     if "output.checkpoint" not in dict(given.given()) and len(given.data.path) == 1:
-        name = Path(given.data.path[0]).stem
-        given = given.with_values({"output.checkpoint": f"{name if name != '-' else 'run'}.npz"})
+        given = given.with_values({"output.checkpoint": f"{_name(given.data.path[0])}.npz"})
     seconds = config_of(None, [], {"--time": ("training.time_limit", time)}).training.time_limit
     assert seconds is not None
     began = perf_counter()
@@ -97,6 +97,17 @@ def _about(made: "Plan", seconds: float, reading: float) -> list[str]:
         if other != seconds
     ]
     return [f"# {line}" for line in lines]
+
+
+def _name(text: str) -> str:
+    """Return the name of the run for a text: that of its file or folder, or run."""
+    path = Path(text)
+    if path.is_dir():
+        name = path.resolve().name
+    else:
+        name = Path(re.sub(r"\.(gz|xz|bz2)$", "", path.name)).stem
+    name = name.removesuffix(".best")
+    return "run" if text == "-" or not name or re.search(r"[*?\[]", name) else name
 
 
 def _alternative(made: "Plan", seconds: float) -> str:

@@ -46,6 +46,6 @@ def plot(
         say(f"note: {path}: no metrics in it yet; left out")
     if len(runs) > MOST_RUNS:
         raise RequestError(
-            f"{len(runs)} runs cannot be told apart in one picture; name at most {MOST_RUNS}"
+            f"{len(runs)} runs are too many for one picture; name at most {MOST_RUNS}"
         )
     write_outfile(out, draw_curves(runs, x, file_type))

@@ -54,7 +54,9 @@ def sample(
     ] = None,
     top_p: Annotated[
         float | None,
-        typer.Option(metavar="P", help="Draw from the fewest characters with this probability."),
+        typer.Option(
+            metavar="P", help="Draw from the fewest characters that together have this probability."
+        ),
     ] = None,
     greedy: Annotated[
         bool, typer.Option("--greedy", help="Always take the most probable.")
@@ -123,8 +125,8 @@ def sample(
     rate = adapt_rate_of(adapt, adapt_rate)
     if adapt and not prime and prime_file is None:
         raise RequestError("--adapt needs a text to learn from; give it with --prime-file")
-    if against and not novelty:
-        raise RequestError("--against is for --novelty")
+    if against and not (novelty or new):
+        raise RequestError("--against is for --novelty and --new")
 
     from charnn.checkpoint.checkpoint import load
     from charnn.commands.advice import better_checkpoint
@@ -189,8 +191,8 @@ def sample(
         say(f"{seen.drawn:,} documents drawn: {seen.repeated:,} repeated{in_text}")
         if seen.left < samples:
             raise CharnnError(
-                f"only {seen.left:,} of {samples:,} documents were found; the model draws hardly "
-                "any other: raise --temperature, or ask for fewer"
+                f"only {seen.left:,} of {samples:,} documents were found; the model hardly draws "
+                "any others; raise --temperature or ask for fewer"
             )
 
 

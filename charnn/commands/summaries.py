@@ -18,7 +18,7 @@ _LITTLE = 50_000  # characters
 
 _ENDINGS: "dict[Reason, str]" = {
     "finished": "done:",
-    "patience": "ended, as validation got no better for training.patience evaluations:",
+    "patience": "stopped: no better validation loss for training.patience validations:",
     "stop-after": "stopped by --stop-after:",
     "time-limit": "stopped by the time limit:",
     "interrupted": "interrupted:",
@@ -112,7 +112,7 @@ def closing(trainer: "Trainer", ending: "Reason") -> list[str]:
             for key, paths in trainer.config.data.texts.items()
             if "-" in paths
         )
-        lines.append(f"go on with: {again}")
+        lines.append(f"continue with: {again}")
     best, last = trainer.outputs.best, trainer.outputs.checkpoint
     ckpt = best if best.exists() else last
     if ckpt.exists():
@@ -131,6 +131,8 @@ def dry_run_costs(trainer: "Trainer") -> list[str]:
 
     streams, steps = trainer.streams, trainer.total_steps - trainer.progress.step
     validations, each = trainer.validations_left(), trainer.seconds_per_validation()
+    last = trainer.seconds_per_validation(exact=True) if validations else 0.0
+    validating = each * (validations - 1) + last
     spec = step_spec(trainer.config, len(trainer.corpus.vocabulary), streams, trainer.ranks)
     flop = spec.network.step_flop(streams.seq_length, streams.batch_size)
     seconds = trainer.seconds_per_step()
@@ -144,6 +146,6 @@ def dry_run_costs(trainer: "Trainer") -> list[str]:
         f"# steps             {steps:,} ({streams.steps_per_epoch:,} an epoch)",
         f"# characters a step {streams.batch_size} × {streams.seq_length}",
         f"# FLOP a step       {flop:.3g}",
-        f"# validations       {validations:,}, about {duration(each)} each",
-        f"# time              about {duration(seconds * steps + each * validations)}",
+        f"# validations       {validations:,}, about {duration(validating)} in all",
+        f"# time              about {duration(seconds * steps + validating)}",
     ]

@@ -174,7 +174,7 @@ def _named_corpus(
     if own and not split and kept:
         hint = "; see --split" if has_split else ""
         part = f"its last {kept:.0%}" if data.documents is None else f"{kept:.0%} of its documents"
-        say(f"note: this model was trained on {name}, but for {part}{hint}")
+        say(f"note: this model was trained on {name}, except {part}{hint}")
     if split and not own:
         raise RequestError(
             f"--split is for the text this model was trained on, and {name} is another"
@@ -192,7 +192,7 @@ def _own_corpus(checkpoint: "Checkpoint", option: str) -> "Corpus":
     from charnn.checkpoint.progress import NO_TEXT
 
     if checkpoint.progress.fingerprint == NO_TEXT:
-        raise RequestError(f"this model came without its text; name a text with {option}")
+        raise RequestError(f"this model was imported without its text; name a text with {option}")
     corpus = read_corpus(checkpoint.config, checkpoint, again=True, option=option)
     if not corpus.has_fingerprint(checkpoint.progress.fingerprint):
         raise CharnnError(

@@ -35,8 +35,6 @@ def idle_settings(config: Config, total_steps: int, validates: bool) -> Iterator
             yield f"data.{fraction} does nothing beside data.{split}_path"
     if data.documents is None and data.split_seed:
         yield "data.split_seed does nothing without data.documents"
-    if data.documents is not None and data.separator:
-        yield "data.separator does nothing beside data.documents: a file's end ends a document"
     fields = type(training).model_fields
     changed = {name for name in fields if getattr(training, name) != fields[name].default}
     for name, (other, values) in _ACT_WITH.items():
@@ -53,13 +51,13 @@ def idle_settings(config: Config, total_steps: int, validates: bool) -> Iterator
         return
     if total_steps <= training.warmup_steps:
         yield (
-            f"training.warmup_steps {training.warmup_steps:,} is the whole plan of "
-            f"{total_steps:,} steps, or more: the learning rate does not reach its highest"
+            f"training.warmup_steps {training.warmup_steps:,} is not below the "
+            f"{total_steps:,} steps of the run: the learning rate never reaches its peak"
         )
     elif training.schedule == "step" and total_steps <= (
         training.warmup_steps + training.step_size
     ):
         yield (
-            f"training.step_size {training.step_size:,} is the whole plan of {total_steps:,} "
-            "steps, or more: the learning rate does not fall"
+            f"training.step_size {training.step_size:,} leaves no decay within the "
+            f"{total_steps:,} steps of the run: the learning rate never falls"
         )

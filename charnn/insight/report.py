@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charnn.baselines import bigram_bits, unigram_bits, xz_bits
+from charnn.baselines import counting_bits, xz_bits
 from charnn.checkpoint.checkpoint import Checkpoint
 from charnn.config.writing import commented_yaml
 from charnn.evaluation import evaluating
@@ -110,15 +110,15 @@ def _losses(
     checkpoint: Checkpoint, ids: Ids, on_stage: Callable[[str], None]
 ) -> list[tuple[str, float]]:
     """Return the bits per character of the model and of the baselines, lowest first."""
-    K = len(checkpoint.vocabulary)
     boundary = checkpoint.vocabulary.boundary
     for score in evaluating(checkpoint.model, ids, segments=256, boundary=boundary):
         on_stage(f"evaluating: {score.predictions / score.total:.0%}")
     on_stage("counting and compressing")
+    unigram, bigram = counting_bits(ids, len(checkpoint.vocabulary))
     rows = [
         ("this model", score.bits_per_char),
-        ("unigram counts", unigram_bits(ids, K)),
-        ("bigram counts", bigram_bits(ids, K)),
+        ("unigram counts", unigram),
+        ("bigram counts", bigram),
         ("xz", xz_bits(ids, checkpoint.vocabulary)),
     ]
     return sorted(((who, bits) for who, bits in rows if bits is not None), key=lambda row: row[1])

@@ -16,9 +16,9 @@ Terms = list[Floats]  # of each step, in the order of their addition: the last s
 # Slips that change da(t), and so dU, dW and db together.
 PASSES = {
     "slope": "1 − h(t)², the slope of tanh, is left out of da(t)",
-    "future": "Wᵀ da(t+1), what comes from the step after, is left out of dh(t)",
+    "future": "Wᵀ da(t+1), the part from the next step, is missing in dh(t)",
     "transpose": "dh(t) gets W da(t+1) and should get Wᵀ da(t+1)",
-    "loss": "Vᵀ do(t), what comes from the loss at t, is left out of dh(t)",
+    "loss": "Vᵀ do(t), the part from the loss at t, is missing in dh(t)",
     "early": "dh(t) gets Wᵀ dh(t+1) and should get Wᵀ da(t+1): the slope is left out on the way",
     "late": "Wᵀ da(t+1) is added after the slope: da(t) = (1 − h(t)²) ⊙ (Vᵀ do(t) + Wᵀ da(t+1))",
     "output": "dh(t) gets V do(t) and should get Vᵀ do(t)",

@@ -41,7 +41,7 @@ def gradients_back(
         network: of any dtype.
         ids: (N,) character ids.
         states: (S, N, H), the state after each of them.
-        places: (n,) the t, at least `lags` and at most N − 2.
+        places: (n,) the t, at most N − 2.
         lags: the largest k.
         boundary: the id of the character before which the state is zero, or None. Gradients of
             places beyond such a character are meaningless.

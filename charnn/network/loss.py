@@ -38,8 +38,8 @@ class SoftmaxCrossEntropy:
         at_target, per_row = self._rows[:, :N]
         # The place of the target's logit in the flattened o.
         places = np.add(self._starts[:N], targets.reshape(N), out=self._places[:N])
-        # This does not change the softmax, but keeps exp in range. Below e^60 = 10²⁶, a sum over
-        # any vocabulary, and `scale` divided by it, are in range without it: two passes fewer.
+        # Subtracting the maximum does not change the softmax, but keeps exp in range. Logits within
+        # ±60 are in range anyway, so they skip these two passes.
         if not -60 < np.minimum.reduce(flat) <= np.maximum.reduce(flat) < 60:
             o -= np.maximum.reduce(o, axis=1, keepdims=True)
         # "clip" skips a copy of `out`; every place is in range.

@@ -224,10 +224,11 @@ class Corpus(Shown):
         if D < 2 or (dividing.startswith("text:") and not self.separators):
             found = f"has {D} {'document' if D == 1 else 'documents'}"
             if dividing != "files" and not self.separators:
-                found += ", and the separator never comes"
+                found += ", because the separator does not occur"
+            remedy = "name more files" if dividing == "files" else "name another separator"
             raise CorpusError(
-                f"divided by data.documents {dividing}, the text {found}; leave data.documents "
-                "out, or name what is between two documents"
+                f"with data.documents {dividing}, the text {found}; leave data.documents out, "
+                f"or {remedy}"
             )
 
     def _check_splits(self) -> None:

@@ -115,6 +115,6 @@ def _disk_errors() -> Iterator[None]:
         yield
     except OSError as error:
         raise CorpusError(
-            f"{tempfile.tempdir or 'TMPDIR'}: {error.strerror or error}; a long text takes room "
-            "there while it is read: name another folder by TMPDIR"
+            f"{tempfile.tempdir or 'TMPDIR'}: {error.strerror or error}; a long text needs "
+            "space there; set TMPDIR to another folder"
         ) from None

@@ -19,7 +19,7 @@ _SHOWN = 80  # characters in the repr: enough for most texts in the Latin alphab
 class Vocabulary(Shown):
     """The K characters that a model knows. Id k stands for the character of code_points[k].
 
-    A model of documents also knows their boundary, `charnn.text.documents.BOUNDARY`.
+    A model of documents also knows their boundary, `charnn.showing.BOUNDARY`.
 
     Attributes:
         code_points: (K,) uint32, strictly increasing.

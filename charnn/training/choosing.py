@@ -1,8 +1,8 @@
 """Values for the keys that nobody gave, chosen for the text.
 
-One rule, from the length of the text and the work that a run may take. It asks no machine and no
-clock, so the same text gives the same values everywhere. docs/choosing.md shows the measurements
-behind it; `python -m benchmarks.choosing` repeats them.
+One rule, from the length of the text and the work that a run may take. It does not depend on the
+machine or the time, so the same text gives the same values everywhere. docs/choosing.md shows the
+measurements behind it; `python -m benchmarks.choosing` repeats them.
 
 Work is counted in floating-point operations of the products with W and with the U above (see
 `operations`). Two cores of a laptop do some 10¹¹ of them in a second.
@@ -49,7 +49,7 @@ def operations(cell: str, hidden_size: int, num_layers: int) -> int:
 
 
 def usual_steps(characters: int) -> int:
-    """Return how many steps of 32 × 64 characters a text is worth if no time is given."""
+    """Return the number of steps of 32 × 64 characters for a text if no time is given."""
     most = min(_MOST_STEPS, _MOST_EPOCHS * characters / (32 * 64))
     return max(1, _rounded(min(max(_FEWEST_STEPS, _unlimited_steps(characters)), most)))
 
@@ -153,7 +153,7 @@ def choose(
 
 
 def share_read(epochs: float) -> str:
-    """Return a clause: how often, or how much of, the text is read in so many epochs."""
+    """Say in a clause how often the text is read, or what part of it."""
     if epochs < 1:
         return f"{100 * epochs:.3g}% of the text is read"
     return f"the text is read {epochs:,.1f} times"
@@ -174,8 +174,9 @@ def _steps(config: Config, characters: int) -> int:
         return training.max_steps
     if "epochs" in training.model_fields_set:
         return training.epochs * steps_per_epoch(config, characters)
-    T = characters if training.seq_length == "full" else training.seq_length
-    return max(1, _rounded(usual_steps(characters) * 32 * 64 / (training.batch_size * T)))
+    full = training.seq_length == "full"
+    each = characters if full else training.batch_size * int(training.seq_length)
+    return max(1, _rounded(usual_steps(characters) * 32 * 64 / each))
 
 
 def _against_overfitting(cell: str, characters: int, epochs: float) -> tuple[float, float]:

@@ -25,8 +25,8 @@ def train(
     """Train from Python, to the end of the run, and write its files.
 
     An interrupt (Ctrl-C, or the stop button of a notebook) ends the run after the present step, and
-    the run is saved. To continue it: `charnn.Trainer(config, corpus,
-    resume=charnn.load(path)).run()`.
+    the run is saved. To continue it, write `for event in charnn.Trainer(config,
+    corpus, resume=charnn.load(path)).run(): pass`.
 
     Example:
         config = charnn.Config(training=charnn.TrainingConfig(max_steps=1000))

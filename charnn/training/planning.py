@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from charnn.baselines import bigram_bits
+from charnn.baselines import counting_bits
 from charnn.config.keys import Config
 from charnn.ranks import ALONE
 from charnn.text.corpus import Corpus
@@ -19,7 +19,7 @@ from charnn.training.choosing import (
 from charnn.training.preparation import needed_memory, step_spec, training_characters
 from charnn.training.trainer import Trainer
 
-_BETTER = "reaches the lowest loss in so much time (docs/choosing.md)"
+_BETTER = "reaches the lowest loss in this time (docs/choosing.md)"
 _GUESS = 1e11  # floating-point operations a second, before a network is measured
 _START = 1.0  # seconds before the first step and after the last
 _VALIDATING = 0.2  # share of the time that validations may take
@@ -82,21 +82,24 @@ def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
     N, work = _characters(config, corpus), seconds * _GUESS
     model = {key for key, _ in config.given()} & {"model.cell", "model.activation"}
     cell = config.model.cell if model else None
-    measured: dict[tuple[str, int, int], tuple[int, float, float]] = {}
+    measured: dict[tuple[str, int, int], tuple[int, float, float, float]] = {}
     while (network := network_for(cell, N, work)) not in measured:
         config = config.with_values({"model.cell": network[0]})
         trainer = Trainer(_chosen(config, choose(config, N, work)), corpus)
         step, validation = trainer.seconds_per_step(), trainer.seconds_per_validation()
-        measured[network] = _operations(trainer), step, validation
+        last = trainer.seconds_per_validation(exact=True)
+        measured[network] = _operations(trainer), step, validation, last
         work = min(seconds * _operations(trainer) / step, most_work(network[0], N))
-    each, step, validation = measured[network]  # perhaps not the one that was measured last
+    each, step, validation, last = measured[network]  # perhaps not the one measured last
     speed = each / step
     config = config.with_values({"model.cell": network[0]})
-    config, validation = _validating_less(config, validation, seconds)
+    config, read = _validating_less(config, (_VALIDATIONS - 1) * validation + last, seconds)
+    validation, last = read * validation, read * last
     N = _characters(config, corpus)
     most = most_work(config.model.cell, N)
     exhausted = seconds * speed > most
-    steps = int(most / each) if exhausted else _fitting_steps(seconds - _START, step, validation)
+    left = seconds - _START - (last - validation)
+    steps = max(1, int(most / each)) if exhausted else _fitting_steps(left, step, validation)
     choices = choose(config, N, work, steps)
     if cell is None:
         choices.insert(0, Choice("model.cell", network[0], _BETTER))
@@ -107,7 +110,7 @@ def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
         config,
         choices,
         N,
-        _START + trainer.total_steps * step + trainer.validations_left() * validation,
+        _START + trainer.total_steps * step + (trainer.validations_left() - 1) * validation + last,
         speed,
         needed_memory(spec),
         exhausted,
@@ -120,7 +123,7 @@ def _expected(corpus: Corpus, characters: int, work: float) -> tuple[float, floa
     ids = corpus.split("val")[:_COUNTED]
     if len(ids) < 2:
         return None
-    pairs = bigram_bits(ids, len(corpus.vocabulary)) * math.log(2)
+    pairs = counting_bits(ids, len(corpus.vocabulary))[1] * math.log(2)
     low, high = next(shares for least, shares in _REACHED if characters >= least)
     less = max(1.0, usual_work(characters) / work) ** _FASTER
     return low * pairs, high * pairs * less
@@ -145,20 +148,23 @@ def _chosen(config: Config, choices: list[Choice]) -> Config:
     return config.with_values({choice.key: choice.value for choice in choices})
 
 
-def _validating_less(config: Config, validation: float, seconds: float) -> tuple[Config, float]:
-    """Return a config whose validations fit in the time, and the seconds of one validation.
+def _validating_less(config: Config, validating: float, seconds: float) -> tuple[Config, float]:
+    """Return a config whose validations fit in the time, and the share that each still reads.
 
     The end of a long validation text is as good a sample as the whole.
+
+    Args:
+        config: of the plan.
+        validating: the seconds of all its validations.
+        seconds: of the whole run.
     """
-    share = _VALIDATING * seconds / (_VALIDATIONS * validation) if validation else 1
+    share = _VALIDATING * seconds / validating if validating else 1
     given = {key for key, _ in config.given()}
     if share >= 1 or given & {"data.val_fraction", "data.val_path"}:
-        return config, validation
+        return config, 1.0
     fraction = float(f"{config.data.val_fraction * share:.1g}")
-    return (
-        config.with_values({"data.val_fraction": fraction}),
-        validation * fraction / config.data.val_fraction,
-    )
+    share = fraction / config.data.val_fraction
+    return config.with_values({"data.val_fraction": fraction}), share
 
 
 def _fitting_steps(seconds: float, step: float, validation: float) -> int:

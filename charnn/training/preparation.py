@@ -28,8 +28,8 @@ from charnn.training.choosing import Choice, choose
 from charnn.training.extension import changed_characters
 from charnn.training.shares import StepSpec, worker_count
 
-# Validations in a run: at least so many, so that advice comes early, and more while they cost little,
-# so that one of them is near the best step. A short text is overfitted within a few epochs.
+# The fewest and the most validations in a run. Ten give advice early. A short text is overfitted
+# within a few epochs, so more validations find its best step.
 _VALIDATIONS = 10, 40
 _READ = 20  # characters read in training for each one read to validate
 _MAX_EVAL_EVERY = 1000  # steps
@@ -59,7 +59,7 @@ def resumed_config(given: Config, stored: Config) -> Config:
     if refused:
         raise ConfigError(
             "\n".join(
-                f"{line}; leave it out, or start a new run, from these parameters by --init"
+                f"{line}; leave it out, or start a new run from these parameters with --init"
                 for line in refused
             )
         )
@@ -147,8 +147,8 @@ def prepare(
         )
     if not resume and "\0" in corpus.vocabulary.characters:
         warnings.append(
-            "the text has NUL characters, as files that are no text have, and text in UTF-16 "
-            "without a byte-order mark; if it is that: iconv -f UTF-16LE -t UTF-8 FILE"
+            "the text has NUL characters: it may be a binary file, or UTF-16 without a "
+            "byte-order mark; convert UTF-16 with iconv -f UTF-16LE -t UTF-8 FILE"
         )
     if init and not resume:
         config = initial_config(config, init)
@@ -159,6 +159,10 @@ def prepare(
     config = config.with_values({choice.key: choice.value for choice in choices})
     config = _settled(config, ranks)
     if not resume:
+        if config.data.documents is not None and config.data.separator:
+            warnings.append(
+                "data.separator does nothing beside data.documents: a file's end ends a document"
+            )
         config = config.with_values(ranks.first(lambda: _joins(config.data)))
         for name, leaked in zip(("val", "test"), corpus.leaked, strict=True):
             if leaked:
@@ -215,6 +219,11 @@ def _agreed_split(config: Config, corpus: Corpus) -> tuple[Config, Corpus]:
         corpus = corpus.divided(data.val_fraction, data.test_fraction, data.split_seed)
     for key, value in config.given():
         if divided.get(key, value) != value:
+            if key == "data.documents" and corpus.dividing is None:
+                raise ConfigError(
+                    f"{key} is {show_value(value)}, but the corpus is one text; make it with "
+                    f"Corpus.from_text(text, documents={value!r})"
+                )
             raise ConfigError(
                 f"{key} is {show_value(value)}, but the corpus was divided by "
                 f"{show_value(divided[key])}; give it in one place only"

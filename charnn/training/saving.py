@@ -53,7 +53,7 @@ class RunFiles:
             if is_new and not overwrite:
                 self.outputs.refuse_existing()
             if not is_new and path.exists() and load(path).progress != progress:
-                raise CharnnError(f"{path}: another run has gone on with it; resume again")
+                raise CharnnError(f"{path}: another run has continued it since; resume again")
             remove_leftovers(path)
             remove_leftovers(self.outputs.best)
 

@@ -361,11 +361,14 @@ class Trainer(Shown):
                 steps += 1
             return (time.perf_counter() - began) / steps
 
-    def seconds_per_validation(self) -> float:
+    def seconds_per_validation(self, *, exact: bool = False) -> float:
         """Estimate the time of a validation from a second of it, in seconds.
 
         The time is 0 without a validation text, or if this rank has no share of it. Every rank must
         call this.
+
+        Args:
+            exact: the run's last validation, which reads the text in one piece and so more slowly.
         """
         ids = self.corpus.split("val")
         if not len(ids):
@@ -376,7 +379,7 @@ class Trainer(Shown):
             self.averaged,
             ids,
             boundary=self.corpus.vocabulary.boundary,
-            exact=False,
+            exact=exact,
             ranks=self.ranks,
             cores=available_cores(self.config.training, self.ranks),
             notice=lambda: INTERRUPTED if seen and time.perf_counter() - seen[0][0] > 1 else 0,

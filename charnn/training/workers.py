@@ -204,8 +204,8 @@ class _Process:
         """
         if not _receive(self._socket.fileno()):
             raise CharnnError(
-                f"a worker process ended (status {self._process.wait()}), killed for want of "
-                "memory perhaps; the last checkpoint is whole: go on by --resume, or with "
+                f"a worker process ended (status {self._process.wait()}), perhaps for lack "
+                "of memory; the last checkpoint is intact: continue with --resume, or also with "
                 "--threads 1"
             )
 

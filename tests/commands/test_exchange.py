@@ -40,7 +40,7 @@ def test_it_says_that_it_came_without_its_text(model: Path) -> None:
     assert held["config"]["data"]["path"] == []
     for command in (["eval"], ["inspect"], ["sample", "--novelty"]):
         line = refused(2, command[0], "--ckpt", "model.npz", *command[1:], cwd=model)
-        assert "this model came without its text; name a text with --" in line
+        assert "this model was imported without its text; name a text with --" in line
     line = refused(1, "train", "--resume", "--out", "model.npz", cwd=model)
     assert "model.npz cannot be resumed; start from it with --init" in line
 

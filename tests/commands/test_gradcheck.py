@@ -145,7 +145,7 @@ SLIPS = {
     "the step after": (
         "later = W.T @ da",
         "pass",
-        dict.fromkeys("UWb", "Wᵀ da(t+1), what comes from"),
+        dict.fromkeys("UWb", "Wᵀ da(t+1), the part from"),
     ),
     "h(t) in dW": (
         "dW += np.outer(da, h[t - 1])",
@@ -224,7 +224,7 @@ def test_other_names_and_other_cells(tmp_path: Path) -> None:
         "model.hidden_size=1000000000": "parameters take too long",
         "model.num_layers=1000000000": "parameters take too long",
         "training.batch_size=1000000000": "8,000,000,000 characters take too long",
-        "training.learning_rate=1": "training.learning_rate plays no part here; gradcheck takes",
+        "training.learning_rate=1": "training.learning_rate is not for gradcheck; it takes",
         "model.hiden_size=1": "did you mean",
     }.items():
         assert words in refused(2, "gradcheck", "--set", key, cwd=tmp_path)

@@ -128,7 +128,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_drawn(folder: Pat
     other = ["sample", "--ckpt", "../run.npz", "--novelty"]
     for code, arguments, where, words in (
         (2, [*piped, "--novelty"], "", "text from a pipe: name that text with --against"),
-        (2, [*SAMPLE, "--against", "text.txt"], "", "--against is for --novelty"),
+        (2, [*SAMPLE, "--against", "text.txt"], "", "--against is for --novelty and --new"),
         (2, ["eval", "--ckpt", "run.npz", "--against", "text.txt"], "", "is for --novelty"),
         (2, ["eval", "--ckpt", "run.npz", "--data", "text.txt", "--novelty", "--unknown", "skip"],
          "", "--novelty looks for exact copies; leave out --unknown skip"),

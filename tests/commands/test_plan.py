@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from charnn.commands.plan import _about
+from charnn.commands.plan import _about, _name
 from charnn.config.loading import Override, load_config
 from charnn.text.corpus import Corpus
 from charnn.training.planning import plan
@@ -38,6 +38,26 @@ def test_a_planned_config_trains(folder: Path) -> None:
     lines = run(*words, cwd=folder).stderr
     assert "chosen" not in lines  # the plan names every key that a run would choose
     assert (folder / "text.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("mine.txt", "mine"),
+        ("a/chat.log.gz", "chat"),
+        ("x.best.txt", "x"),
+        ("books/*.txt", "run"),
+        ("-", "run"),
+    ],
+)
+def test_a_run_is_named_after_its_text(text: str, name: str) -> None:
+    assert _name(text) == name
+
+
+def test_a_run_is_named_after_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "poems.d").mkdir()
+    monkeypatch.chdir(tmp_path / "poems.d")
+    assert _name(".") == _name("../poems.d") == "poems.d"
 
 
 def test_given_keys_stay(folder: Path) -> None:
@@ -106,7 +126,7 @@ def test_a_plan_takes_gates_where_they_pay_and_no_cell_was_given(
     sets: dict[str, str], little: str, much: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.05)
-    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer: 0.0)
+    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer, exact=False: 0.0)
     config = load_config(None, {key: Override(value, "") for key, value in sets.items()})
     corpus = Corpus.from_text(english(400_000))
     for seconds, cell in ((5.0, little), (300.0, much)):
@@ -124,7 +144,7 @@ def test_the_rate_is_that_of_the_cell_that_is_planned(monkeypatch: pytest.Monkey
         return 0.0001 if trainer.config.model.cell == "rnn" else 5.0
 
     monkeypatch.setattr(Trainer, "seconds_per_step", step)
-    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer: 0.0)
+    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer, exact=False: 0.0)
     made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 60.0).config
     assert (made.model.cell, made.model.hidden_size) == ("rnn", 128)
     assert made.training.learning_rate == 0.006  # a GRU's would be 0.01
@@ -134,7 +154,7 @@ def test_reading_the_text_leaves_less_time_for_steps(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.5)
-    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer: 0.0)
+    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer, exact=False: 0.0)
     clock = iter([0.0, 30.0])
     monkeypatch.setattr("charnn.commands.plan.perf_counter", lambda: next(clock))
     planned = ok_here("plan", "--data", "text.txt", "--time", "61s", cwd=folder)
@@ -143,7 +163,7 @@ def test_reading_the_text_leaves_less_time_for_steps(
 
 
 def test_validations_of_a_long_text_get_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda self: 100.0)
+    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer, exact=False: 100.0)
     made = plan(load_config(None, {}), Corpus.from_text(english(8000)), 60.0)
     assert made.config.data.val_fraction == pytest.approx(0.001)
     assert made.seconds < 90
@@ -156,7 +176,7 @@ def test_the_time_is_that_of_the_size_that_is_planned(monkeypatch: pytest.Monkey
         return 0.2 if trainer.config.model.hidden_size > 128 else 0.0001
 
     monkeypatch.setattr(Trainer, "seconds_per_step", step)
-    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer: 0.0)
+    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer, exact=False: 0.0)
     vanilla = load_config(None, {"model.cell": Override("rnn", "")})
     made = plan(vanilla, Corpus.from_text(english(400_000)), 20.0)
     assert made.config.model.hidden_size == 128
@@ -165,7 +185,17 @@ def test_the_time_is_that_of_the_size_that_is_planned(monkeypatch: pytest.Monkey
 
 def test_validations_are_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.1)
-    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer: 0.3)
+    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer, exact=False: 0.3)
     made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 20.0)
     assert made.config.training.max_steps == 160  # and 10 validations
     assert made.seconds == pytest.approx(20)
+
+
+def test_the_last_validation_takes_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.1)
+    monkeypatch.setattr(
+        Trainer, "seconds_per_validation", lambda trainer, exact=False: 2.0 if exact else 0.1
+    )
+    made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 20.0)
+    assert made.config.training.max_steps == 161  # and 1 s, 9 or 10 validations, the last one
+    assert made.seconds == pytest.approx(20, abs=0.2)

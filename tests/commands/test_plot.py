@@ -95,7 +95,7 @@ def test_twenty_runs_have_looks_of_their_own_and_more_are_refused(
 ) -> None:
     logs = copies(inside, tmp_path, *(f"run{n}" for n in range(21)))
     line = refused_here(2, "plot", *logs, "-o", "loss.svg", cwd=tmp_path)
-    assert line == "21 runs cannot be told apart in one picture; name at most 20"
+    assert line == "21 runs are too many for one picture; name at most 20"
     ok_here("plot", *logs[:20], "-o", "loss.svg", cwd=tmp_path)
     page = (tmp_path / "loss.svg").read_text()
     drawn = set(re.findall(r'style="(fill: none; stroke[^"]*stroke-width: 2[;"][^"]*)', page))

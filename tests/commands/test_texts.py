@@ -49,10 +49,10 @@ def test_the_own_text_is_recognised_where_it_lies_now(trained: Path, tmp_path: P
     assert (json.loads(result.stdout), result.stderr) == (own, "")
     whole = run_here("eval", *name, cwd=trained)
     assert json.loads(whole.stdout)["characters"] == 20_000
-    expected = f"note: this model was trained on {moved}, but for its last 10%; see --split\n"
+    expected = f"note: this model was trained on {moved}, except its last 10%; see --split\n"
     assert whole.stderr == expected
     for command in (["inspect"], ["report", "-o", str(tmp_path / "page.html")]):
         seen = run_here(*command, "--ckpt", "run.npz", "--data", moved, cwd=trained)
-        assert f"note: this model was trained on {moved}, but for its last 10%\n" in seen.stderr
+        assert f"note: this model was trained on {moved}, except its last 10%\n" in seen.stderr
     (tmp_path / "moved.txt").write_text(english(500, seed=9))
     assert "moved.txt is another" in refused_here(2, "eval", *name, "--split", "val", cwd=trained)

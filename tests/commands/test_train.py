@@ -118,7 +118,7 @@ def test_resume_without_a_checkpoint_starts_anew_and_says_so(folder: Path) -> No
     result = run(*TRAIN, "--resume", "--stop-after", "2", cwd=folder)
     assert result.returncode == 0
     assert result.stderr.startswith("run.npz does not exist yet: starting a new run\n")
-    assert "go on with: charnn train --resume --out run.npz" in result.stderr
+    assert "continue with: charnn train --resume --out run.npz" in result.stderr
 
 
 def test_quiet_says_nothing(folder: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert process.returncode == code
     assert "interrupted:\nrun.npz: step " in rest
     *_, go_on, draw = rest.splitlines()
-    assert go_on == "go on with: charnn train --resume --out run.npz"
+    assert go_on == "continue with: charnn train --resume --out run.npz"
     assert re.fullmatch(r"sample with: charnn sample --ckpt run(\.best)?\.npz", draw)
     info = json.loads(ok("info", "--ckpt", "run.npz", "--json", cwd=folder))
     assert info["step"] >= 10
@@ -162,7 +162,7 @@ def test_standard_input_trains_and_resumes_on_the_same_text_alone(folder: Path) 
     piped = ["-" if part == "text.txt" else part for part in TRAIN]
     result = run(*piped, "--stop-after", "5", cwd=folder, text=text)
     assert result.returncode == 0
-    assert "go on with: charnn train --resume --out run.npz --data - < TEXT\n" in result.stderr
+    assert "continue with: charnn train --resume --out run.npz --data - < TEXT\n" in result.stderr
     resume = ["train", "--resume", "--out", "run.npz"]
     line = refused(1, *resume, "--data", "-", cwd=folder, text=text[1:])
     assert "the text is not the one run.npz was trained on" in line
@@ -238,4 +238,4 @@ def test_a_validation_that_takes_long_is_announced(
     said = run_here(*TRAIN, "--max-steps", "20", cwd=folder).stderr
     assert re.search(r"validation: 2,000 characters every 10 steps, about \d+s each", said)
     printed = ok_here(*TRAIN, "--max-steps", "25", "--out", "dry.npz", "--dry-run", cwd=folder)
-    assert re.search(r"# validations +3, about \d+s each\n", printed)
+    assert re.search(r"# validations +3, about \d+s in all\n", printed)

@@ -33,9 +33,9 @@ def test_a_plan_may_be_too_short_for_its_schedule() -> None:
     config = read("training: {warmup_steps: 400, schedule: step, step_size: 100}")
     assert warned(config, 501) == warned(config, 0) == []
     (line,) = warned(config, 500)
-    assert line.startswith("training.step_size 100 is the whole plan of 500 steps, or more")
+    assert line.startswith("training.step_size 100 leaves no decay within the 500 steps of the run")
     (line,) = warned(config, 400)
-    assert line.startswith("training.warmup_steps 400 is the whole plan of 400 steps, or more")
+    assert line.startswith("training.warmup_steps 400 is not below the 400 steps of the run")
 
 
 def test_patience_needs_a_text_to_validate_on() -> None:

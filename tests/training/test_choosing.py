@@ -93,6 +93,9 @@ def test_values_follow_what_is_given() -> None:
     large = chosen(config(training__batch_size=64), text)
     half = chosen(Config(), text)["training.max_steps"] / 2
     assert large["training.max_steps"] == pytest.approx(half, rel=0.03)
+    whole = chosen(config(training__seq_length="full"), text)
+    read = chosen(Config(), text)["training.max_steps"] * 32 * 64
+    assert whole["training.max_steps"] == pytest.approx(read / text, rel=0.1)
     high = chosen(config(training__min_learning_rate=0.009), text)
     assert high["training.learning_rate"] == 0.009
 

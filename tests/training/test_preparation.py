@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charnn.checkpoint.checkpoint import load
+from charnn.config.keys import Config, DataConfig
 from charnn.config.loading import Override, load_config
 from charnn.errors import CharnnError, ConfigError, RequestError
 from charnn.text.corpus import Corpus
@@ -41,6 +42,18 @@ def test_a_changed_key_or_a_changed_text_is_refused_by_name(
             make_corpus(stored, TEXT.replace("king", "ging")),
             resume=load(uninterrupted / "run.npz"),
         )
+
+
+def test_a_corpus_of_one_text_cannot_be_divided_into_documents_later() -> None:
+    config = Config(data=DataConfig(documents="lines"))
+    with pytest.raises(ConfigError, match=r"one text; make it with Corpus.from_text\(text, docu"):
+        Trainer(config, Corpus.from_text(TEXT))
+
+
+def test_a_separator_does_nothing_beside_documents(tmp_path: Path) -> None:
+    config = make_config(tmp_path, data__documents="lines", data__separator="X")
+    trainer = Trainer(config, Corpus.from_text(TEXT, documents="lines"))
+    assert any("data.separator does nothing" in warning for warning in trainer.warnings)
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,26 @@ def test_drawn_ends_and_first_characters_follow_the_model(named: Path) -> None:
     assert statistic + rest**2 / max(1, len(after) * p[~large].sum()) < 45.3
 
 
+def test_new_documents_may_be_compared_with_a_text_that_is_named(named: Path) -> None:
+    words = ["sample", "--ckpt", "n.npz", "--samples", "5", "--seed", "1"]
+    drawn = ok(*words, cwd=named).splitlines()
+    (named / "seen.txt").write_text("\n".join(drawn) + "\n")
+    new = ok(*words, "--new", "--against", "seen.txt", cwd=named).splitlines()
+    assert len(new) == 5
+    assert not set(new) & set(drawn)
+
+
+def test_each_document_of_a_file_with_windows_line_ends(tmp_path: Path) -> None:
+    for name, text in (("a.txt", "one\ntwo\n"), ("b.txt", "two\none\n")):
+        (tmp_path / name).write_bytes(text.replace("\n", "\r\n").encode() * 20)
+    sets = ["data.documents=files", "data.normalize_newlines=true", "model.hidden_size=4"]
+    sets += ["data.val_fraction=0"]
+    train = ["train", "--data", "a.txt", "--data", "b.txt", "--out", "n.npz", "--max-steps", "2"]
+    ok(*train, *(part for key in sets for part in ("--set", key)), cwd=tmp_path)
+    scores = ok("eval", "--each", "--ckpt", "n.npz", "--data", "a.txt", "--json", cwd=tmp_path)
+    assert len(scores.splitlines()) == 1
+
+
 def test_each_document_gets_a_score(named: Path) -> None:
     checkpoint = charnn.load(named / "n.npz")
     text = "ako\n\nzebra\nbk\n"
@@ -268,10 +288,10 @@ def test_repeated_and_empty_documents_are_counted_and_said(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("documents", "text", "message"),
     [
-        ("text:%%", "one long text\n", "and the separator never comes; leave"),
-        ("blank-lines", "one\nlong text\n", "and the separator never comes; leave"),
+        ("text:%%", "one long text\n", "because the separator does not occur; leave"),
+        ("blank-lines", "one\nlong text\n", "because the separator does not occur; leave"),
         ("lines", "\n\n", "the text has no document; all are empty"),
-        ("files", "one\n", "divided by data.documents files, the text has 1 document; leave"),
+        ("files", "one\n", "with data.documents files, the text has 1 document; leave"),
         ("line", "one\n", "data.documents must be lines, blank-lines, files or text:SEPARATOR"),
     ],
 )

@@ -46,7 +46,7 @@ def test_a_full_disk_for_temporary_files_is_one_line(tmp_path: Path) -> None:
     )
     assert result.returncode == 1
     assert result.stderr == (
-        f"charnn: error: long.txt: {tmp_path}: File too large; a long text takes room there "
-        "while it is read: name another folder by TMPDIR\n"
+        f"charnn: error: long.txt: {tmp_path}: File too large; a long text needs space there; "
+        "set TMPDIR to another folder\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["long.txt"]

@@ -112,7 +112,7 @@ def test_what_some_ranks_begin_others_finish(folder: Path) -> None:
     for n in (2, 4):
         result = ranks(n, *RUN, *out, "--stop-after", "150", cwd=folder)
         assert result.returncode == 0, result.stderr
-        assert "go on with: charnn train --resume --out resumed.npz" in result.stderr
+        assert "continue with: charnn train --resume --out resumed.npz" in result.stderr
     ok("train", *out, cwd=folder)
     assert_same_run(folder, "resumed.npz")
     assert "nats per char" in ok("eval", "--ckpt", "resumed.best.npz", cwd=folder)
@@ -361,7 +361,7 @@ def test_an_interrupt_of_all_or_one_saves_and_ends_all(folder: Path, number: int
         assert_gone(workers)
     assert process.returncode == 128 + number
     assert stderr.count("interrupted:") == 1
-    assert "go on with: charnn train --resume --out ended.npz" in stderr
+    assert "continue with: charnn train --resume --out ended.npz" in stderr
     step = re.search(r"ended.npz: step ([0-9,]+) of", stderr)
     assert step
     assert f"{step[1]}\n" in ok("info", "--ckpt", "ended.npz", cwd=folder)

@@ -140,7 +140,7 @@ def test_a_run_that_another_has_gone_on_with_is_not_set_back(folder: Path) -> No
     before = (folder / "run.npz").read_bytes()
     config = stale.config.with_values({"output.checkpoint": str(folder / "run.npz")})
     corpus = Corpus.from_text((folder / "text.txt").read_text(), val_fraction=0.1)
-    with pytest.raises(CharnnError, match="another run has gone on with it"):
+    with pytest.raises(CharnnError, match="another run has continued it since"):
         list(Trainer(config, corpus, resume=stale).run())
     assert (folder / "run.npz").read_bytes() == before
 

@@ -142,7 +142,7 @@ def test_a_killed_worker_is_one_clear_line_and_the_checkpoint_is_whole(folder: P
         said = process.stderr.read()
         assert process.wait() == 1
         assert said.splitlines()[-1].startswith(
-            "charnn: error: a worker process ended (status -9), killed for want of memory perhaps; "
+            "charnn: error: a worker process ended (status -9), perhaps for lack of memory; "
         )
         assert said.count("charnn: error") == 1
         assert "Traceback" not in said

@@ -1,7 +1,8 @@
 """The cells a network can be made of.
 
-A new cell is one file in this folder and one line in `CELLS`. Nothing else in the program
-changes. This file imports no NumPy, so that reading a config stays fast.
+A new cell is one file in this folder and one line in `CELLS`; a gated one is also in `GATED`. The
+exported page needs it in pages/model.js. This file imports no NumPy, so that reading a config stays
+fast.
 """
 
 from importlib import import_module
