@@ -1,7 +1,6 @@
 """The members of a checkpoint file: its version, its checksum, and its checked arrays."""
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from typing import IO, Any, Self, cast
@@ -112,7 +111,7 @@ def _checked(
 
 
 def write_members(file: IO[bytes], arrays: Mapping[str, NDArray[Any]], version: int) -> None:
-    """Write arrays with a version and a checksum, flush them to disk, and read them back.
+    """Write arrays with a version and a checksum, and read them back.
 
     Args:
         file: empty, open for reading and writing.
@@ -127,6 +126,5 @@ def write_members(file: IO[bytes], arrays: Mapping[str, NDArray[Any]], version: 
     seal = checksum(arrays)
     np.savez(file, **cast(Any, {**arrays, "checksum": np.array(seal)}))
     file.flush()
-    os.fsync(file.fileno())
     if Members.read(file, file.tell()).take_seal() != seal:
         raise OSError("the written file cannot be read back")

@@ -44,9 +44,11 @@ def headline(trainer: "Trainer") -> list[str]:
     ]
     characters = len(trainer.corpus.split("val"))
     if characters * trainer.model.parameters.flat.size > _LONG_VALIDATION:
+        from charnn.training.costs import seconds_per_validation
+
         lines.append(
             f"validation: {characters:,} characters every {config.training.eval_every:,} steps, "
-            f"about {duration(trainer.seconds_per_validation())} each"
+            f"about {duration(seconds_per_validation(trainer))} each"
         )
     if trainer.ranks.size > 1:
         lines.append(f"ranks: {trainer.ranks.size}, {trainer.ranks.on_node} on this machine")
@@ -127,11 +129,12 @@ def dry_run_costs(trainer: "Trainer") -> list[str]:
     afterwards.
     """
     from charnn.config.writing import commented_yaml
+    from charnn.training.costs import seconds_per_validation, validations_left
     from charnn.training.preparation import needed_memory, step_spec
 
     streams, steps = trainer.streams, trainer.total_steps - trainer.progress.step
-    validations, each = trainer.validations_left(), trainer.seconds_per_validation()
-    last = trainer.seconds_per_validation(exact=True) if validations else 0.0
+    validations, each = validations_left(trainer), seconds_per_validation(trainer)
+    last = seconds_per_validation(trainer, exact=True) if validations else 0.0
     validating = each * (validations - 1) + last
     spec = step_spec(trainer.config, len(trainer.corpus.vocabulary), streams, trainer.ranks)
     flop = spec.network.step_flop(streams.seq_length, streams.batch_size)

@@ -16,6 +16,7 @@ from charnn.training.choosing import (
     steps_per_epoch,
     usual_work,
 )
+from charnn.training.costs import seconds_per_validation, validations_left
 from charnn.training.preparation import needed_memory, step_spec, training_characters
 from charnn.training.trainer import Trainer
 
@@ -86,8 +87,8 @@ def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
     while (network := network_for(cell, N, work)) not in measured:
         config = config.with_values({"model.cell": network[0]})
         trainer = Trainer(_chosen(config, choose(config, N, work)), corpus)
-        step, validation = trainer.seconds_per_step(), trainer.seconds_per_validation()
-        last = trainer.seconds_per_validation(exact=True)
+        step, validation = trainer.seconds_per_step(), seconds_per_validation(trainer)
+        last = seconds_per_validation(trainer, exact=True)
         measured[network] = _operations(trainer), step, validation, last
         work = min(seconds * _operations(trainer) / step, most_work(network[0], N))
     each, step, validation, last = measured[network]  # perhaps not the one measured last
@@ -110,7 +111,7 @@ def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
         config,
         choices,
         N,
-        _START + trainer.total_steps * step + (trainer.validations_left() - 1) * validation + last,
+        _START + trainer.total_steps * step + (validations_left(trainer) - 1) * validation + last,
         speed,
         needed_memory(spec),
         exhausted,

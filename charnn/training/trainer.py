@@ -138,7 +138,7 @@ class Trainer(Shown):
         self,
         *,
         stop_after: int | None = None,
-        overwrite: bool = True,
+        overwrite: bool = False,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> Iterator[Event]:
         """Train until the run or this invocation ends; the last event is `Ended`.
@@ -360,42 +360,3 @@ class Trainer(Shown):
                 self._step()
                 steps += 1
             return (time.perf_counter() - began) / steps
-
-    def seconds_per_validation(self, *, exact: bool = False) -> float:
-        """Estimate the time of a validation from a second of it, in seconds.
-
-        The time is 0 without a validation text, or if this rank has no share of it. Every rank must
-        call this.
-
-        Args:
-            exact: the run's last validation, which reads the text in one piece and so more slowly.
-        """
-        ids = self.corpus.split("val")
-        if not len(ids):
-            return 0.0
-        began = time.perf_counter()
-        seen: list[tuple[float, int]] = []  # times and predictions; the first has the warm-up in it
-        for event in validating(
-            self.averaged,
-            ids,
-            boundary=self.corpus.vocabulary.boundary,
-            exact=exact,
-            ranks=self.ranks,
-            cores=available_cores(self.config.training, self.ranks),
-            notice=lambda: INTERRUPTED if seen and time.perf_counter() - seen[0][0] > 1 else 0,
-        ):
-            seen.append((time.perf_counter(), event.done))
-        if not seen:
-            return 0.0
-        (first, before), (last, done) = seen[0], seen[-1]
-        if done == event.total or done == before:
-            return last - began
-        return (first - began) + (last - first) * (event.total - before) / (done - before)
-
-    def validations_left(self) -> int:
-        """Return the number of validations that remain in the run."""
-        every = self.config.training.eval_every
-        assert every is not None
-        if not len(self.corpus.split("val")):
-            return 0
-        return -(-self.total_steps // every) - self.progress.step // every

@@ -14,6 +14,8 @@ from tests.helpers.commands import ok, refused, run
 from tests.helpers.in_process import ok_here
 from tests.helpers.texts import english
 
+PER_VALIDATION = "charnn.training.planning.seconds_per_validation"
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -126,7 +128,7 @@ def test_a_plan_takes_gates_where_they_pay_and_no_cell_was_given(
     sets: dict[str, str], little: str, much: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.05)
-    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer, exact=False: 0.0)
+    monkeypatch.setattr(PER_VALIDATION, lambda trainer, exact=False: 0.0)
     config = load_config(None, {key: Override(value, "") for key, value in sets.items()})
     corpus = Corpus.from_text(english(400_000))
     for seconds, cell in ((5.0, little), (300.0, much)):
@@ -144,7 +146,7 @@ def test_the_rate_is_that_of_the_cell_that_is_planned(monkeypatch: pytest.Monkey
         return 0.0001 if trainer.config.model.cell == "rnn" else 5.0
 
     monkeypatch.setattr(Trainer, "seconds_per_step", step)
-    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer, exact=False: 0.0)
+    monkeypatch.setattr(PER_VALIDATION, lambda trainer, exact=False: 0.0)
     made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 60.0).config
     assert (made.model.cell, made.model.hidden_size) == ("rnn", 128)
     assert made.training.learning_rate == 0.006  # a GRU's would be 0.01
@@ -154,7 +156,7 @@ def test_reading_the_text_leaves_less_time_for_steps(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.5)
-    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer, exact=False: 0.0)
+    monkeypatch.setattr(PER_VALIDATION, lambda trainer, exact=False: 0.0)
     clock = iter([0.0, 30.0])
     monkeypatch.setattr("charnn.commands.plan.perf_counter", lambda: next(clock))
     planned = ok_here("plan", "--data", "text.txt", "--time", "61s", cwd=folder)
@@ -163,7 +165,7 @@ def test_reading_the_text_leaves_less_time_for_steps(
 
 
 def test_validations_of_a_long_text_get_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer, exact=False: 100.0)
+    monkeypatch.setattr(PER_VALIDATION, lambda trainer, exact=False: 100.0)
     made = plan(load_config(None, {}), Corpus.from_text(english(8000)), 60.0)
     assert made.config.data.val_fraction == pytest.approx(0.001)
     assert made.seconds < 90
@@ -176,7 +178,7 @@ def test_the_time_is_that_of_the_size_that_is_planned(monkeypatch: pytest.Monkey
         return 0.2 if trainer.config.model.hidden_size > 128 else 0.0001
 
     monkeypatch.setattr(Trainer, "seconds_per_step", step)
-    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer, exact=False: 0.0)
+    monkeypatch.setattr(PER_VALIDATION, lambda trainer, exact=False: 0.0)
     vanilla = load_config(None, {"model.cell": Override("rnn", "")})
     made = plan(vanilla, Corpus.from_text(english(400_000)), 20.0)
     assert made.config.model.hidden_size == 128
@@ -185,7 +187,7 @@ def test_the_time_is_that_of_the_size_that_is_planned(monkeypatch: pytest.Monkey
 
 def test_validations_are_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.1)
-    monkeypatch.setattr(Trainer, "seconds_per_validation", lambda trainer, exact=False: 0.3)
+    monkeypatch.setattr(PER_VALIDATION, lambda trainer, exact=False: 0.3)
     made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 20.0)
     assert made.config.training.max_steps == 160  # and 10 validations
     assert made.seconds == pytest.approx(20)
@@ -193,9 +195,7 @@ def test_validations_are_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_last_validation_takes_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.1)
-    monkeypatch.setattr(
-        Trainer, "seconds_per_validation", lambda trainer, exact=False: 2.0 if exact else 0.1
-    )
+    monkeypatch.setattr(PER_VALIDATION, lambda trainer, exact=False: 2.0 if exact else 0.1)
     made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 20.0)
     assert made.config.training.max_steps == 161  # and 1 s, 9 or 10 validations, the last one
     assert made.seconds == pytest.approx(20, abs=0.2)

@@ -196,5 +196,5 @@ def test_a_model_of_documents_needs_documents_or_loses_the_boundary(
         Trainer(config, plain, init=of_documents)
     back = extended(tmp_path, of_documents, TEXT)
     assert back.warnings[0] == "the model loses 1 character that the text lacks: ⟨end⟩"
-    finish(back, stop_after=2)
+    finish(back, stop_after=2, overwrite=True)
     assert load(tmp_path / "run.npz").vocabulary == source.vocabulary

@@ -188,7 +188,7 @@ def test_weight_decay_shrinks_matrices_and_leaves_biases(tmp_path: Path) -> None
     decayed, kept = (Trainer(c, make_corpus(c)) for c in (config, plain))
     before = {name: array.copy() for name, array in kept.model.parameters.items()}
     for trainer in (decayed, kept):
-        finish(trainer, stop_after=1)
+        finish(trainer, stop_after=1, overwrite=True)
     for name, array in before.items():
         shrunk = kept.model.parameters[name] - decayed.model.parameters[name]
         expected = 0.01 * 0.5 * array if array.ndim == 2 else np.zeros_like(array)

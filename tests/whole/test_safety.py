@@ -39,15 +39,15 @@ def operations(run: Iterator[tuple[str, str]]) -> list[str]:
     return [name for name, _ in groupby(named)]
 
 
-def test_a_save_writes_flushes_reads_back_renames_and_flushes_the_folder(tmp_path: Path) -> None:
+def test_a_save_writes_reads_back_flushes_renames_and_flushes_the_folder(tmp_path: Path) -> None:
     done: list[tuple[str, str]] = []
     with watching(lambda operation, path: done.append((operation, path))):
         make_checkpoint().save(tmp_path / "run.npz")
     assert operations(iter(done)) == [
         "open temporary",
         "write temporary",
-        "fsync temporary",
         "read temporary",
+        "fsync temporary",
         "chmod temporary",
         "replace temporary",
         f"open {tmp_path}",
