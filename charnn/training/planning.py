@@ -23,7 +23,7 @@ from charnn.training.trainer import Trainer
 _BETTER = "reaches the lowest loss in this time (docs/choosing.md)"
 _GUESS = 1e11  # floating-point operations a second, before a network is measured
 _START = 1.0  # seconds before the first step and after the last
-_VALIDATING = 0.2  # share of the time that validations may take
+_VALIDATING = 0.25  # share of the time that validations may take
 _COUNTED = 1_000_000  # validation characters for the pair counts
 # Characters of the training text, and the range of the validation loss from there on, as shares of
 # the loss of pair counts, from the texts of docs/choosing.md.
