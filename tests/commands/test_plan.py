@@ -165,10 +165,11 @@ def test_reading_the_text_leaves_less_time_for_steps(
 
 
 def test_validations_of_a_long_text_get_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PER_VALIDATION, lambda trainer, exact=False: 100.0)
-    made = plan(load_config(None, {}), Corpus.from_text(english(8000)), 60.0)
-    assert made.config.data.val_fraction == pytest.approx(0.002)
-    assert made.seconds < 90
+    monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.1)
+    monkeypatch.setattr(PER_VALIDATION, lambda trainer, exact=False: 30.0 if exact else 3.0)
+    made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 60.0)
+    assert made.config.data.val_fraction == pytest.approx(0.03)  # 15 s instead of 57
+    assert made.seconds < 75
 
 
 def test_the_time_is_that_of_the_size_that_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
