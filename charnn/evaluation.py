@@ -139,11 +139,6 @@ def evaluating(
 ) -> Iterator[Evaluation]:
     """Evaluate as `evaluate` does, yielding the sums so far; the last ones are the result.
 
-    With one segment, the model reads the text from the zero state and carries the state to the end.
-    The loss is exact. With more segments, it reads them side by side, which is many times faster.
-    Before each segment it reads the `warmup` characters that precede it. The mean differs by less
-    than 1e-4 nats if a segment is much longer than the memory of the model.
-
     Documents, and the blocks between the resets of a `context`, are pieces that begin at the zero
     state. With one segment, the model reads the pieces side by side, and the loss is still exact.
 
@@ -152,8 +147,8 @@ def evaluating(
         ids: (N,) character ids, N at least 2. Documents are B d1 B d2 B … with B the boundary.
         segments: S; lowered if segments would be shorter than four times `warmup`.
         warmup: characters read, but not scored, before each segment.
-        context: the longest context of a prediction, at least 1; None never resets the state.
-        boundary: for a text of documents, the id of the boundary.
+        context: see `evaluate`.
+        boundary: see `evaluate`.
         part: the share of the segments or pieces to read, from 0. An empty share yields nothing.
         parts: the number of shares.
         threads: the number of threads for this share. Use a BLAS of one thread with them.

@@ -112,9 +112,9 @@ class Reporter:
             f"the learning rate times {entry.learning_rate_factor:g}"
         )
 
-    def is_evaluation(self, event: Event) -> bool:
+    def is_validation(self, event: Event) -> bool:
         """Whether the event is the measurement of an evaluation, which every display shows."""
-        return isinstance(event, Measured) and self.trainer.evaluation_is_due()
+        return isinstance(event, Measured) and self.trainer.validation_is_due()
 
 
 class PlainReporter(Reporter):
@@ -131,7 +131,7 @@ class PlainReporter(Reporter):
             self._show_validation(event)
         elif isinstance(event, Measured):
             self._validation_began = None
-            if self.is_evaluation(event):
+            if self.is_validation(event):
                 say(self.line(event))
             for advice in self._advisor.notice(event.metrics):
                 say(f"warning: {advice}")
@@ -247,7 +247,7 @@ class LiveReporter(Reporter):
         elif isinstance(event, Measured):
             self._validation_began = None
             self._bars.update(self._evaluating, completed=0, left="")
-            if self.is_evaluation(event):
+            if self.is_validation(event):
                 self._show_evaluation(event)
             for advice in self._advisor.notice(event.metrics):
                 self._print(f"warning: {advice}", "yellow")

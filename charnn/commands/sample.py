@@ -40,7 +40,7 @@ def sample(
     ] = 500,
     prime: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Begin with this text, which is printed first."),
+        typer.Option(metavar="TEXT", help="The prime: begin with this text, and print it first."),
     ] = None,
     prime_file: Annotated[
         str | None, typer.Option(metavar="PATH", help="Read the prime from a file, or - for stdin.")
@@ -61,9 +61,7 @@ def sample(
     greedy: Annotated[
         bool, typer.Option("--greedy", help="Always take the most probable.")
     ] = False,
-    no_prime: Annotated[
-        bool, typer.Option("--no-prime", help="Do not print the given beginning.")
-    ] = False,
+    no_prime: Annotated[bool, typer.Option("--no-prime", help="Do not print the prime.")] = False,
     unknown: Annotated[Literal["error", "skip"], UNKNOWN] = "error",
     stop: Annotated[
         list[str] | None,
@@ -82,9 +80,7 @@ def sample(
         bool,
         typer.Option("--new", help="Leave out documents found in the run's text; draw others."),
     ] = False,
-    adapt: Annotated[
-        bool, typer.Option("--adapt", help="Learn from the given beginning first.")
-    ] = False,
+    adapt: Annotated[bool, typer.Option("--adapt", help="Learn from the prime first.")] = False,
     adapt_rate: Annotated[float | None, ADAPT_RATE] = None,
     seed: Annotated[
         int | None,
@@ -103,7 +99,7 @@ def sample(
     A model of documents (data.documents) begins a document and ends it itself, after N characters
     at most. Documents are printed one a line, or separated as in the text.
 
-    With --adapt, the model first learns from the given beginning, as in `charnn eval --adapt`, and
+    With --adapt, the model first learns from the prime, as in `charnn eval --adapt`, and
     then writes in its style. The checkpoint does not change.
 
     --novelty reports on stderr the share of the drawn text that is copied verbatim from the
@@ -149,7 +145,7 @@ def sample(
     if prime_file is not None:
         newlines = checkpoint.config.data.normalize_newlines
         prime = read_text([prime_file], normalize_newlines=newlines)
-    prime = _known(checkpoint.vocabulary, "the text to begin with", prime or "", unknown)
+    prime = _known(checkpoint.vocabulary, "the prime", prime or "", unknown)
     for text in stops:
         _known(checkpoint.vocabulary, "--stop", text, "error")
     documents, boundary = checkpoint.config.data.documents, checkpoint.vocabulary.boundary
@@ -197,7 +193,7 @@ def sample(
 
 
 def _adapt(checkpoint: "Checkpoint", prime: str, rate: float) -> None:
-    """Let a model learn from the given beginning. A single character has no effect."""
+    """Let a model learn from the prime. A single character has no effect."""
     from charnn.adaptation import adapting
     from charnn.writing import opening
 

@@ -34,7 +34,8 @@ def train(
 
     Args:
         config: of the run; `output.checkpoint` names the file to write.
-        corpus: the text. If it is not divided, the config divides it.
+        corpus: the text, divided into documents if the config says so. If it has no splits yet, the
+            config makes them.
         on_event: called with each event; see `charnn.Event`.
         init: a checkpoint whose model the run starts from, or None to draw the parameters.
             Characters of only one of the texts are treated as in `charnn train --extend`.

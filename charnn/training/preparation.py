@@ -116,21 +116,7 @@ def prepare(
 ) -> Preparation:
     """Make all decisions and checks before the first step of a run.
 
-    Args:
-        config: of the run. For a resumed one, keys that are not given have the checkpoint's values.
-        corpus: the text.
-        resume: the checkpoint to continue from, or None for a new run.
-        init: the checkpoint whose model a new run starts from, or None.
-        ranks: the processes that share the run.
-
-    Raises:
-        CharnnError: if the buffers do not fit in memory, or the checkpoint cannot be resumed with
-            this text.
-        ConfigError: if the corpus and the config divide the text differently, or given keys
-            contradict `resume` or `init`.
-        CorpusError: if the text is too short for its parts.
-        RequestError: if there are more ranks than streams, or the run is already longer than the
-            config asks for.
+    The arguments and the errors are those of `Trainer`.
     """
     if resume:
         config = resumed_config(config, resume.config)

@@ -71,8 +71,8 @@ class Trainer(Shown):
 
         Args:
             config: of the run.
-            corpus: the text. If it is not divided, the config divides it. Otherwise the config
-                takes over its fractions.
+            corpus: the text, divided into documents if the config says so. If it has no splits yet,
+                the config makes them. Otherwise the config takes over its fractions.
             resume: the checkpoint to continue from, or None for a new run. Keys that `config` does
                 not give have the checkpoint's values.
             init: a checkpoint whose model a new run starts from, or None to draw the parameters.
@@ -238,7 +238,7 @@ class Trainer(Shown):
 
     # --- validating and logging ------------------------------------------------------------------
 
-    def evaluation_is_due(self) -> bool:
+    def validation_is_due(self) -> bool:
         """Return whether the present step is validated: every eval_every-th step and the last."""
         step, every = self.progress.step, self.config.training.eval_every
         assert every is not None
@@ -248,7 +248,7 @@ class Trainer(Shown):
         """Return whether the log still lacks a line for the present step."""
         step = self.progress.step
         return step > self.progress.logged_step and (
-            step % self.config.training.log_every == 0 or self.evaluation_is_due()
+            step % self.config.training.log_every == 0 or self.validation_is_due()
         )
 
     def _measure(self) -> Iterator[Event]:
@@ -263,7 +263,7 @@ class Trainer(Shown):
                 f"training diverged at step {progress.step}: the parameters are not finite"
             )
         val_loss = None
-        if len(self.corpus.split("val")) > 0 and self.evaluation_is_due():
+        if len(self.corpus.split("val")) > 0 and self.validation_is_due():
             score, self._noticed = yield from validating(
                 self.averaged,
                 self.corpus.split("val"),
