@@ -8,7 +8,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from charnn.checkpoint.checkpoint import load
-from charnn.errors import DivergenceError
+from charnn.errors import DivergenceError, RequestError
 from charnn.training.events import Ended, Stepped
 from charnn.training.trainer import Trainer
 from tests.helpers.runs import (
@@ -273,3 +273,13 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path) -> None:
     assert finish(trainer) == "patience"
     assert trainer.progress.step == 14
     assert resume(config).finished == "patience"
+
+
+def test_a_run_replaces_files_only_when_asked(tmp_path: Path) -> None:
+    train(tmp_path, training__max_steps=1)
+    config = make_config(tmp_path, training__max_steps=2)
+    with pytest.raises(RequestError, match=r"run\.npz exists"):
+        finish(Trainer(config, make_corpus(config)))
+    assert load(tmp_path / "run.npz").progress.step == 1
+    finish(Trainer(config, make_corpus(config)), overwrite=True)
+    assert load(tmp_path / "run.npz").progress.step == 2
