@@ -113,7 +113,7 @@ class Reporter:
         )
 
     def is_validation(self, event: Event) -> bool:
-        """Whether the event is the measurement of an evaluation, which every display shows."""
+        """Whether the event is the measurement of a validation, which every display shows."""
         return isinstance(event, Measured) and self.trainer.validation_is_due()
 
 

@@ -149,6 +149,7 @@ def dry_run_costs(trainer: "Trainer") -> list[str]:
         f"# steps             {steps:,} ({streams.steps_per_epoch:,} an epoch)",
         f"# characters a step {streams.batch_size} × {streams.seq_length}",
         f"# FLOP a step       {flop:.3g}",
-        f"# validations       {validations:,}, about {duration(validating)} in all",
+        f"# validations       {validations:,}, about {duration(each)} each, "
+        f"about {duration(validating)} in all",
         f"# time              about {duration(seconds * steps + validating)}",
     ]

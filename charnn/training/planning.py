@@ -29,7 +29,7 @@ _COUNTED = 1_000_000  # validation characters for the pair counts
 # the loss of pair counts, from the texts of docs/choosing.md.
 _REACHED = ((400_000, (0.48, 0.65)), (0, (0.45, 1.05)))
 _FASTER = 0.05  # the loss falls with this power of the work
-_VALIDATIONS = 10  # in a plan of at most 10,000 steps; in a longer one, every 1,000 steps
+_VALIDATIONS = 10  # at least, or one every 1,000 steps; more of them read little (`eval_every`)
 
 
 @dataclass(frozen=True)

@@ -168,8 +168,9 @@ def test_validations_of_a_long_text_get_shorter(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 0.1)
     monkeypatch.setattr(PER_VALIDATION, lambda trainer, exact=False: 30.0 if exact else 3.0)
     made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 60.0)
-    assert made.config.data.val_fraction == pytest.approx(0.03)  # 15 s instead of 57
-    assert made.seconds < 75
+    assert made.config.data.val_fraction == pytest.approx(0.03)  # 17 s instead of 57
+    assert made.config.training.max_steps == 418  # 42 s
+    assert made.seconds == pytest.approx(60, abs=1)
 
 
 def test_the_time_is_that_of_the_size_that_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,3 +201,14 @@ def test_the_last_validation_takes_longer(monkeypatch: pytest.MonkeyPatch) -> No
     made = plan(load_config(None, {}), Corpus.from_text(english(400_000)), 20.0)
     assert made.config.training.max_steps == 161  # and 1 s, 9 or 10 validations, the last one
     assert made.seconds == pytest.approx(20, abs=0.2)
+
+
+def test_a_plan_has_a_step_even_if_one_is_more_work_than_the_text_is_worth(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Trainer, "seconds_per_step", lambda trainer: 1.0)
+    monkeypatch.setattr(PER_VALIDATION, lambda trainer, exact=False: 0.0)
+    monkeypatch.setattr("charnn.training.planning.most_work", lambda cell, characters: 1.0)
+    made = plan(load_config(None, {}), Corpus.from_text(english(8000)), 36_000.0)
+    assert made.exhausted
+    assert made.config.training.max_steps == 1

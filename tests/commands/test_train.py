@@ -239,4 +239,16 @@ def test_a_validation_that_takes_long_is_announced(
     said = run_here(*TRAIN, "--max-steps", "20", cwd=folder).stderr
     assert re.search(r"validation: 2,000 characters every 10 steps, about \d+s each", said)
     printed = ok_here(*TRAIN, "--max-steps", "25", "--out", "dry.npz", "--dry-run", cwd=folder)
-    assert re.search(r"# validations +3, about \d+s in all\n", printed)
+    assert re.search(r"# validations +3, about \d+s each, about \d+s in all\n", printed)
+
+
+def test_the_costs_of_a_run_hold_its_last_and_slower_validation(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "charnn.training.costs.seconds_per_validation",
+        lambda trainer, exact=False: 60.0 if exact else 10.0,
+    )
+    printed = ok_here(*TRAIN, "--max-steps", "25", "--out", "dry.npz", "--dry-run", cwd=folder)
+    assert "# validations       3, about 10s each, about 1m20s in all\n" in printed
+    assert "# time              about 1m2" in printed

@@ -288,10 +288,14 @@ def test_repeated_and_empty_documents_are_counted_and_said(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("documents", "text", "message"),
     [
-        ("text:%%", "one long text\n", "because the separator does not occur; leave"),
+        (
+            "text:%%",
+            "one long text\n",
+            "does not occur; leave data.documents out, or name another sep",
+        ),
         ("blank-lines", "one\nlong text\n", "because the separator does not occur; leave"),
         ("lines", "\n\n", "the text has no document; all are empty"),
-        ("files", "one\n", "with data.documents files, the text has 1 document; leave"),
+        ("files", "one\n", "the text has 1 document; leave data.documents out, or name more files"),
         ("line", "one\n", "data.documents must be lines, blank-lines, files or text:SEPARATOR"),
     ],
 )
