@@ -22,7 +22,7 @@ def export(
         Literal["float16", "float32"] | None,
         typer.Option(
             help="Number format of a page. float16 halves its size and changes log-probabilities "
-            "by less than 0.01; float32 by 0.00001.  [default: float16]",
+            "by less than 0.01; float32 by less than 0.0001.  [default: float16]",
             show_default=False,
         ),
     ] = None,
