@@ -26,6 +26,8 @@ _FEWEST_STEPS, _MOST_STEPS, _MOST_EPOCHS = 100, 8000, 60  # of a plan without a 
 # Epochs, and from there on the dropout and the weight decay against overfitting.
 _REGULARISED = ((45, 0.2, 0.6), (14, 0.0, 0.6), (0, 0.0, 0.1))
 _REGULARISED_GATED = ((12, 0.3, 0.1), (6, 0.2, 0.1), (0, 0.0, 0.1))
+_REGULARISED_SMALL = ((12, 0.3, 0.1), (0, 0.0, 0.1))  # gated, with few weights
+_FEW_WEIGHTS = 0.3  # for each character of the text; so few cannot memorise it soon
 _SHORT_REGULARISED_GATED = 0.2, 0.6  # for any number of epochs
 
 
@@ -136,7 +138,7 @@ def choose(
         reason = "as many as the time allows" if limited else "more would gain little"
         take(reason, max_steps=steps)
     epochs = steps / steps_per_epoch(config, characters)
-    dropout, decay = _against_overfitting(config.model.cell, characters, epochs)
+    dropout, decay = _against_overfitting(config.model, characters, epochs)
     reads = share_read(epochs)
     take(reads, dropout=dropout)
     if config.training.optimizer == "adam":
@@ -179,11 +181,16 @@ def _steps(config: Config, characters: int) -> int:
     return max(1, _rounded(usual_steps(characters) * 32 * 64 / each))
 
 
-def _against_overfitting(cell: str, characters: int, epochs: float) -> tuple[float, float]:
+def _against_overfitting(model: ModelConfig, characters: int, epochs: float) -> tuple[float, float]:
     """Return the dropout and the weight decay."""
-    if cell_class(cell).gates > 1 and characters < _SHORT:
+    gated = cell_class(model.cell).gates > 1
+    if gated and characters < _SHORT:
         return _SHORT_REGULARISED_GATED
-    table = _REGULARISED if cell_class(cell).gates == 1 else _REGULARISED_GATED
+    weights = operations(model.cell, model.hidden_size, model.num_layers) / 6
+    table: tuple[tuple[int, float, float], ...] = _REGULARISED
+    if gated:
+        few = weights < _FEW_WEIGHTS * characters
+        table = _REGULARISED_SMALL if few else _REGULARISED_GATED
     return next((dropout, decay) for least, dropout, decay in table if epochs >= least)
 
 
