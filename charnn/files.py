@@ -106,8 +106,11 @@ def refuse_unwritable(outputs: Sequence[Path]) -> None:
                 raise RequestError(f"{path}: the folder {folder} does not exist")
             if not os.access(target.parent, os.W_OK | os.X_OK):
                 raise RequestError(f"{path}: the folder {folder} is read-only")
-            if stat.S_ISDIR(target.lstat().st_mode):
+            kind = target.lstat().st_mode
+            if stat.S_ISDIR(kind):
                 raise RequestError(f"{path} is a folder; give the name of a file")
+            if not stat.S_ISREG(kind):  # opening a pipe could wait for ever
+                raise RequestError(f"{path} is not a file but a pipe or a device; move it away")
         except FileNotFoundError:
             pass
         except OSError as error:

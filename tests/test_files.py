@@ -83,6 +83,8 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> No
     assert refused("none/file") == "none/file: the folder none does not exist"
     assert refused("lost") == "lost: the folder none does not exist"
     assert refused("folder") == "folder is a folder; give the name of a file"
+    os.mkfifo(tmp_path / "pipe")
+    assert refused("pipe") == "pipe is not a file but a pipe or a device; move it away"
     assert refused("one", "two") == "two and one lead to one file, file"
 
 

@@ -124,11 +124,11 @@ def load(path: Path | str) -> Checkpoint:
     """
     path = Path(path)
     try:
+        kind = path.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # opening a pipe could wait for ever
+            raise CheckpointError(f"{path}: not a file; write the checkpoint to a file first")
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise CheckpointError(f"{path}: not a file; write the checkpoint to a file first")
-            return _build(Members.read(file, status.st_size))
+            return _build(Members.read(file, os.fstat(file.fileno()).st_size))
     except OSError as error:
         named = f"{path}.npz"
         known = isinstance(error, FileNotFoundError) and os.access(named, os.R_OK)

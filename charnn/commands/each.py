@@ -56,7 +56,12 @@ def print_each(
     documents = text.split(BOUNDARY)[1:-1]
     if not documents:
         raise CorpusError(f"{name}: no document in it")
-    scores = [_scores(model, name, text, unknown) for model in models]
+    if unknown == "skip":  # all models read the same characters
+        vocabularies = [model.checkpoint.vocabulary for model in models]
+        symbols = set(text) - {BOUNDARY}
+        left_out = [ord(one) for one in symbols if not all(one in each for each in vocabularies)]
+        text = text.translate(dict.fromkeys(left_out))
+    scores = [_scores(model, name, text) for model in models]
     for line in _lines(models, documents, scores, as_json):
         print(line)
 
@@ -89,7 +94,7 @@ def _divided(
     return name, text
 
 
-def _scores(model: _Model, name: str, text: str, unknown: Literal["error", "skip"]) -> "Scores":
+def _scores(model: _Model, name: str, text: str) -> "Scores":
     from charnn.evaluation import evaluating
     from charnn.machine import blas_threads, cores
     from charnn.scoring import Scores
@@ -101,9 +106,11 @@ def _scores(model: _Model, name: str, text: str, unknown: Literal["error", "skip
         raise CorpusError(f"{model.path}: its vocabulary has no line end, so it cannot read lines")
     try:
         # The first mark is left out, so that errors count lines from 1.
-        ids = known.encode(text.replace(BOUNDARY, mark)[1:], unknown=unknown)
+        ids = known.encode(text.replace(BOUNDARY, mark)[1:])
     except UnknownCharactersError as error:
-        raise UnknownCharactersError(f"{name}: {error}; leave them out by --unknown skip") from None
+        raise UnknownCharactersError(
+            f"{name}, read by {model.path}: {error}; leave them out by --unknown skip"
+        ) from None
     first = known.encode(mark)
     ids = np.concatenate([first, ids])
     scores = Scores(Documents.found(ids, int(first[0])))

@@ -72,7 +72,7 @@ def plan(
         made = planned(given, corpus, max(1.0, seconds - reading))
     reasons = {choice.key: choice.reason for choice in made.choices}
     if made.config.data.val_fraction != given.data.val_fraction:
-        reasons["data.val_fraction"] = "a part of a long text is enough"
+        reasons["data.val_fraction"] = "validating more would take too much of the time"
     print(*_about(made, seconds, reading), reasoned_yaml(made.config, reasons), sep="\n", end="")
 
 

@@ -135,7 +135,7 @@ def dry_run_costs(trainer: "Trainer") -> list[str]:
     streams, steps = trainer.streams, trainer.total_steps - trainer.progress.step
     validations, each = validations_left(trainer), seconds_per_validation(trainer)
     last = seconds_per_validation(trainer, exact=True) if validations else 0.0
-    validating = each * (validations - 1) + last
+    validating = each * max(0, validations - 1) + last
     spec = step_spec(trainer.config, len(trainer.corpus.vocabulary), streams, trainer.ranks)
     flop = spec.network.step_flop(streams.seq_length, streams.batch_size)
     seconds = trainer.seconds_per_step()

@@ -133,23 +133,22 @@ def compared(found: Mapping[str, Floats], right: Mapping[str, Floats]) -> list[R
 def of_a_file(path: Path, window: Window) -> dict[str, Floats]:
     """Return the gradients that the function `backward` of a Python file computes.
 
-    It is called as `backward(parameters, inputs, targets, state)` with the parameters by name, the
-    T characters and targets of one stream, and the state before, (S, H); all are copies. It returns
-    a dict of the gradients of the loss summed over the characters, by the parameters' names, with
-    or without a d in front: "dW0" or "W0". For a network with one layer, the 0 may be omitted.
+    It is called as `backward(parameters, inputs, targets, state)` with the parameters by name (U,
+    W, b, V and c for one layer; U0, W0 and so on for several), the T characters and targets of one
+    stream, and the state before, (S, H); all are copies. It returns a dict of the gradients of the
+    loss summed over the characters, by the parameters' names, with or without a d in front: "dW0"
+    or "W0". For a network with one layer, the 0 may be omitted.
 
     Raises:
         CharnnError: if the file fails, or returns something else. One line names file and line.
     """
+    zero = "0" if window.network.num_layers == 1 else ""  # not in the names of a single layer
     arguments = (
-        {name: array.copy() for name, array in window.network.parameters.items()},
+        {key.removesuffix(zero): one.copy() for key, one in window.network.parameters.items()},
         window.inputs[:, 0].copy(),
         window.targets[:, 0].copy(),
         window.state[:, 0].copy(),
     )
-    parameters = arguments[0]
-    if window.network.num_layers == 1:
-        parameters |= {name.removesuffix("0"): array for name, array in parameters.items()}
     returned = _called(path, arguments)
     if not isinstance(returned, Mapping):
         raise CharnnError(f"{path}: backward must return a dict, got {type(returned).__name__}")
@@ -158,7 +157,7 @@ def of_a_file(path: Path, window: Window) -> dict[str, Floats]:
         letters = [name, name.removesuffix("0")]
         given = [key for key in (*letters, *(f"d{one}" for one in letters)) if key in returned]
         if not given:
-            own = letters[window.network.num_layers == 1]
+            own = name.removesuffix(zero)
             raise CharnnError(f"{path}: backward returns no gradient named d{own}")
         try:
             gradient = np.array(returned[given[0]], np.float64)
@@ -193,7 +192,7 @@ def _called(path: Path, arguments: tuple[Any, ...]) -> Any:
             exec(code, names)
             if "backward" in names:
                 return names["backward"](*arguments)
-    except Exception as error:  # any error of the user's code becomes one line
+    except (Exception, SystemExit) as error:  # any error of the user's code becomes one line
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         place = f"{path}:{lines[-1]}" if lines else str(path)

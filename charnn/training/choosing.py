@@ -27,7 +27,7 @@ _FEWEST_STEPS, _MOST_STEPS, _MOST_EPOCHS = 100, 8000, 60  # of a plan without a 
 _REGULARISED = ((45, 0.2, 0.6), (14, 0.0, 0.6), (0, 0.0, 0.1))
 _REGULARISED_GATED = ((12, 0.3, 0.1), (6, 0.2, 0.1), (0, 0.0, 0.1))
 _REGULARISED_SMALL = ((12, 0.3, 0.1), (0, 0.0, 0.1))  # gated, with few weights
-_FEW_WEIGHTS = 0.3  # for each character of the text; so few cannot memorise it soon
+_FEW_WEIGHTS = 0.3  # for each character of the text; so few do not memorise it soon
 _SHORT_REGULARISED_GATED = 0.2, 0.6  # for any number of epochs
 
 
@@ -183,14 +183,16 @@ def _steps(config: Config, characters: int) -> int:
 
 def _against_overfitting(model: ModelConfig, characters: int, epochs: float) -> tuple[float, float]:
     """Return the dropout and the weight decay."""
-    gated = cell_class(model.cell).gates > 1
-    if gated and characters < _SHORT:
-        return _SHORT_REGULARISED_GATED
     weights = operations(model.cell, model.hidden_size, model.num_layers) / 6
-    table: tuple[tuple[int, float, float], ...] = _REGULARISED
-    if gated:
-        few = weights < _FEW_WEIGHTS * characters
-        table = _REGULARISED_SMALL if few else _REGULARISED_GATED
+    table: tuple[tuple[int, float, float], ...]
+    if cell_class(model.cell).gates == 1:
+        table = _REGULARISED
+    elif characters < _SHORT:
+        return _SHORT_REGULARISED_GATED
+    elif weights < _FEW_WEIGHTS * characters:
+        table = _REGULARISED_SMALL
+    else:
+        table = _REGULARISED_GATED
     return next((dropout, decay) for least, dropout, decay in table if epochs >= least)
 
 

@@ -12,7 +12,7 @@ def validations_left(trainer: Trainer) -> int:
     """Return the number of validations that remain in a run."""
     every = trainer.config.training.eval_every
     assert every is not None
-    if not len(trainer.corpus.split("val")):
+    if not len(trainer.corpus.split("val")) or trainer.progress.step >= trainer.total_steps:
         return 0
     return -(-trainer.total_steps // every) - trainer.progress.step // every
 
@@ -45,6 +45,6 @@ def seconds_per_validation(trainer: Trainer, *, exact: bool = False) -> float:
     if not seen:
         return 0.0
     (first, before), (last, done) = seen[0], seen[-1]
-    if done == event.total or done == before:
-        return last - began
+    if done in (event.total, before):  # all of it, or only one part, with its warm-up
+        return (last - began) * event.total / done
     return (first - began) + (last - first) * (event.total - before) / (done - before)

@@ -13,7 +13,6 @@ from charnn.training.choosing import (
     most_work,
     network_for,
     operations,
-    steps_per_epoch,
     usual_work,
 )
 from charnn.training.costs import seconds_per_validation, validations_left
@@ -40,6 +39,7 @@ class Plan:
         config: the keys that were given and those that were chosen.
         choices: the keys that were not given.
         characters: N, in the training text.
+        epochs: how often the run reads the training text.
         seconds: the time of the run, without reading the text.
         speed: operations a second in training; see `charnn.training.choosing`.
         memory: bytes for buffers and parameters.
@@ -51,22 +51,12 @@ class Plan:
     config: Config
     choices: list[Choice]
     characters: int
+    epochs: float
     seconds: float
     speed: float
     memory: int
     exhausted: bool
     expected: tuple[float, float] | None
-
-    @property
-    def work(self) -> float:
-        """Floating-point operations of the run."""
-        return self.seconds * self.speed
-
-    @property
-    def epochs(self) -> float:
-        """How often the run reads the training text."""
-        steps = self.config.training.max_steps or 0
-        return steps / steps_per_epoch(self.config, self.characters)
 
 
 def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
@@ -111,6 +101,7 @@ def plan(config: Config, corpus: Corpus, seconds: float) -> Plan:
         config,
         choices,
         N,
+        trainer.total_steps / trainer.streams.steps_per_epoch,
         _START + trainer.total_steps * step + (validations_left(trainer) - 1) * validation + last,
         speed,
         needed_memory(spec),

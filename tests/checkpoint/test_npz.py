@@ -22,6 +22,7 @@ from tests.helpers.checkpoints import (
     refusal,
     repack,
 )
+from tests.helpers.commands import refused
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -38,9 +39,11 @@ def test_a_file_of_another_kind_is_refused(path: Path, content: bytes) -> None:
 def test_a_pipe_is_refused(tmp_path: Path, good: bytes) -> None:
     pipe = tmp_path / "pipe.npz"
     os.mkfifo(pipe)
-    held = os.open(pipe, os.O_RDWR)  # so that neither end waits for the other
+    words = "not a file; write the checkpoint to a file first"
+    assert words in refused(1, "info", "--ckpt", "pipe.npz", cwd=tmp_path)  # nobody writes into it
+    held = os.open(pipe, os.O_RDWR)
     os.write(held, good[:1000])
-    assert refusal(pipe) == "not a file; write the checkpoint to a file first"
+    assert refusal(pipe) == words
     os.close(held)
 
 

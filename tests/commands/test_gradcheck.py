@@ -197,6 +197,7 @@ def test_slips_are_named(slip: str, tmp_path: Path) -> None:
         ("x = 1\0", "mine.py"),
         ("open('absent.txt')", "mine.py:1: FileNotFoundError: [Errno 2] No such file"),
         ("x = 1", "mine.py: no function backward in it"),
+        ("import sys\nsys.exit()", "mine.py:2: SystemExit"),
         ("def backward(:", "mine.py:1: invalid syntax"),
         ("\ndef backward(*_):\n    return 1 / 0", "mine.py:3: ZeroDivisionError"),
         ("def backward(*_):\n    return 3", "must return a dict, got int"),
@@ -210,6 +211,14 @@ def test_files_that_fail_are_one_line(content: str | None, line: str, tmp_path: 
     if content is not None:
         (tmp_path / "mine.py").write_text(content)
     assert line in refused(1, "gradcheck", "--mine", "mine.py", cwd=tmp_path)
+
+
+def test_a_gradient_for_every_name_it_was_given_passes(tmp_path: Path) -> None:
+    ending = """    found = {"U": dU, "W": dW, "b": db, "V": dV, "c": dc}
+    return {"d" + name: found.get(name, 0 * array) for name, array in parameters.items()}
+"""
+    (tmp_path / "mine.py").write_text(STUDENT[: STUDENT.index("    return {")] + ending)
+    ok("gradcheck", "--mine", "mine.py", cwd=tmp_path)
 
 
 def test_other_names_and_other_cells(tmp_path: Path) -> None:

@@ -79,6 +79,12 @@ def test_given_keys_stay(folder: Path) -> None:
     assert config.output.checkpoint == "a.npz"
 
 
+def test_given_epochs_are_those_of_the_comment(folder: Path) -> None:
+    sets = ["--set", "training.epochs=3", "--set", "model.hidden_size=8"]
+    planned = ok("plan", "--data", "text.txt", "--time", "2s", *sets, cwd=folder)
+    assert "# the text is read 3.0 times" in planned.splitlines()
+
+
 def test_documents_are_planned_as_documents(folder: Path) -> None:
     sets = ["--set", "data.documents=lines", "--set", "model.hidden_size=8"]
     printed = ok("plan", "--data", "text.txt", "--time", "2s", *sets, cwd=folder)

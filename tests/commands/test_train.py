@@ -232,6 +232,15 @@ def test_dry_run_prints_a_config_and_its_costs_and_writes_nothing(folder: Path) 
         assert "exists" not in run_here(*TRAIN, "--dry-run", way, cwd=folder).stderr
 
 
+def test_a_dry_run_without_steps_takes_no_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charnn.training.costs.seconds_per_validation", lambda *_, exact=False: 9.0)
+    printed = ok_here(*TRAIN, "--max-steps", "0", "--out", "dry.npz", "--dry-run", cwd=folder)
+    assert "about 0s in all" in printed
+    assert "# time              about 0s" in printed
+
+
 def test_a_validation_that_takes_long_is_announced(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

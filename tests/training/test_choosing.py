@@ -198,24 +198,15 @@ def test_a_short_text_holds_gates_by_weight_decay_and_dropout() -> None:
 
 
 def test_a_gated_network_with_few_weights_for_its_text_needs_no_dropout_for_eight_epochs() -> None:
-    for sizes, text, expected in (
-        ((128, 2), 1_000_000, 0.0),
-        ((192, 2), 1_000_000, 0.2),
-        ((128, 2), 330_000, 0.2),
+    for H, text, epochs, expected in (
+        (128, 1_000_000, 8, 0.0),
+        (128, 1_000_000, 13, 0.3),
+        (192, 1_000_000, 8, 0.2),
+        (128, 330_000, 8, 0.2),
     ):
-        H, L = sizes
-        steps = 8 * text // (32 * 64)
-        given = config(
-            model__cell="gru", model__hidden_size=H, model__num_layers=L, training__max_steps=steps
-        )
+        sizes = {"model__cell": "gru", "model__hidden_size": H, "model__num_layers": 2}
+        given = config(**sizes, training__max_steps=epochs * text // (32 * 64))
         assert chosen(given, text)["model.dropout"] == expected
-    longer = config(
-        model__cell="gru",
-        model__hidden_size=128,
-        model__num_layers=2,
-        training__max_steps=13 * 1_000_000 // (32 * 64),
-    )
-    assert chosen(longer, 1_000_000)["model.dropout"] == 0.3
 
 
 def test_the_work_that_a_text_is_worth_follows_its_length_and_the_cell() -> None:

@@ -209,6 +209,17 @@ def test_each_document_of_a_file_with_windows_line_ends(tmp_path: Path) -> None:
     assert len(scores.splitlines()) == 1
 
 
+def test_two_models_score_the_same_characters(named: Path) -> None:
+    other = ["train", "--data", "few.txt", "--out", "few.npz", "--max-steps", "2"]
+    (named / "few.txt").write_text("ab\nba\n" * 20)
+    sets = ["data.documents=lines", "model.hidden_size=4", "data.val_fraction=0"]
+    ok(*other, *(part for key in sets for part in ("--set", key)), cwd=named)
+    each = ["eval", "--each", "--ckpt", "n.npz", "--ckpt", "few.npz", "--data", "-"]
+    line = ok(*each, "--unknown", "skip", "--json", cwd=named, text="bako\n")
+    assert [one["characters"] for one in json.loads(line)["models"].values()] == [2, 2]
+    assert "standard input, read by few.npz: " in refused(1, *each, cwd=named, text="bako\n")
+
+
 def test_each_document_gets_a_score(named: Path) -> None:
     checkpoint = charnn.load(named / "n.npz")
     text = "ako\n\nzebra\nbk\n"
